@@ -1,0 +1,147 @@
+//! What an index says of a project, and what a distribution says of itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uv_distribution_filename::{SourceDistFilename, WheelFilename};
+use uv_normalize::{ExtraName, PackageName};
+use uv_pep440::{Version, VersionSpecifiers};
+
+use crate::{Requirement, Sha256};
+
+/// Everything one index offers of one project (PEP 503, 691, 700, 792).
+#[derive(Debug, Clone)]
+pub struct ProjectFiles {
+    /// Normalised project name (PEP 503).
+    pub name: PackageName,
+    /// The index that answered, without credentials.
+    pub index: Arc<str>,
+    /// Versions in ascending order; files whose name cannot be parsed are left out.
+    pub versions: Vec<VersionFiles>,
+    /// PEP 792 status other than `active` (`archived`, `quarantined`, `deprecated`).
+    pub status: Option<String>,
+}
+
+impl ProjectFiles {
+    /// The files of one version, if the index has it.
+    pub fn version(&self, version: &Version) -> Option<&VersionFiles> {
+        self.versions
+            .binary_search_by(|candidate| candidate.version.cmp(version))
+            .ok()
+            .map(|found| &self.versions[found])
+    }
+}
+
+/// The files of one version of a project.
+#[derive(Debug, Clone)]
+pub struct VersionFiles {
+    /// The version, as the file names state it.
+    pub version: Version,
+    /// Wheels and sdists, in the index's order.
+    pub files: Vec<Arc<DistFile>>,
+}
+
+/// One downloadable file.
+#[derive(Debug, Clone)]
+pub struct DistFile {
+    /// File name, percent-decoded.
+    pub filename: Box<str>,
+    /// What the name says it is.
+    pub kind: DistKind,
+    /// Absolute URL (http, https or file), without a fragment. May hold credentials: show it only
+    /// through a redacting type.
+    pub url: Box<str>,
+    /// SHA-256 that the index states.
+    pub sha256: Option<Sha256>,
+    /// Size in bytes (PEP 700).
+    pub size: Option<u64>,
+    /// Raw `Requires-Python`, parsed; `None` where absent or unreadable.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// PEP 592.
+    pub yanked: Yanked,
+    /// Milliseconds since the Unix epoch (PEP 700, or the attribute `data-upload-time`).
+    pub upload_time_ms: Option<i64>,
+    /// Whether the index serves the metadata apart (PEP 658, 714).
+    pub metadata: MetadataAt,
+}
+
+/// What a file name says a file is.
+#[derive(Debug, Clone)]
+pub enum DistKind {
+    /// A built distribution (PEP 427).
+    Wheel(Box<WheelFilename>),
+    /// A source distribution (PEP 625 and its legacy spellings).
+    Sdist(Box<SourceDistFilename>),
+}
+
+/// PEP 592: whether a file was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Yanked {
+    /// Not withdrawn.
+    #[default]
+    No,
+    /// Withdrawn, with the reason where one is given.
+    Yes(Option<Box<str>>),
+}
+
+impl Yanked {
+    /// Whether the file was withdrawn.
+    pub fn is_yanked(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+}
+
+/// PEP 658 and 714: whether `URL.metadata` exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetadataAt {
+    /// Only inside the file.
+    #[default]
+    Inside,
+    /// At `URL.metadata`, with this SHA-256 where stated.
+    Beside(Option<Sha256>),
+}
+
+/// The part of core metadata (PEP 566, 643, 685) that resolving and installing need.
+#[derive(Debug, Clone)]
+pub struct CoreMetadata {
+    /// Normalised name.
+    pub name: PackageName,
+    /// Version.
+    pub version: Version,
+    /// Dependencies. Lines that cannot be parsed are an error of the file, see the index crate.
+    pub requires_dist: Vec<Requirement>,
+    /// `Requires-Python`.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// `Provides-Extra`, normalised.
+    pub provides_extra: Vec<ExtraName>,
+}
+
+/// `direct_url.json` (PEP 610): where a distribution came from that no index named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectUrl {
+    /// The URL without credentials.
+    pub url: String,
+    /// For archives: the hashes, algorithm to hexadecimal digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive_info: Option<ArchiveInfo>,
+    /// For local directories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir_info: Option<DirInfo>,
+}
+
+/// The `archive_info` member of [`DirectUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArchiveInfo {
+    /// Hashes, algorithm to hexadecimal digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hashes: BTreeMap<String, String>,
+}
+
+/// The `dir_info` member of [`DirectUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DirInfo {
+    /// Whether the project is installed in editable form.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub editable: bool,
+}
