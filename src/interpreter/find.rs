@@ -402,13 +402,14 @@ impl Finder<'_> {
 
     /// Says what was wanted, and looks at everything to say what there is instead.
     fn not_found(&self, request: &PythonRequest, file: Option<&Path>) -> FindError {
-        let mut wanted = request.to_string();
-        if let Some(range) = self.constraint {
-            wanted.push_str(&format!(" that satisfies requires-python `{range}`"));
-        }
-        if let Some(file) = file {
-            wanted.push_str(&format!(", which {} asks for", file.display()));
-        }
+        let constraint = self
+            .constraint
+            .map(|range| format!(" that satisfies requires-python `{range}`"))
+            .unwrap_or_default();
+        let origin = file
+            .map(|file| format!(", which {} asks for", file.display()))
+            .unwrap_or_default();
+        let wanted = format!("{request}{constraint}{origin}");
         let found = find_all(self.search, self.cache)
             .into_iter()
             .filter_map(|found| {

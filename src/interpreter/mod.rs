@@ -27,7 +27,7 @@ pub(crate) use search::{Search, Source};
 
 use blast_types::Interpreter;
 
-/// Oldest and newest CPython minor version that environments are made for.
+/// Oldest and newest `CPython` minor version that environments are made for.
 const SUPPORTED_MINORS: std::ops::RangeInclusive<u8> = 8..=14;
 
 /// The supported range in words.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use blast_types::{Interpreter, Version, VersionSpecifiers};
 
-/// Implementations that people ask for and that are not CPython.
+/// Implementations that people ask for and that are not `CPython`.
 const OTHERS: [&str; 7] = [
     "pypy",
     "graalpy",
@@ -49,7 +49,7 @@ pub(crate) enum RequestError {
     /// Control characters, which no version and no sane path holds.
     #[error("`{0}` names no Python: it holds a control character")]
     Control(String),
-    /// Another implementation than CPython.
+    /// Another implementation than `CPython`.
     #[error("`{0}` is not supported yet: environments are made for {range}", range = super::SUPPORTED)]
     Implementation(String),
     /// It begins like a version and is none.
