@@ -1,0 +1,112 @@
+//! The gate of tests that need something of the host.
+//!
+//! A test asks `if !require(Means::Fuse) { return; }`. What is missing is said on stderr; where
+//! `BLAST_TEST_REQUIRE` names the means (`fuse,zsh`), the test fails instead, so that a machine
+//! that is meant to run everything cannot fall silent.
+
+use std::env;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::process::{Command, Stdio};
+
+use nix::unistd::Uid;
+
+use crate::process::program_on_path;
+use crate::user::TestUser;
+
+/// What a test can need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A usable `/dev/fuse`, and `fusermount3` for who is not root.
+    Fuse,
+    /// The right to mount.
+    Root,
+    /// An unprivileged user to act as: root with FUSE for everybody, or not being root at all.
+    User,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+    /// A package registry to talk to; `BLAST_TEST_OFFLINE=1` says that there is none.
+    Network,
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fuse => "fuse",
+            Self::Root => "root",
+            Self::User => "user",
+            Self::Zsh => "zsh",
+            Self::Fish => "fish",
+            Self::Network => "network",
+        })
+    }
+}
+
+impl Means {
+    /// Why the host does not have it, if so.
+    fn missing(self) -> Option<String> {
+        match self {
+            Self::Fuse => fuse_missing(),
+            Self::Root => root_missing(),
+            Self::User => fuse_missing().or_else(|| TestUser::ensure().err()),
+            Self::Zsh | Self::Fish => program_on_path(&self.to_string())
+                .is_none()
+                .then(|| format!("no {self} on PATH")),
+            Self::Network => env::var_os("BLAST_TEST_OFFLINE")
+                .is_some_and(|value| !value.is_empty() && value != "0")
+                .then(|| "BLAST_TEST_OFFLINE is set".to_owned()),
+        }
+    }
+}
+
+/// Whether the host has what the test needs.
+///
+/// # Panics
+/// If it has not, and `BLAST_TEST_REQUIRE` lists it.
+#[must_use]
+pub fn require(means: Means) -> bool {
+    let Some(reason) = means.missing() else {
+        return true;
+    };
+    let required = env::var("BLAST_TEST_REQUIRE").unwrap_or_default();
+    assert!(
+        !required
+            .split(',')
+            .any(|name| name.trim() == means.to_string()),
+        "BLAST_TEST_REQUIRE lists {means}, but: {reason}"
+    );
+    let test = std::thread::current();
+    eprintln!("skipped: {}: {reason}", test.name().unwrap_or("a test"));
+    false
+}
+
+fn fuse_missing() -> Option<String> {
+    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/fuse") {
+        return Some(format!("/dev/fuse cannot be used: {error}"));
+    }
+    if !Uid::effective().is_root() && program_on_path("fusermount3").is_none() {
+        return Some("no fusermount3 on PATH".to_owned());
+    }
+    None
+}
+
+/// Being uid 0 is not enough: a container's root may be refused every mount.
+fn root_missing() -> Option<String> {
+    if !Uid::effective().is_root() {
+        return Some("not root".to_owned());
+    }
+    let tried = Command::new("unshare")
+        .args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
+        .stdin(Stdio::null())
+        .output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "root may not mount here: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("unshare cannot be run: {error}")),
+    }
+}
