@@ -1,0 +1,515 @@
+//! The view's logic: look-ups, attributes, listings, links and reads over node numbers, with neither
+//! FUSE nor a mount.
+//!
+//! # Concurrency
+//! All methods take `&self` and may be called at once. State is the map of environments (replaced
+//! entry by entry), counts of what the kernel holds, and caches of what can be computed again. No
+//! lock is held while [`Content`] is asked or an answer is given.
+
+mod attr;
+mod files;
+mod trees;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use blast_store::{EntryIndex, EntryKind, Layer, LayerNumber, TreeNumber};
+use blast_types::EnvName;
+use rustc_hash::FxHashMap;
+
+pub use self::attr::{Attr, Entry, Kind, Lookup};
+use self::files::Files;
+use self::trees::{Trees, place_of};
+use crate::bytecode;
+use crate::content::Content;
+use crate::error::FsError;
+use crate::node::{Ino, Node, Place};
+use crate::recent::lock;
+use crate::tree::{Child, Directory, Part};
+
+/// The directory at the root through which all trees are reached.
+const GENERATIONS: &str = ".generation";
+
+/// Serves the nodes of a view.
+pub struct Server {
+    content: Arc<dyn Content>,
+    environments: RwLock<BTreeMap<EnvName, TreeNumber>>,
+    /// When the list of environments last changed, in nanoseconds since the epoch.
+    changed_ns: AtomicI64,
+    started_ns: i64,
+    trees: Trees,
+    files: Files,
+    /// How often the kernel was told of directories of a tree, less how often it forgot them.
+    held: Mutex<FxHashMap<TreeNumber, u64>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("environments", &self.environments())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a change of the environments means for names that the kernel knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing changed.
+    None,
+    /// The name leads elsewhere.
+    Moved,
+    /// The name came or went: the listing changed too.
+    Listed,
+}
+
+impl Server {
+    /// A server without environments.
+    pub fn new(content: Arc<dyn Content>) -> Self {
+        let now = now_ns();
+        Self {
+            content,
+            environments: RwLock::default(),
+            changed_ns: AtomicI64::new(now),
+            started_ns: now,
+            trees: Trees::new(),
+            files: Files::new(),
+            held: Mutex::default(),
+        }
+    }
+
+    /// The environments and the trees they lead to.
+    pub fn environments(&self) -> BTreeMap<EnvName, TreeNumber> {
+        self.environments
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Lets the name of an environment lead to this tree.
+    pub(crate) fn set_environment(&self, name: &EnvName, tree: TreeNumber) -> Change {
+        let mut all = self
+            .environments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match all.insert(name.clone(), tree) {
+            Some(before) if before == tree => Change::None,
+            Some(_) => Change::Moved,
+            None => self.listing_changed(),
+        }
+    }
+
+    /// Takes the name of an environment away.
+    pub(crate) fn remove_environment(&self, name: &EnvName) -> Change {
+        let mut all = self
+            .environments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        match all.remove(name) {
+            Some(_) => self.listing_changed(),
+            None => Change::None,
+        }
+    }
+
+    fn listing_changed(&self) -> Change {
+        self.changed_ns.store(now_ns(), Ordering::Relaxed);
+        Change::Listed
+    }
+
+    /// The nodes whose listing must be told anew now that this layer's bytecode is decided.
+    pub(crate) fn bytecode_ready(&self, layer: LayerNumber) -> Vec<Ino> {
+        self.trees.take_incomplete(layer)
+    }
+
+    /// Looks up a name in a directory.
+    pub fn lookup(&self, parent: u64, name: &[u8]) -> Result<Lookup, FsError> {
+        match Node::of(Ino(parent))? {
+            Node::Root => self.lookup_in_root(name),
+            Node::Generations => self.lookup_generation(name),
+            Node::Directory(place) => self.lookup_in_directory(place, name),
+            Node::Bytecode(place) => self.lookup_in_bytecode(place, name),
+            Node::Link(_) | Node::File { .. } => Err(FsError::NotADirectory { ino: parent }),
+        }
+    }
+
+    fn lookup_in_root(&self, name: &[u8]) -> Result<Lookup, FsError> {
+        if name == GENERATIONS.as_bytes() {
+            return self.found(Node::Generations);
+        }
+        let name = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| name.parse::<EnvName>().ok());
+        let tree = name.and_then(|name| {
+            let all = self
+                .environments
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            all.get(&name).copied()
+        });
+        match tree {
+            Some(tree) => self.found(Node::Link(tree)),
+            // Lasting, as a new environment's name is invalidated like any other change.
+            None => Ok(Lookup::Absent { lasting: true }),
+        }
+    }
+
+    fn lookup_generation(&self, name: &[u8]) -> Result<Lookup, FsError> {
+        let number = std::str::from_utf8(name)
+            .ok()
+            .and_then(|name| name.parse::<u32>().ok());
+        // One tree, one name: `07` and `+7` are none, or the kernel would see two parents.
+        let Some(number) = number.filter(|number| number.to_string().as_bytes() == name) else {
+            return Ok(Lookup::Absent { lasting: true });
+        };
+        let tree = TreeNumber(number);
+        match self.trees.spec(&*self.content, tree) {
+            Ok(_) => self.found(Node::Directory(Place::root(tree))),
+            // A tree with this number may be made later.
+            Err(FsError::Content(crate::ContentError::UnknownTree(_))) => {
+                Ok(Lookup::Absent { lasting: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lookup_in_directory(&self, place: Place, name: &[u8]) -> Result<Lookup, FsError> {
+        let directory = self.trees.directory(&*self.content, place)?;
+        if name == bytecode::NAME {
+            let compiled = self.trees.compiled(&*self.content, place, &directory)?;
+            if compiled.directory.is_some() {
+                return self.found(Node::Bytecode(place));
+            }
+            if !compiled.pending.is_empty() {
+                self.trees
+                    .want(&*self.content, place.tree, &compiled.pending)?;
+                return Ok(Lookup::Absent { lasting: false });
+            }
+        }
+        match directory.child(name) {
+            Some(child) => Ok(Lookup::Found(self.child_attr(place.tree, &child)?)),
+            None => Ok(Lookup::Absent { lasting: true }),
+        }
+    }
+
+    fn lookup_in_bytecode(&self, place: Place, name: &[u8]) -> Result<Lookup, FsError> {
+        let parent = self.trees.directory(&*self.content, place)?;
+        let compiled = self.trees.compiled(&*self.content, place, &parent)?;
+        if let Some(child) = compiled
+            .directory
+            .as_ref()
+            .and_then(|cache| cache.child(name))
+        {
+            return Ok(Lookup::Found(self.child_attr(place.tree, &child)?));
+        }
+        match compiled.awaited(&parent, name) {
+            Some(layer) => {
+                self.trees.want(&*self.content, place.tree, &[layer])?;
+                Ok(Lookup::Absent { lasting: false })
+            }
+            None => Ok(Lookup::Absent { lasting: true }),
+        }
+    }
+
+    fn found(&self, node: Node) -> Result<Lookup, FsError> {
+        Ok(Lookup::Found(self.attr(node)?))
+    }
+
+    /// The attributes of a node.
+    pub fn getattr(&self, ino: u64) -> Result<Attr, FsError> {
+        self.attr(Node::of(Ino(ino))?)
+    }
+
+    fn attr(&self, node: Node) -> Result<Attr, FsError> {
+        let ino = node.ino()?.0;
+        let tree_time = |tree| Ok::<_, FsError>(self.trees.spec(&*self.content, tree)?.mtime_ns);
+        Ok(match node {
+            Node::Root => Attr::directory(ino, 0o755, self.changed_ns.load(Ordering::Relaxed)),
+            Node::Generations => Attr::directory(ino, 0o755, self.started_ns),
+            Node::Link(tree) => Attr::link(ino, target(tree).len(), tree_time(tree)?),
+            Node::File { layer, entry } => leaf_attr(ino, &*self.content.layer(layer)?, entry)?,
+            Node::Bytecode(place) => Attr::directory(ino, 0o755, tree_time(place.tree)?),
+            Node::Directory(place) if place.is_root() => {
+                Attr::directory(ino, 0o755, tree_time(place.tree)?)
+            }
+            Node::Directory(place) => {
+                let mtime_ns = tree_time(place.tree)?;
+                let layer = self.content.layer(place.layer)?;
+                directory_attr(ino, &layer, place.entry, mtime_ns)?
+            }
+        })
+    }
+
+    fn child_attr(&self, tree: TreeNumber, child: &Child) -> Result<Attr, FsError> {
+        match child {
+            Child::Leaf(Part {
+                number,
+                layer,
+                entry,
+            }) => {
+                let node = Node::File {
+                    layer: *number,
+                    entry: *entry,
+                };
+                leaf_attr(node.ino()?.0, layer, *entry)
+            }
+            Child::Directory(parts) => {
+                let mtime_ns = self.trees.spec(&*self.content, tree)?.mtime_ns;
+                // The same part that names the directory, as `attr` knows no other.
+                let ino = Node::Directory(place_of(tree, &parts[0])).ino()?.0;
+                directory_attr(ino, &parts[0].layer, parts[0].entry, mtime_ns)
+            }
+        }
+    }
+
+    /// The target of a link.
+    pub fn readlink(&self, ino: u64) -> Result<Vec<u8>, FsError> {
+        match Node::of(Ino(ino))? {
+            Node::Link(tree) => Ok(target(tree).into_bytes()),
+            Node::File { layer, entry } => {
+                let layer = self.content.layer(layer)?;
+                match layer.get(entry).map(|entry| entry.kind) {
+                    Some(EntryKind::Symlink { target }) => Ok(target.to_vec()),
+                    _ => Err(FsError::WrongKind { ino }),
+                }
+            }
+            Node::Root | Node::Generations | Node::Directory(_) | Node::Bytecode(_) => {
+                Err(FsError::WrongKind { ino })
+            }
+        }
+    }
+
+    /// Reads from a file into `buffer`, which is filled but at the end of the file. Returns how many
+    /// bytes were read.
+    pub fn read(&self, ino: u64, offset: u64, buffer: &mut [u8]) -> Result<usize, FsError> {
+        match Node::of(Ino(ino))? {
+            Node::File { layer, entry } => {
+                let layer = self.content.layer(layer)?;
+                self.files
+                    .read(&*self.content, (&layer, entry, ino), offset, buffer)
+            }
+            Node::Link(_) => Err(FsError::WrongKind { ino }),
+            Node::Root | Node::Generations | Node::Directory(_) | Node::Bytecode(_) => {
+                Err(FsError::IsADirectory { ino })
+            }
+        }
+    }
+
+    /// Lists a directory from `offset` (0, or the `next` of an entry) until `full` returns true for
+    /// an entry, which then was not taken.
+    pub fn readdir(
+        &self,
+        ino: u64,
+        offset: u64,
+        mut full: impl FnMut(Entry<'_>) -> bool,
+    ) -> Result<(), FsError> {
+        let node = Node::of(Ino(ino))?;
+        for (position, name) in [".", ".."]
+            .into_iter()
+            .enumerate()
+            .skip(offset.min(2) as usize)
+        {
+            let shown = if position == 0 {
+                node
+            } else {
+                self.parent(node)?
+            };
+            let entry = Entry {
+                name: name.as_bytes(),
+                attr: self.attr(shown)?,
+                next: position as u64 + 1,
+            };
+            if full(entry) {
+                return Ok(());
+            }
+        }
+        let skip = offset.saturating_sub(2);
+        match node {
+            Node::Root => self.list_environments(skip, full),
+            Node::Generations => Ok(()),
+            Node::Directory(place) => self.list_directory(place, skip, full),
+            Node::Bytecode(place) => self.list_bytecode(place, skip, full),
+            Node::Link(_) | Node::File { .. } => Err(FsError::NotADirectory { ino }),
+        }
+    }
+
+    fn parent(&self, node: Node) -> Result<Node, FsError> {
+        match node {
+            Node::Root | Node::Generations => Ok(Node::Root),
+            Node::Directory(place) => self.trees.parent(&*self.content, place),
+            Node::Bytecode(place) => Ok(Node::Directory(place)),
+            Node::Link(_) | Node::File { .. } => Err(FsError::NotADirectory { ino: node.ino()?.0 }),
+        }
+    }
+
+    fn list_environments(
+        &self,
+        skip: u64,
+        mut full: impl FnMut(Entry<'_>) -> bool,
+    ) -> Result<(), FsError> {
+        for (position, (name, tree)) in self.environments().into_iter().enumerate() {
+            let next = position as u64 + 3;
+            if next < skip + 3 {
+                continue;
+            }
+            let attr = self.attr(Node::Link(tree))?;
+            if full(Entry {
+                name: name.as_str().as_bytes(),
+                attr,
+                next,
+            }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn list_directory(
+        &self,
+        place: Place,
+        skip: u64,
+        mut full: impl FnMut(Entry<'_>) -> bool,
+    ) -> Result<(), FsError> {
+        let content = &*self.content;
+        let directory = self.trees.directory(content, place)?;
+        let mut compiled = self.trees.compiled(content, place, &directory)?;
+        if !compiled.pending.is_empty() && compiled.directory.is_none() {
+            // Remembered before the state is read again: news in between is then not missed.
+            self.trees
+                .listed_incomplete(Node::Directory(place).ino()?, &compiled.pending);
+            compiled = self.trees.compiled(content, place, &directory)?;
+        }
+        let has_cache = compiled.directory.is_some();
+        let hidden = if has_cache {
+            Some(bytecode::NAME)
+        } else {
+            None
+        };
+        if self.list_children(place.tree, &directory, (skip, hidden), &mut full)? && has_cache {
+            let next = directory.len() as u64 + 3;
+            if skip <= directory.len() as u64 {
+                let attr = self.attr(Node::Bytecode(place))?;
+                full(Entry {
+                    name: bytecode::NAME,
+                    attr,
+                    next,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn list_bytecode(
+        &self,
+        place: Place,
+        skip: u64,
+        mut full: impl FnMut(Entry<'_>) -> bool,
+    ) -> Result<(), FsError> {
+        let content = &*self.content;
+        let parent = self.trees.directory(content, place)?;
+        let mut compiled = self.trees.compiled(content, place, &parent)?;
+        if !compiled.pending.is_empty() {
+            self.trees
+                .listed_incomplete(Node::Bytecode(place).ino()?, &compiled.pending);
+            compiled = self.trees.compiled(content, place, &parent)?;
+        }
+        if let Some(directory) = compiled.directory {
+            self.list_children(place.tree, &directory, (skip, None), &mut full)?;
+        }
+        Ok(())
+    }
+
+    /// Lists the children of a directory; says whether all were taken.
+    fn list_children(
+        &self,
+        tree: TreeNumber,
+        directory: &Directory,
+        (skip, hidden): (u64, Option<&[u8]>),
+        full: &mut impl FnMut(Entry<'_>) -> bool,
+    ) -> Result<bool, FsError> {
+        let first = usize::try_from(skip).unwrap_or(usize::MAX);
+        for position in first..directory.len() {
+            let Some((name, child)) = directory.child_at(position) else {
+                break;
+            };
+            if hidden == Some(name) {
+                continue;
+            }
+            let attr = self.child_attr(tree, &child)?;
+            if full(Entry {
+                name,
+                attr,
+                next: position as u64 + 3,
+            }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The kernel was told of this node once more.
+    pub(crate) fn hold(&self, ino: u64) {
+        if let Ok(Some(tree)) = Node::of(Ino(ino)).map(Node::tree) {
+            *lock(&self.held).entry(tree).or_default() += 1;
+        }
+    }
+
+    /// The kernel forgot so many of the times that it was told of this node.
+    pub(crate) fn forget(&self, ino: u64, times: u64) {
+        let Ok(Some(tree)) = Node::of(Ino(ino)).map(Node::tree) else {
+            return;
+        };
+        let mut held = lock(&self.held);
+        // Less than nothing is held where a former daemon told of the node.
+        let left = held.get(&tree).copied().unwrap_or(0).saturating_sub(times);
+        if left == 0 {
+            held.remove(&tree);
+        } else {
+            held.insert(tree, left);
+        }
+    }
+
+    /// The trees of which the kernel knows directories, heads of environments or not.
+    pub(crate) fn held_trees(&self) -> Vec<TreeNumber> {
+        let mut trees: Vec<_> = lock(&self.held).keys().copied().collect();
+        trees.sort_unstable();
+        trees
+    }
+}
+
+/// Where the link of an environment at this tree leads, relative to the mount's root.
+fn target(tree: TreeNumber) -> String {
+    format!("{GENERATIONS}/{tree}")
+}
+
+fn leaf_attr(ino: u64, layer: &Layer, index: EntryIndex) -> Result<Attr, FsError> {
+    let entry = layer.get(index).ok_or(FsError::UnknownNode { ino })?;
+    match (Attr::leaf(ino, &entry), entry.kind) {
+        (Some(attr), _) => Ok(attr),
+        (None, EntryKind::Damaged) => Err(FsError::Damaged {
+            layer: layer.id(),
+            entry: index.0,
+        }),
+        (None, _) => Err(FsError::UnknownNode { ino }),
+    }
+}
+
+fn directory_attr(
+    ino: u64,
+    layer: &Layer,
+    index: EntryIndex,
+    mtime_ns: i64,
+) -> Result<Attr, FsError> {
+    match layer.get(index) {
+        Some(entry) if entry.kind.is_dir() => Ok(Attr::directory(ino, entry.mode, mtime_ns)),
+        _ => Err(FsError::UnknownNode { ino }),
+    }
+}
+
+fn now_ns() -> i64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(now.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,302 @@
+//! A mounted view: the server, the threads that serve it, and the notifications that tell the kernel
+//! of the few things that change.
+//!
+//! # Swap
+//! An environment is a link whose node number says where it leads. [`View::set_environment`] changes
+//! the map first and then tells the kernel to drop that one name: whoever resolves the name afterwards
+//! gets the new tree; whoever is in the old one stays there. The cost does not depend on the size
+//! of either tree, because nothing below is invalidated.
+//!
+//! # Unmount
+//! The mount leaves the directory tree at once, but the kernel tears its superblock down (and with
+//! it a cache of perhaps 100 000 nodes, which takes a fraction of a second) when the last user is
+//! gone. An `O_PATH` descriptor makes sure that the last user is a thread of ours in the background;
+//! programs with open files go on being served until they close them or the process ends.
+//!
+//! # Concurrency
+//! Notifications are sent from the caller's thread with no lock held: the kernel may wait for requests
+//! to finish before it takes one, and those need the server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use blast_store::{LayerNumber, TreeNumber};
+use blast_types::EnvName;
+use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL, SessionUnmounter};
+
+use crate::content::Content;
+use crate::counters::{Counters, Op};
+use crate::fuse::Adapter;
+use crate::mount::{self, MountError, MountState, SOURCE};
+use crate::node::{Ino, Node};
+use crate::server::{Change, Server};
+
+/// How to mount.
+#[derive(Debug, Clone)]
+pub struct MountOptions {
+    /// Threads that serve requests, at least one. A second one keeps small look-ups from waiting
+    /// behind big reads.
+    pub threads: usize,
+    /// Whether other users may look in. A normal user needs `user_allow_other` in `/etc/fuse.conf`.
+    pub allow_other: bool,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            threads: 2,
+            allow_other: false,
+        }
+    }
+}
+
+/// A mounted view. Dropping it unmounts, as [`View::unmount`] does.
+#[derive(Debug)]
+pub struct View {
+    server: Arc<Server>,
+    counters: Arc<Counters>,
+    notifier: Notifier,
+    /// None once it was taken down.
+    mounted: Option<Mounted>,
+}
+
+#[derive(Debug)]
+struct Mounted {
+    path: PathBuf,
+    /// The device of our mount, to tell it from another at the same path.
+    device: String,
+    anchor: File,
+    unmounter: SessionUnmounter,
+    session: JoinHandle<io::Result<()>>,
+}
+
+impl View {
+    /// Mounts a view without environments at `live`, which is made where it is missing. A dead mount
+    /// that lies there is taken away.
+    ///
+    /// # Errors
+    ///
+    /// See [`MountError`]; nothing is mounted then.
+    pub fn mount(
+        live: &Path,
+        content: Arc<dyn Content>,
+        options: &MountOptions,
+    ) -> Result<Self, MountError> {
+        mount::reap(live)?;
+        if mount::mount_state(live) == MountState::Alive {
+            return Err(MountError::Mounted(live.to_owned()));
+        }
+        fs::create_dir_all(live).map_err(|source| MountError::MountPoint {
+            path: live.to_owned(),
+            source,
+        })?;
+        let path = mount::resolve(live)?;
+        let server = Arc::new(Server::new(content));
+        let counters = Arc::new(Counters::default());
+        let adapter = Adapter::new(Arc::clone(&server), Arc::clone(&counters));
+        let mut session = Session::new(adapter, &path, &config(options))
+            .map_err(|source| mount::explain(&path, source))?;
+        let notifier = session.notifier();
+        let unmounter = session.unmount_callable();
+        let session = thread::Builder::new()
+            .name("view".into())
+            .spawn(move || session.run())
+            .map_err(MountError::Thread)?;
+        let anchor = mount::anchor(&path)?;
+        let device = mount::mounted_at(&path)?
+            .map(|mount| mount.device)
+            .unwrap_or_default();
+        let mounted = Some(Mounted {
+            path,
+            device,
+            anchor,
+            unmounter,
+            session,
+        });
+        Ok(Self {
+            server,
+            counters,
+            notifier,
+            mounted,
+        })
+    }
+
+    /// Lets the environment of this name show this tree from now on: for a new environment, a swap,
+    /// and a no-op where it does so already. Takes some 30 µs, whatever the size of the trees.
+    pub fn set_environment(&self, name: &EnvName, tree: TreeNumber) {
+        self.tell(name, self.server.set_environment(name, tree));
+    }
+
+    /// Takes an environment out of the view. Programs in its tree are not disturbed.
+    pub fn remove_environment(&self, name: &EnvName) {
+        self.tell(name, self.server.remove_environment(name));
+    }
+
+    /// The environments and the trees they show.
+    pub fn environments(&self) -> BTreeMap<EnvName, TreeNumber> {
+        self.server.environments()
+    }
+
+    fn tell(&self, name: &EnvName, change: Change) {
+        if change == Change::None {
+            return;
+        }
+        self.invalidate_entry(Ino::ROOT, name.as_str());
+        if change == Change::Listed {
+            self.invalidate_inode(Ino::ROOT);
+        }
+    }
+
+    /// To be called when a layer's bytecode is no longer [`crate::Bytecode::Pending`]: directories
+    /// that were listed without it are listed anew.
+    pub fn bytecode_ready(&self, layer: LayerNumber) {
+        for node in self.server.bytecode_ready(layer) {
+            self.invalidate_inode(node);
+        }
+    }
+
+    /// The trees of which the kernel knows any directory: those that programs have files open in,
+    /// work in, or have lately looked at. What is not among them (nor the head of an environment)
+    /// nobody can read from. Never misses one; may name one that is no longer used.
+    pub fn trees_in_use(&self) -> Vec<TreeNumber> {
+        let mut trees = self.server.held_trees();
+        trees.extend(self.environments().into_values());
+        trees.sort_unstable();
+        trees.dedup();
+        trees
+    }
+
+    /// Makes the kernel forget what it caches of a tree that no environment shows any more, as far
+    /// as nobody uses it; then it leaves [`View::trees_in_use`]. Takes up to a quarter of a second for a
+    /// big tree: not for the path of a swap. Does nothing for a tree that an environment shows.
+    pub fn retire(&self, tree: TreeNumber) {
+        if self.environments().values().any(|&shown| shown == tree) {
+            return;
+        }
+        if let Ok(generations) = Node::Generations.ino() {
+            self.invalidate_entry(generations, &tree.to_string());
+        }
+    }
+
+    /// How many kernel requests of each kind were served so far, and notifications sent.
+    pub fn counters(&self) -> BTreeMap<&'static str, u64> {
+        self.counters.all()
+    }
+
+    /// Whether the kernel still has the mount: false once somebody else unmounted it.
+    pub fn is_serving(&self) -> bool {
+        self.mounted
+            .as_ref()
+            .is_some_and(|mounted| !mounted.session.is_finished())
+    }
+
+    /// Takes the mount out of the directory tree, and returns at once. Programs with files open in it
+    /// are served for as long as this process lives.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::Unmount`] where the system refuses.
+    pub fn unmount(mut self) -> Result<(), MountError> {
+        self.mounted.take().map_or(Ok(()), Mounted::take_down)
+    }
+
+    fn invalidate_entry(&self, parent: Ino, name: &str) {
+        self.counters.count(Op::InvalidateEntry);
+        let told = self
+            .notifier
+            .inval_entry(INodeNo(parent.0), OsStr::new(name));
+        report(told, name);
+    }
+
+    fn invalidate_inode(&self, node: Ino) {
+        self.counters.count(Op::InvalidateInode);
+        // Attributes, and all pages from the first on: the listing.
+        let told = self.notifier.inval_inode(INodeNo(node.0), 0, 0);
+        report(told, "listing");
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.mounted.take().map(Mounted::take_down) {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the view stays mounted"
+            );
+        }
+    }
+}
+
+impl Mounted {
+    fn is_ours(&self) -> Result<bool, MountError> {
+        Ok(mount::mounted_at(&self.path)?.is_some_and(|mount| mount.device == self.device))
+    }
+
+    fn take_down(mut self) -> Result<(), MountError> {
+        let there = mount::mounted_at(&self.path)?;
+        if there
+            .as_ref()
+            .is_none_or(|mount| mount.device == self.device)
+        {
+            // fuser unmounts by path when its session ends, be it another mount by then. So it is
+            // made to try now: in vain for root, as our anchor keeps the mount busy, and by way of
+            // the helper for a normal user.
+            if let Err(error) = self.unmounter.unmount() {
+                tracing::debug!(%error, "the mount is busy, as intended");
+            }
+        }
+        let result = match self.is_ours() {
+            Ok(true) => mount::detach(&self.path),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let (anchor, session) = (self.anchor, self.session);
+        let teardown = thread::Builder::new()
+            .name("view-teardown".into())
+            .spawn(move || {
+                drop(anchor);
+                match session.join() {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::debug!(%error, "the session ended with an error"),
+                    Err(_) => tracing::warn!("a thread of the session panicked"),
+                }
+            });
+        result.and(teardown.map(drop).map_err(MountError::Thread))
+    }
+}
+
+/// The mount has gone, or the kernel does not know the node: nothing is left to invalidate.
+fn report(told: io::Result<()>, what: &str) {
+    if let Err(error) = told {
+        tracing::debug!(%error, what, "the kernel did not take a notification");
+    }
+}
+
+fn config(options: &MountOptions) -> Config {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName(SOURCE.to_owned()),
+        // Not `Subtype`, which fuser leaves out where it mounts without the helper.
+        MountOption::CUSTOM(format!("subtype={SOURCE}")),
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoAtime,
+        MountOption::DefaultPermissions,
+    ];
+    config.acl = if options.allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
+    config.n_threads = Some(options.threads.max(1));
+    // One descriptor for all threads: a second one would be opened from /dev/fuse, which a user who
+    // mounts through the helper may not be allowed to.
+    config.clone_fd = false;
+    config
+}
