@@ -1,0 +1,28 @@
+# The recipes that people type and that .ci/run calls. The logic is in scripts/.
+
+.PHONY: help demo test check bench deny
+
+help:
+	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
+	@echo 'make test    install what the tests need, and run every check and every test'
+	@echo 'make check   format and lints only'
+	@echo 'make bench   measure the release build on this machine'
+	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
+
+demo:
+	@scripts/setup.sh demo
+	@scripts/demo.sh
+
+test:
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+check:
+	@scripts/check.sh
+
+bench:
+	@scripts/setup.sh demo
+	@scripts/bench.sh
+
+deny:
+	cargo deny --workspace check
