@@ -123,6 +123,10 @@ pub enum StoreError {
     /// until the store is opened again and has settled which part was written.
     #[error("the store takes no changes since a write of its journal failed")]
     ReadOnlyAfterFailure,
+    /// A blob or layer of this staging could not be written, so what refers to it must not be
+    /// published.
+    #[error("a write into the staging area failed before")]
+    StagingFailed,
     /// The numbers that node numbers are made of are used up.
     #[error("the store has run out of {0} numbers")]
     OutOfNumbers(&'static str),
@@ -164,6 +168,7 @@ impl Hint for StoreError {
                     .to_owned()
             }
             Self::Record { .. }
+            | Self::StagingFailed
             | Self::Layer(_)
             | Self::NoSuchLayerNumber(_)
             | Self::NoSuchTree(_)

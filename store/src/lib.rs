@@ -1,15 +1,24 @@
-//! The store of blast.
+//! The store of blast: blobs, layers, generations and operations, with transactions over them.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+mod apply;
 mod error;
 mod generation;
+mod index;
+mod journal;
 mod layer;
 mod map;
 mod numbers;
+mod objects;
+mod pins;
 mod record;
+mod staging;
+mod store;
+mod transaction;
 
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};
+pub use journal::JOURNAL_VERSION;
 pub use layer::{
     EncodedLayer, Entry, EntryIndex, EntryKind, INLINE_BYTES, LAYER_VERSION, Layer, LayerBuilder,
     LayerError, LayerFormatError, MAX_ENTRIES,
@@ -19,3 +28,6 @@ pub use record::{
     Changes, EntryPoint, EnvRecord, EnvState, Operation, OperationDraft, OperationKind,
     PackageChange, PythonScript, Snapshot, TreeRecord, WheelKey, WheelRecord,
 };
+pub use staging::{BlobWriter, Staging};
+pub use store::Store;
+pub use transaction::{PublishError, Transaction, Unpublished};

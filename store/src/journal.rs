@@ -1,0 +1,354 @@
+//! The journal: an append-only file that says all that ever happened to the store's records. Its
+//! line is the commit point of every change; the index is replayed from it.
+//!
+//! # Layout
+//! Lines of `<16 hexadecimal digits> <JSON>`: the digits are the first eight bytes of the BLAKE3
+//! of the JSON. The first line is the heading: format, version, features, and an epoch, a random
+//! name that changes when the file is rewritten (compacted), so that an index knows whether its
+//! offset is one in this very file.
+//!
+//! # Durability
+//! A line of history is followed by one `fdatasync`, which makes all lines before it durable too.
+//! Lines of derived facts (numbers, wheels) are not synced on their own: a power cut may take
+//! them, and then they are found out again. A torn tail is cut off at the next opening. A broken
+//! line with good ones after it is damage: it is skipped, counted, and reported by the checker.
+//!
+//! # Concurrency
+//! One writer, behind the store's commit lock.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use blast_types::{EnvName, GenerationId, LayerId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::At as _;
+use crate::index::Marks;
+use crate::{
+    EnvRecord, LayerNumber, Operation, OperationId, Snapshot, StoreError, TreeRecord, WheelKey,
+    WheelRecord,
+};
+
+/// Version of the journal; a reader refuses any other.
+pub const JOURNAL_VERSION: u32 = 1;
+const FORMAT: &str = "blast-journal";
+const CHECKSUM_DIGITS: usize = 16;
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Event {
+    /// An environment with its history: as it was created, or as compaction found it.
+    Environment(Box<EnvironmentEvent>),
+    /// An operation; it moves the head, and its kind may name or forget a snapshot.
+    Operation { operation: Box<Operation> },
+    /// An environment's record changed.
+    Update { record: Box<EnvRecord> },
+    /// An environment is gone, its history too.
+    Remove {
+        env: EnvName,
+        at_ms: i64,
+        who: String,
+        command: Vec<String>,
+    },
+    /// A layer got its number.
+    Layer { layer: LayerId, number: LayerNumber },
+    /// A generation got its tree number.
+    Tree { tree: TreeRecord },
+    /// A wheel became a layer.
+    Wheel {
+        key: WheelKey,
+        record: Box<WheelRecord>,
+    },
+    /// A layer got a bytecode companion.
+    Bytecode {
+        layer: LayerId,
+        tag: String,
+        bytecode: LayerId,
+    },
+    /// Numbers below these were given away.
+    Marks { marks: Marks },
+}
+
+/// See [`Event::Environment`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct EnvironmentEvent {
+    pub(crate) serial: u64,
+    pub(crate) head: GenerationId,
+    pub(crate) operation: OperationId,
+    pub(crate) record: EnvRecord,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// Tells one journal file from another at the same path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Epoch(pub(crate) [u8; 16]);
+
+#[derive(Serialize, Deserialize)]
+struct Heading {
+    format: String,
+    version: u32,
+    features: Vec<String>,
+    epoch: String,
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    path: PathBuf,
+    file: File,
+    epoch: Epoch,
+    /// Where the next line goes.
+    length: u64,
+    /// A write failed and could not be taken back: append no more.
+    broken: bool,
+}
+
+/// A line that was read back, and the offset behind it.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) event: Event,
+    pub(crate) end: u64,
+}
+
+/// What reading a journal gave.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub(crate) events: Vec<Replayed>,
+    /// Lines that were skipped as damaged.
+    pub(crate) damaged_lines: usize,
+    /// Where the last good line ends.
+    pub(crate) end: u64,
+}
+
+impl Journal {
+    /// Opens the journal at `path`, beginning it where there is none.
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let mut file = open_file(path, false)?;
+        let length = file.metadata().at("examine", path)?.len();
+        let mut head = vec![0; length.min(4096) as usize];
+        file.read_exact(&mut head).at("read", path)?;
+        let heading = head
+            .split_inclusive(|&byte| byte == b'\n')
+            .next()
+            .unwrap_or_default();
+        if let Some(json) = check_line(heading) {
+            let epoch = read_heading(json, path)?;
+            return Ok(Self {
+                path: path.to_owned(),
+                file,
+                epoch,
+                length,
+                broken: false,
+            });
+        }
+        if heading.ends_with(b"\n") || length > head.len() as u64 {
+            return Err(StoreError::UnknownFormat {
+                path: path.to_owned(),
+                found: String::from_utf8_lossy(&heading[..heading.len().min(80)]).into_owned(),
+                known: format!("{FORMAT} {JOURNAL_VERSION}"),
+            });
+        }
+        // Empty, or torn while its first line was written: nothing was ever committed to it.
+        drop(file);
+        Self::replace(path, &[])
+    }
+
+    /// Writes a new journal with these events and puts it in the place of the old one.
+    pub(crate) fn replace(path: &Path, events: &[Event]) -> Result<Self, StoreError> {
+        let epoch = new_epoch();
+        let heading = Heading {
+            format: FORMAT.to_owned(),
+            version: JOURNAL_VERSION,
+            features: Vec::new(),
+            epoch: hex::encode(epoch.0),
+        };
+        let mut bytes = encode_line(&heading)?;
+        for event in events {
+            bytes.extend_from_slice(&encode_line(event)?);
+        }
+        let fresh = path.with_extension("new");
+        let mut file = open_file(&fresh, true)?;
+        file.write_all(&bytes).at("write", &fresh)?;
+        file.sync_all().at("sync", &fresh)?;
+        std::fs::rename(&fresh, path).at("rename into place", path)?;
+        let parent = path.parent().unwrap_or(Path::new("."));
+        File::open(parent)
+            .and_then(|dir| dir.sync_all())
+            .at("sync", parent)?;
+        let length = bytes.len() as u64;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            epoch,
+            length,
+            broken: false,
+        })
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads the events from `offset` (0: from the beginning) and cuts off a torn tail.
+    pub(crate) fn replay(&mut self, offset: u64) -> Result<Replay, StoreError> {
+        self.file
+            .seek(SeekFrom::Start(offset))
+            .at("read", &self.path)?;
+        let mut bytes = Vec::new();
+        self.file.read_to_end(&mut bytes).at("read", &self.path)?;
+        let mut replay = Replay {
+            end: offset,
+            ..Replay::default()
+        };
+        let (mut at, mut damaged) = (offset, 0);
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let is_heading = at == 0;
+            at += line.len() as u64;
+            match check_line(line) {
+                Some(_) if is_heading => {}
+                Some(json) => {
+                    let event = serde_json::from_slice(json).map_err(|error| {
+                        StoreError::UnknownFormat {
+                            path: self.path.clone(),
+                            found: format!("an unknown event ({error})"),
+                            known: format!("{FORMAT} {JOURNAL_VERSION}"),
+                        }
+                    })?;
+                    replay.events.push(Replayed { event, end: at });
+                    replay.damaged_lines += std::mem::take(&mut damaged);
+                }
+                None => {
+                    damaged += 1;
+                    continue;
+                }
+            }
+            replay.end = at;
+        }
+        if replay.end < self.length {
+            tracing::warn!(
+                path = %self.path.display(),
+                bytes = self.length - replay.end,
+                "the journal ends in a line that was never finished; it is cut off"
+            );
+            self.file.set_len(replay.end).at("shorten", &self.path)?;
+            self.file.sync_all().at("sync", &self.path)?;
+            self.length = replay.end;
+        }
+        Ok(replay)
+    }
+
+    /// Appends one event; with `durable` it is on disk, and all before it, when this returns.
+    ///
+    /// After an error nothing was appended, unless the journal says from then on that it is
+    /// broken.
+    pub(crate) fn append(&mut self, event: &Event, durable: bool) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::ReadOnlyAfterFailure);
+        }
+        let line = encode_line(event)?;
+        if let Err(source) = self.file.write_all_at(&line, self.length) {
+            // What was written of the line must not be followed by another one.
+            self.broken = self.file.set_len(self.length).is_err();
+            return Err(StoreError::Io {
+                action: "append to",
+                path: self.path.clone(),
+                source,
+            });
+        }
+        if durable && let Err(source) = self.file.sync_data() {
+            // Whether the line is on disk cannot be known; a second sync would not tell.
+            self.broken = true;
+            return Err(StoreError::Io {
+                action: "sync",
+                path: self.path.clone(),
+                source,
+            });
+        }
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Refuses all further lines: the index no longer follows.
+    pub(crate) fn mark_broken(&mut self) {
+        self.broken = true;
+    }
+}
+
+fn open_file(path: &Path, truncate: bool) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(truncate)
+        .mode(0o600)
+        .open(path)
+        .at("open", path)
+}
+
+fn read_heading(json: &[u8], path: &Path) -> Result<Epoch, StoreError> {
+    let unknown = |found: String| StoreError::UnknownFormat {
+        path: path.to_owned(),
+        found,
+        known: format!("{FORMAT} {JOURNAL_VERSION}"),
+    };
+    let heading: Heading =
+        serde_json::from_slice(json).map_err(|error| unknown(error.to_string()))?;
+    if heading.format != FORMAT || heading.version != JOURNAL_VERSION {
+        return Err(unknown(format!("{} {}", heading.format, heading.version)));
+    }
+    if let Some(feature) = heading.features.first() {
+        return Err(unknown(format!("feature {feature}")));
+    }
+    let mut epoch = [0; 16];
+    hex::decode_to_slice(&heading.epoch, &mut epoch).map_err(|error| unknown(error.to_string()))?;
+    Ok(Epoch(epoch))
+}
+
+/// A name that no other journal has. It tells files apart and keeps no secret.
+fn new_epoch() -> Epoch {
+    use std::hash::{BuildHasher as _, RandomState};
+    let half = || {
+        RandomState::new()
+            .hash_one(std::process::id())
+            .to_le_bytes()
+    };
+    let mut epoch = [0; 16];
+    epoch[..8].copy_from_slice(&half());
+    epoch[8..].copy_from_slice(&half());
+    Epoch(epoch)
+}
+
+fn encode_line<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    let json = serde_json::to_vec(value).map_err(|source| StoreError::Record {
+        what: "journal line",
+        source,
+    })?;
+    let mut line = Vec::with_capacity(json.len() + CHECKSUM_DIGITS + 2);
+    line.extend_from_slice(&checksum(&json));
+    line.push(b' ');
+    line.extend_from_slice(&json);
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The JSON of a line whose checksum holds.
+fn check_line(line: &[u8]) -> Option<&[u8]> {
+    let json = line.strip_suffix(b"\n")?.get(CHECKSUM_DIGITS + 1..)?;
+    (line[..CHECKSUM_DIGITS] == checksum(json) && line[CHECKSUM_DIGITS] == b' ').then_some(json)
+}
+
+fn checksum(json: &[u8]) -> [u8; CHECKSUM_DIGITS] {
+    let mut digits = [0; CHECKSUM_DIGITS];
+    let hash = blake3::hash(json);
+    hex::encode_to_slice(&hash.as_bytes()[..CHECKSUM_DIGITS / 2], &mut digits)
+        .expect("eight bytes are sixteen digits");
+    digits
+}

@@ -1,0 +1,199 @@
+//! Where objects lie: `<kind>/ab/<62 digits>`, by the hexadecimal form of their name.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use blast_types::{BlobId, GenerationId, LayerId};
+
+use crate::StoreError;
+use crate::error::At as _;
+
+/// The directories of the store.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    blobs: PathBuf,
+    layers: PathBuf,
+    generations: PathBuf,
+    staging: PathBuf,
+    /// Kept open for `syncfs`.
+    root: File,
+    root_path: PathBuf,
+}
+
+/// Names one object of any kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum ObjectId {
+    Blob(BlobId),
+    Layer(LayerId),
+    Generation(GenerationId),
+}
+
+impl From<BlobId> for ObjectId {
+    fn from(id: BlobId) -> Self {
+        Self::Blob(id)
+    }
+}
+
+impl From<LayerId> for ObjectId {
+    fn from(id: LayerId) -> Self {
+        Self::Layer(id)
+    }
+}
+
+impl From<GenerationId> for ObjectId {
+    fn from(id: GenerationId) -> Self {
+        Self::Generation(id)
+    }
+}
+
+/// The kinds of objects, each with a directory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Blobs,
+    Layers,
+    Generations,
+}
+
+impl Objects {
+    /// Makes the directories below `root`, the store's own directory.
+    pub(crate) fn open(root: &Path) -> Result<Self, StoreError> {
+        let part = |name| {
+            let path = root.join(name);
+            std::fs::create_dir_all(&path)
+                .at("create", &path)
+                .map(|()| path)
+        };
+        Ok(Self {
+            blobs: part("blobs")?,
+            layers: part("layers")?,
+            generations: part("generations")?,
+            staging: part("staging")?,
+            root: File::open(root).at("open", root)?,
+            root_path: root.to_owned(),
+        })
+    }
+
+    /// Where the object is, or would be.
+    pub(crate) fn path(&self, id: impl Into<ObjectId>) -> PathBuf {
+        let (dir, hex) = match id.into() {
+            ObjectId::Blob(id) => (&self.blobs, id.to_hex()),
+            ObjectId::Layer(id) => (&self.layers, id.to_hex()),
+            ObjectId::Generation(id) => (&self.generations, id.to_hex()),
+        };
+        let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 66);
+        path.push(dir);
+        path.push(&hex[..2]);
+        path.push(&hex[2..]);
+        path
+    }
+
+    /// Size of the object in bytes, if it is there.
+    pub(crate) fn size(&self, id: impl Into<ObjectId>) -> Option<u64> {
+        std::fs::symlink_metadata(self.path(id))
+            .ok()
+            .map(|metadata| metadata.size())
+    }
+
+    /// Whether the object is there.
+    pub(crate) fn has(&self, id: impl Into<ObjectId>) -> bool {
+        self.size(id).is_some()
+    }
+
+    /// The directory for work in flight.
+    pub(crate) fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    fn dir(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Blobs => &self.blobs,
+            Kind::Layers => &self.layers,
+            Kind::Generations => &self.generations,
+        }
+    }
+
+    /// Calls `visit` with every object of a kind and its size in bytes; files that are no objects
+    /// (work in flight, strangers) are passed over.
+    pub(crate) fn walk(
+        &self,
+        kind: Kind,
+        mut visit: impl FnMut([u8; 32], u64) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.walk_files(kind, |shard, name, path| {
+            let mut id = [0; 32];
+            if hex::decode_to_slice(format!("{shard}{name}"), &mut id).is_ok() {
+                let size = std::fs::symlink_metadata(path).at("examine", path)?.size();
+                visit(id, size)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `visit` with shard, name and path of every file below a kind's directory.
+    pub(crate) fn walk_files(
+        &self,
+        kind: Kind,
+        mut visit: impl FnMut(&str, &str, &Path) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let dir = self.dir(kind);
+        for shard in std::fs::read_dir(dir).at("list", dir)? {
+            let shard = shard.at("list", dir)?.path();
+            let Some(prefix) = shard.file_name().and_then(|name| name.to_str()) else {
+                continue;
+            };
+            if prefix.len() != 2 {
+                continue;
+            }
+            for file in std::fs::read_dir(&shard).at("list", &shard)? {
+                let file = file.at("list", &shard)?;
+                if let Some(name) = file.file_name().to_str() {
+                    visit(prefix, name, &file.path())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything on the store's file system durable.
+    pub(crate) fn sync_all(&self) -> Result<(), StoreError> {
+        nix::unistd::syncfs(&self.root).at("sync", &self.root_path)
+    }
+
+    /// Makes one file or directory durable.
+    pub(crate) fn sync_one(path: &Path) -> Result<(), StoreError> {
+        File::open(path)
+            .and_then(|file| file.sync_all())
+            .at("sync", path)
+    }
+
+    /// Moves a finished file to its place. Says whether it went there: where the object exists
+    /// already, the temporary one is removed instead.
+    pub(crate) fn place(&self, from: &Path, to: &Path) -> Result<bool, StoreError> {
+        use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        match renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) {
+            Ok(()) => Ok(true),
+            Err(nix::Error::EEXIST) => {
+                std::fs::remove_file(from).at("remove", from)?;
+                Ok(false)
+            }
+            // A file system without the flag: replacing an equal object is harmless.
+            Err(nix::Error::EINVAL) => std::fs::rename(from, to)
+                .at("rename into place", to)
+                .map(|()| true),
+            Err(error) => Err(error).at("rename into place", to),
+        }
+    }
+}
+
+/// Makes the directory of an object's shard; says whether it was missing.
+pub(crate) fn make_shard(object: &Path) -> Result<bool, StoreError> {
+    let shard = object.parent().unwrap_or(object);
+    match std::fs::create_dir(shard) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).at("create", shard),
+    }
+}

@@ -1,0 +1,340 @@
+//! Staging: objects on their way into the store.
+//!
+//! # On disk
+//! A staged blob of modest size is written beside its final place, as
+//! `blobs/ab/.staged-<staging>-<62 digits>`, because a rename within one directory is the
+//! cheapest; big blobs, whose name is known only at their end, and layers lie in
+//! `staging/<staging>/`. That directory exists as long as anything is staged: one that is found
+//! when the store opens says that temporary files were left behind.
+//!
+//! # Invariants
+//! Nothing has its final name before its bytes are durable. A blob that is in the store already is
+//! not written again. A staging in which a write failed can no longer be published. Dropping a
+//! staging removes all that it wrote.
+//!
+//! # Concurrency
+//! All methods take `&self`; any number of threads may add blobs. The check whether an object is
+//! there happens under the store's gate, so that collection cannot take it in between.
+
+mod publish;
+mod writer;
+
+use std::collections::hash_map::Entry as Slot;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use blast_types::{BlobId, GenerationId, LayerId};
+use rustc_hash::FxHashMap;
+
+pub use writer::BlobWriter;
+
+use crate::error::At as _;
+use crate::objects::{Kind, ObjectId, Objects, make_shard};
+use crate::pins::Guard;
+use crate::store::Inner;
+use crate::{EncodedLayer, Layer, LayerBuilder, StoreError};
+
+/// How temporary blobs begin. A dot keeps them apart from objects, whose names are digits.
+const TEMPORARY: &str = ".staged-";
+/// Blobs up to this size are collected in memory until their name is known.
+pub(crate) const SPOOL_BYTES: usize = 256 << 10;
+
+/// Objects on their way into the store; dropped, they are discarded.
+#[derive(Debug)]
+pub struct Staging {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What a staging shares with its writers.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    store: Arc<Inner>,
+    /// Name among the stagings of this store.
+    name: String,
+    objects: Mutex<FxHashMap<ObjectId, Place>>,
+    /// The staging's own directory, once there is one.
+    dir: OnceLock<PathBuf>,
+    spooled: AtomicU64,
+    /// A shard directory was made, which must be made durable too.
+    new_shards: AtomicBool,
+    failed: AtomicBool,
+    _guard: Guard,
+}
+
+/// Where a staged object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    /// It was in the store already.
+    Store,
+    /// In this temporary file.
+    Temporary(PathBuf),
+}
+
+impl Staging {
+    pub(crate) fn new(store: Arc<Inner>) -> Self {
+        let name = format!("{}-{}", std::process::id(), store.next_staging());
+        let guard = store.pins.guard();
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                name,
+                objects: Mutex::default(),
+                dir: OnceLock::new(),
+                spooled: AtomicU64::new(0),
+                new_shards: AtomicBool::new(false),
+                failed: AtomicBool::new(false),
+                _guard: guard,
+            }),
+        }
+    }
+
+    /// Adds a file's bytes and gives their name.
+    pub fn blob(&self, bytes: &[u8]) -> Result<BlobId, StoreError> {
+        self.shared.blob(BlobId::of(bytes), bytes)
+    }
+
+    /// Adds a file of the file system.
+    pub fn blob_from_file(&self, path: &Path) -> Result<(BlobId, u64), StoreError> {
+        let mut file = File::open(path).at("open", path)?;
+        let mut writer = self.blob_writer();
+        io::copy(&mut file, &mut writer).at("copy into the store", path)?;
+        writer.finish()
+    }
+
+    /// Takes a blob in pieces.
+    pub fn blob_writer(&self) -> BlobWriter {
+        BlobWriter::new(Arc::clone(&self.shared))
+    }
+
+    /// Adds a layer. Every blob that it refers to must be in the store or in this staging.
+    pub fn layer(&self, builder: LayerBuilder) -> Result<LayerId, StoreError> {
+        self.encoded_layer(builder.build())
+    }
+
+    /// Adds a layer that was encoded before. Every blob that it refers to must be in the store or
+    /// in this staging.
+    pub fn encoded_layer(&self, encoded: EncodedLayer) -> Result<LayerId, StoreError> {
+        let id = encoded.id;
+        let layer = encoded
+            .open()
+            .map_err(|source| StoreError::DamagedLayer { id, source })?;
+        for blob in layer.blobs() {
+            self.shared.require(blob)?;
+        }
+        self.shared.object(id.into(), layer.encoded())?;
+        Ok(id)
+    }
+
+    /// A layer of this staging or of the store.
+    pub fn open_layer(&self, id: LayerId) -> Result<Arc<Layer>, StoreError> {
+        let place = self.shared.lock().get(&ObjectId::Layer(id)).cloned();
+        match place {
+            Some(Place::Temporary(path)) => Layer::map(&path, id)
+                .map(Arc::new)
+                .map_err(|source| StoreError::DamagedLayer { id, source }),
+            Some(Place::Store) | None => self.shared.store.layer(id),
+        }
+    }
+
+    /// Where the bytes of a blob of this staging or of the store can be read now.
+    pub fn blob_path(&self, id: BlobId) -> PathBuf {
+        match self.shared.lock().get(&ObjectId::Blob(id)) {
+            Some(Place::Temporary(path)) => path.clone(),
+            Some(Place::Store) | None => self.shared.store.objects.path(id),
+        }
+    }
+
+    /// Makes all objects durable and visible, without any environment referring to them yet.
+    pub fn publish(self) -> Result<(), StoreError> {
+        self.shared.publish()
+    }
+
+    pub(crate) fn generation(&self, id: GenerationId, bytes: &[u8]) -> Result<(), StoreError> {
+        self.shared.object(id.into(), bytes)
+    }
+
+    /// Errs unless the layer is in the store or in this staging; pins it.
+    pub(crate) fn require_layer(&self, id: LayerId) -> Result<(), StoreError> {
+        if self.shared.is_there(id.into(), None) {
+            Ok(())
+        } else {
+            Err(StoreError::MissingLayer { id })
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, FxHashMap<ObjectId, Place>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the object is staged or in the store (there with `size` bytes, where given). In
+    /// the latter case it is pinned.
+    fn is_there(&self, id: ObjectId, size: Option<u64>) -> bool {
+        if self.lock().contains_key(&id) {
+            return true;
+        }
+        let _gate = self.store.gate();
+        self.store.pins.touch(id);
+        let found = self.store.objects.size(id);
+        // A blob of the wrong size is damage, and here are the bytes to heal it with.
+        let there = found.is_some_and(|found| size.is_none_or(|size| size == found));
+        if there {
+            self.lock().insert(id, Place::Store);
+        }
+        there
+    }
+
+    fn require(&self, blob: BlobId) -> Result<(), StoreError> {
+        if self.is_there(blob.into(), None) {
+            Ok(())
+        } else {
+            Err(StoreError::MissingBlob { id: blob })
+        }
+    }
+
+    fn blob(&self, id: BlobId, bytes: &[u8]) -> Result<BlobId, StoreError> {
+        if self.is_there(id.into(), Some(bytes.len() as u64)) {
+            return Ok(id);
+        }
+        self.dir()?;
+        let path = self.beside(id);
+        if self.reserve(id.into(), path.clone()) {
+            self.write_beside(&path, bytes)
+                .inspect_err(|_| self.fail())?;
+        }
+        Ok(id)
+    }
+
+    /// Adds a small object that is no blob.
+    fn object(&self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+        if self.is_there(id, Some(bytes.len() as u64)) {
+            return Ok(());
+        }
+        let path = self.spool_path()?;
+        if self.reserve(id, path.clone()) {
+            let mut file = create_new(&path).inspect_err(|_| self.fail())?;
+            file.write_all(bytes)
+                .at("write", &path)
+                .inspect_err(|_| self.fail())?;
+        }
+        Ok(())
+    }
+
+    /// Claims an object for this thread; false if another thread has it already.
+    fn reserve(&self, id: ObjectId, path: PathBuf) -> bool {
+        match self.lock().entry(id) {
+            Slot::Occupied(_) => false,
+            Slot::Vacant(slot) => {
+                slot.insert(Place::Temporary(path));
+                true
+            }
+        }
+    }
+
+    fn write_beside(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = match create_new(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                self.make_shard(path)?;
+                create_new(path)
+            }
+            result => result,
+        };
+        file?.write_all(bytes).at("write", path)
+    }
+
+    fn make_shard(&self, object: &Path) -> Result<(), StoreError> {
+        if make_shard(object)? {
+            self.new_shards.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The temporary name of a blob beside its final place.
+    fn beside(&self, id: BlobId) -> PathBuf {
+        let path = self.store.objects.path(id);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.with_file_name(format!("{TEMPORARY}{}-{name}", self.name))
+    }
+
+    /// A new path in the staging's own directory.
+    fn spool_path(&self) -> Result<PathBuf, StoreError> {
+        let number = self.spooled.fetch_add(1, Ordering::Relaxed);
+        Ok(self.dir()?.join(number.to_string()))
+    }
+
+    fn dir(&self) -> Result<&Path, StoreError> {
+        if let Some(dir) = self.dir.get() {
+            return Ok(dir);
+        }
+        let dir = self.store.objects.staging().join(&self.name);
+        match std::fs::create_dir(&dir) {
+            // Another thread of this staging was first.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => result.at("create", &dir)?,
+        }
+        Ok(self.dir.get_or_init(|| dir))
+    }
+
+    fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let objects = self
+            .objects
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        for place in objects.values() {
+            if let Place::Temporary(path) = place {
+                drop(std::fs::remove_file(path));
+            }
+        }
+        if let Some(dir) = self.dir.get()
+            && let Err(error) = std::fs::remove_dir_all(dir)
+        {
+            // Left for the next opening of the store, which clears up what it finds.
+            tracing::debug!(path = %dir.display(), %error, "a staging directory stays behind");
+        }
+    }
+}
+
+/// Creates a temporary file that no other has, readable to all and writable only through this
+/// descriptor.
+fn create_new(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o444)
+        .open(path)
+        .at("create", path)
+}
+
+/// Removes what stagings of an earlier process left behind; says whether there was anything.
+pub(crate) fn clear_leftovers(objects: &Objects) -> Result<bool, StoreError> {
+    let dir = objects.staging();
+    let leftovers: Vec<_> = std::fs::read_dir(dir)
+        .and_then(Iterator::collect)
+        .at("list", dir)?;
+    if leftovers.is_empty() {
+        return Ok(false);
+    }
+    objects.walk_files(Kind::Blobs, |_, name, path| {
+        if name.starts_with(TEMPORARY) {
+            std::fs::remove_file(path).at("remove", path)?;
+        }
+        Ok(())
+    })?;
+    // Last, because these directories are what says that there is something to clear.
+    for leftover in leftovers {
+        let path: PathBuf = std::fs::DirEntry::path(&leftover);
+        std::fs::remove_dir_all(&path).at("remove", &path)?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,117 @@
+//! Publication of staged objects: sync, rename, sync.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::{Place, Shared};
+use crate::StoreError;
+use crate::error::At as _;
+use crate::objects::{ObjectId, Objects};
+
+/// Up to so many files are synced one by one; more, by one `syncfs`, which is dear only where
+/// other programs have much unwritten on the same file system.
+const FEW_FILES: usize = 8;
+
+struct Move {
+    from: PathBuf,
+    to: PathBuf,
+    id: ObjectId,
+}
+
+impl Shared {
+    /// Makes all staged objects durable and gives them their names.
+    pub(crate) fn publish(&self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::StagingFailed);
+        }
+        let moves = self.moves();
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let few = moves.len() <= FEW_FILES;
+        if few {
+            moves
+                .iter()
+                .try_for_each(|step| Objects::sync_one(&step.from))?;
+        } else {
+            self.store.objects.sync_all()?;
+        }
+        self.place_all(&moves, few)
+    }
+
+    fn moves(&self) -> Vec<Move> {
+        let objects = self.lock();
+        let mut moves: Vec<Move> = objects
+            .iter()
+            .filter_map(|(&id, place)| match place {
+                Place::Store => None,
+                Place::Temporary(from) => Some(Move {
+                    from: from.clone(),
+                    to: self.store.objects.path(id),
+                    id,
+                }),
+            })
+            .collect();
+        // Blobs before layers before generations: even without syncs, nothing is visible before
+        // what it refers to. Within a kind by shard, which keeps directories hot.
+        moves.sort_by(|a, b| a.id.cmp(&b.id));
+        moves
+    }
+
+    fn place_all(&self, moves: &[Move], few: bool) -> Result<(), StoreError> {
+        let store = &self.store;
+        let mut unsynced = store
+            .unsynced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // From here to the sync, others may find objects by names that a power cut can take
+        // back. Commits take this lock too, and sync first where it was left true by a failure.
+        let few = few && !*unsynced;
+        *unsynced = true;
+        for step in moves {
+            self.place(step)?;
+            self.lock().insert(step.id, Place::Store);
+        }
+        if few {
+            self.sync_dirs(moves)?;
+        } else {
+            store.objects.sync_all()?;
+        }
+        *unsynced = false;
+        Ok(())
+    }
+
+    fn sync_dirs(&self, moves: &[Move]) -> Result<(), StoreError> {
+        let shards: BTreeSet<&Path> = moves.iter().filter_map(|step| step.to.parent()).collect();
+        shards
+            .iter()
+            .try_for_each(|shard| Objects::sync_one(shard))?;
+        if self.new_shards.load(Ordering::Relaxed) {
+            let kinds: BTreeSet<&Path> = shards.iter().filter_map(|shard| shard.parent()).collect();
+            kinds.into_iter().try_for_each(Objects::sync_one)?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, step: &Move) -> Result<(), StoreError> {
+        let Move { from, to, id } = step;
+        if let Some(found) = self.store.objects.size(*id) {
+            let staged = fs::symlink_metadata(from).at("examine", from)?.len();
+            if found != staged {
+                tracing::warn!(path = %to.display(), "a damaged object is replaced");
+                return fs::rename(from, to).at("rename into place", to);
+            }
+        }
+        match self.store.objects.place(from, to) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                self.make_shard(to)?;
+                self.store.objects.place(from, to).map(drop)
+            }
+            result => result.map(drop),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The store itself: what is opened, and the one way in which its records change.
+//!
+//! # Layout
+//! Below `home`: `store/{blobs,layers,generations}/ab/…` (objects), `store/staging/` (work in
+//! flight), `store/lock` (held by the process that has the store open), `journal`, `db/` (sled).
+//!
+//! # Invariants
+//! - A change is an event: one line of the journal, durable, and then the same event applied to
+//!   the index. Nothing else writes records.
+//! - An event of history is appended only when all objects it refers to are durable.
+//! - The head of an environment moves only if it is still where the mover saw it.
+//!
+//! # Concurrency
+//! Every method takes `&self`. Locks, in the order in which they may be taken: the `gate` (read:
+//! to rely on an object being there; write: to collect), `writer` (to append to the journal),
+//! `unsynced` (to publish objects), then caches and pins, which are held for a moment only. One
+//! process has the store open at a time.
+
+mod caches;
+mod environments;
+mod lookup;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use blast_types::BlobId;
+
+use self::caches::Caches;
+pub(crate) use self::environments::Place;
+use crate::apply::{changes_of, position, set_position};
+use crate::error::At as _;
+use crate::index::{Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
+use crate::journal::{Event, Journal};
+use crate::objects::Objects;
+use crate::pins::Pins;
+use crate::staging::clear_leftovers;
+use crate::{Staging, StoreError};
+
+/// Blobs, layers, generations and the histories of environments; a cheap handle to one open
+/// store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all handles share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    home: PathBuf,
+    /// Device and inode of `home` when it was opened.
+    identity: (u64, u64),
+    pub(crate) objects: Objects,
+    pub(crate) index: Box<dyn Index>,
+    writer: Mutex<Writer>,
+    /// Whether objects have final names that may not be durable.
+    pub(crate) unsynced: Mutex<bool>,
+    gate: RwLock<()>,
+    pub(crate) pins: Arc<Pins>,
+    pub(crate) caches: Caches,
+    stagings: AtomicU64,
+    pub(crate) damaged_journal_lines: usize,
+    _lock: File,
+}
+
+/// What only the appender of events has.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) journal: Journal,
+    pub(crate) marks: Marks,
+}
+
+/// Whether an event must be on disk when the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It is history.
+    Now,
+    /// It can be found out again.
+    Later,
+}
+
+impl Store {
+    /// Opens the store below `home`, creating what is missing, with its index on disk.
+    pub fn open(home: &Path) -> Result<Self, StoreError> {
+        Self::open_with(home, || Ok(Box::new(SledIndex::open(&home.join("db"))?)))
+    }
+
+    /// Opens the store below `home` with an index in memory, replayed from the whole journal.
+    pub fn open_in_memory(home: &Path) -> Result<Self, StoreError> {
+        Self::open_with(home, || Ok(Box::new(MemoryIndex::default())))
+    }
+
+    fn open_with(
+        home: &Path,
+        index: impl FnOnce() -> Result<Box<dyn Index>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let root = home.join("store");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .at("create", &root)?;
+        let lock = lock(home, &root.join("lock"))?;
+        let objects = Objects::open(&root)?;
+        let index = index()?;
+        let mut journal = Journal::open(&home.join("journal"))?;
+        let (marks, damaged_journal_lines) = catch_up(index.as_ref(), &mut journal)?;
+        if clear_leftovers(&objects)? {
+            // A process died while it published: names may be there that are not durable yet.
+            objects.sync_all()?;
+        }
+        let inner = Inner {
+            identity: identity(home)?,
+            home: home.to_owned(),
+            objects,
+            index,
+            writer: Mutex::new(Writer { journal, marks }),
+            unsynced: Mutex::new(false),
+            gate: RwLock::new(()),
+            pins: Arc::default(),
+            caches: Caches::default(),
+            stagings: AtomicU64::new(0),
+            damaged_journal_lines,
+            _lock: lock,
+        };
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// The directory below which everything lies.
+    pub fn home(&self) -> &Path {
+        &self.inner.home
+    }
+
+    /// False once somebody deleted or replaced the home directory below us.
+    pub fn is_present(&self) -> bool {
+        identity(&self.inner.home).is_ok_and(|now| now == self.inner.identity)
+    }
+
+    /// Whether the blob is in the store.
+    pub fn has_blob(&self, id: BlobId) -> bool {
+        self.inner.objects.has(id)
+    }
+
+    /// Where the blob is, or would be.
+    pub fn blob_path(&self, id: BlobId) -> PathBuf {
+        self.inner.objects.path(id)
+    }
+
+    /// Begins to add objects.
+    pub fn stage(&self) -> Result<Staging, StoreError> {
+        if !self.is_present() {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            let path = self.inner.home.clone();
+            return Err(StoreError::Io {
+                action: "find",
+                path,
+                source,
+            });
+        }
+        Ok(Staging::new(Arc::clone(&self.inner)))
+    }
+}
+
+impl Inner {
+    /// While this is held, no object is collected.
+    pub(crate) fn gate(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// While this is held, nobody relies on an object that is neither referred to nor pinned.
+    pub(crate) fn close_gate(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_staging(&self) -> u64 {
+        self.stagings.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes an event happen: journal first, index second.
+    pub(crate) fn commit(
+        &self,
+        writer: &mut Writer,
+        event: &Event,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        let Writer { journal, marks } = writer;
+        let mut new_marks = *marks;
+        let mut batch = changes_of(event, self.index.as_ref(), &mut new_marks)?;
+        if durability == Durability::Now {
+            let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+            if *unsynced {
+                self.objects.sync_all()?;
+                *unsynced = false;
+            }
+        }
+        journal.append(event, durability == Durability::Now)?;
+        *marks = new_marks;
+        set_position(&mut batch, journal.epoch(), journal.length());
+        // The event has happened; an index that cannot follow is replayed at the next opening.
+        self.index
+            .apply(batch)
+            .inspect_err(|_| journal.mark_broken())
+    }
+}
+
+/// Applies to the index what the journal has beyond it; a stranger's index begins anew.
+fn catch_up(index: &dyn Index, journal: &mut Journal) -> Result<(Marks, usize), StoreError> {
+    let applied = position(index)?;
+    let start = match applied {
+        Some((epoch, offset)) if epoch == journal.epoch() && offset <= journal.length() => offset,
+        Some(_) => {
+            tracing::warn!("the index does not belong to the journal and is rebuilt");
+            index.clear()?;
+            0
+        }
+        None => {
+            index.clear()?;
+            0
+        }
+    };
+    let replay = journal.replay(start)?;
+    let mut marks: Marks = get_json(index, MARKS)?.unwrap_or_default();
+    for step in &replay.events {
+        let mut batch = changes_of(&step.event, index, &mut marks)?;
+        set_position(&mut batch, journal.epoch(), step.end);
+        index.apply(batch)?;
+    }
+    Ok((marks, replay.damaged_lines))
+}
+
+fn lock(home: &Path, path: &Path) -> Result<File, StoreError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .at("open", path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+            home: home.to_owned(),
+        }),
+        Err(TryLockError::Error(error)) => Err(error).at("lock", path),
+    }
+}
+
+fn identity(home: &Path) -> Result<(u64, u64), StoreError> {
+    let metadata = fs::metadata(home).at("examine", home)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
