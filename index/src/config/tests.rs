@@ -1,0 +1,291 @@
+use super::*;
+use std::fs;
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    around: Surroundings,
+}
+
+fn fixture(variables: &[(&str, &str)]) -> Fixture {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| dir.path().join(name);
+    let around = Surroundings {
+        variables: variables
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        home: Some(at("home")),
+        cwd: at("cwd"),
+        etc: at("etc"),
+        site: Some(at("venv")),
+    };
+    Fixture { dir, around }
+}
+
+impl Fixture {
+    fn write(&self, name: &str, text: &str) {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("below the root")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+
+    fn resolve(&self) -> Configured {
+        resolve(&self.around, None, &Flags::default()).expect("usable")
+    }
+
+    fn urls(&self) -> Vec<String> {
+        shown(&self.resolve())
+    }
+}
+
+fn shown(configured: &Configured) -> Vec<String> {
+    configured
+        .sources
+        .indexes
+        .iter()
+        .map(|index| index.url.to_string())
+        .collect()
+}
+
+#[test]
+fn with_nothing_said_the_interpreter_is_asked() {
+    let configured = fixture(&[]).resolve();
+    assert!(configured.sources.default_from_interpreter);
+    assert_eq!(
+        configured.sources,
+        Sources {
+            default_from_interpreter: true,
+            ..Sources::default()
+        }
+    );
+    assert_eq!(configured.settings, []);
+}
+
+#[test]
+fn files_of_pip_beat_each_other_in_its_order() {
+    let url = |name: &str| format!("[global]\nindex-url = https://{name}.example/simple/\n");
+    let f = fixture(&[]);
+    for (file, name) in [
+        ("etc/xdg/pip/pip.conf", "xdg"),
+        ("etc/pip.conf", "etc"),
+        ("home/.pip/pip.conf", "legacy"),
+        ("home/.config/pip/pip.conf", "user"),
+        ("venv/pip.conf", "site"),
+    ] {
+        f.write(file, &url(name));
+        assert_eq!(f.urls(), [format!("https://{name}.example/simple/")]);
+    }
+    f.write("named.conf", "[global]\nretries = 7\n");
+    let mut named = Fixture {
+        dir: f.dir,
+        around: f.around,
+    };
+    let path = named.dir.path().join("named.conf");
+    named
+        .around
+        .variables
+        .insert("PIP_CONFIG_FILE".into(), path.display().to_string());
+    assert_eq!(named.resolve().sources.retries, 7);
+    named.around.site = None;
+    assert_eq!(
+        named.urls(),
+        ["https://etc.example/simple/"],
+        "the user's file does not count"
+    );
+    named
+        .around
+        .variables
+        .insert("PIP_CONFIG_FILE".into(), "/dev/null".into());
+    assert!(named.resolve().sources.default_from_interpreter);
+}
+
+#[test]
+fn a_file_with_everything() {
+    let f = fixture(&[]);
+    f.write(
+        "etc/pip.conf",
+        "# comment\n[global]\nINDEX_URL: https://u:secret@a.example/simple/#x;y\n\
+         find-links =\n    /wheels\n    sub/dir\n    ~/w\ntimeout = 12.5\nno-index = no\n\
+         trusted-host = a.example b.example:1\ncert = ca.pem\nproxy = proxy.example:3128\n\
+         [install]\nretries = 2\n[freeze]\nretries = 99\n",
+    );
+    let Configured { sources, settings } = f.resolve();
+    let cwd = &f.around.cwd;
+    assert_eq!(sources.indexes[0].url.as_url().password(), Some("secret"));
+    let home = f.around.home.clone().expect("set");
+    let paths = [
+        PathBuf::from("/wheels"),
+        cwd.join("sub/dir"),
+        home.join("w"),
+    ];
+    assert_eq!(
+        sources.find_links,
+        paths.map(|path| path.display().to_string())
+    );
+    assert_eq!(
+        (sources.timeout_s, sources.retries, sources.no_index),
+        (12, 2, false)
+    );
+    assert_eq!(sources.trusted_hosts, ["a.example", "b.example:1"]);
+    assert_eq!(sources.cert, Some(cwd.join("ca.pem")));
+    let proxy = sources.proxy.https.as_ref().expect("given");
+    assert_eq!(proxy.to_string(), "http://proxy.example:3128/");
+    assert!(
+        settings
+            .iter()
+            .all(|setting| !setting.value.contains("secret")),
+        "{settings:?}"
+    );
+    let origin = Origin::PipConf(f.around.etc.join("pip.conf"));
+    assert!(settings.iter().all(|setting| setting.origin == origin));
+}
+
+#[test]
+fn levels_beat_each_other_and_lists_add_up_above_pip() {
+    let f = fixture(&[
+        ("PIP_INDEX_URL", "https://pip.example/simple/"),
+        (
+            "PIP_EXTRA_INDEX_URL",
+            "https://x1.example/ https://x2.example/",
+        ),
+        ("BLAST_EXTRA_INDEX_URL", "https://x3.example/"),
+        ("PIP_FIND_LINKS", "/from/pip"),
+    ]);
+    f.write(
+        "etc/pip.conf",
+        "[global]\nextra-index-url = https://gone.example/\n",
+    );
+    assert_eq!(
+        f.urls(),
+        [
+            "https://x1.example/",
+            "https://x2.example/",
+            "https://x3.example/",
+            "https://pip.example/simple/"
+        ]
+    );
+    let project = ProjectSettings {
+        index_url: Some("https://project.example/simple/".to_owned()),
+        find_links: vec!["wheels".to_owned()],
+        root: PathBuf::from("/project"),
+        ..ProjectSettings::default()
+    };
+    let flags = Flags {
+        index_url: Some("https://flag.example/".into()),
+        ..Flags::default()
+    };
+    let last = |project, flags| {
+        let configured = resolve(&f.around, project, flags).expect("usable");
+        let setting = configured
+            .settings
+            .iter()
+            .find(|s| s.key == "index-url")
+            .expect("noted");
+        (
+            shown(&configured).pop().expect("one"),
+            setting.origin.to_string(),
+            configured.sources,
+        )
+    };
+    let (url, origin, sources) = last(Some(&project), &Flags::default());
+    assert_eq!(
+        (url.as_str(), origin.as_str()),
+        ("https://project.example/simple/", "/project/pyproject.toml")
+    );
+    assert_eq!(sources.find_links, ["/from/pip", "/project/wheels"]);
+    let (url, origin, _) = last(Some(&project), &flags);
+    assert_eq!(
+        (url.as_str(), origin.as_str()),
+        ("https://flag.example/", "flag --index-url")
+    );
+}
+
+#[test]
+fn no_index_means_none() {
+    let f = fixture(&[
+        ("PIP_NO_INDEX", "1"),
+        ("PIP_INDEX_URL", "https://a.example/"),
+    ]);
+    let sources = f.resolve().sources;
+    assert!(sources.no_index && sources.indexes.is_empty() && !sources.default_from_interpreter);
+    let flags = Flags {
+        no_index: true,
+        offline: true,
+        ..Flags::default()
+    };
+    let sources = resolve(&fixture(&[]).around, None, &flags)
+        .expect("usable")
+        .sources;
+    assert!(sources.no_index && sources.offline && !sources.needs_default_index());
+}
+
+#[test]
+fn shared_variables_fill_in() {
+    let f = fixture(&[
+        ("SSL_CERT_FILE", "/ca.pem"),
+        ("HTTPS_PROXY", "http://u:secret@p.example:1"),
+        ("all_proxy", "socks5h://s.example:2"),
+        ("NO_PROXY", "localhost,.example"),
+    ]);
+    f.write("home/.netrc", "");
+    let Configured { sources, settings } = f.resolve();
+    assert_eq!(sources.cert, Some("/ca.pem".into()));
+    assert_eq!(
+        sources.proxy.http.expect("all").to_string(),
+        "socks5h://s.example:2"
+    );
+    assert_eq!(
+        sources.proxy.https.expect("own").as_url().password(),
+        Some("secret")
+    );
+    assert_eq!(
+        sources.proxy.no_proxy.as_deref(),
+        Some("localhost,.example")
+    );
+    assert_eq!(sources.netrc, Some(f.dir.path().join("home/.netrc")));
+    assert!(
+        settings
+            .iter()
+            .all(|setting| !setting.value.contains("secret")),
+        "{settings:?}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_names_its_origin() {
+    for (variable, value, said) in [
+        (
+            "PIP_INDEX_URL",
+            "ftp://a.example/",
+            "index-url (variable PIP_INDEX_URL) cannot be used",
+        ),
+        (
+            "PIP_NO_INDEX",
+            "maybe",
+            "no-index (variable PIP_NO_INDEX) is `maybe`, which is no yes or no",
+        ),
+        (
+            "PIP_RETRIES",
+            "many",
+            "retries (variable PIP_RETRIES) is `many`, which is no number",
+        ),
+        (
+            "PIP_PROXY",
+            "gopher://x",
+            "proxy (variable PIP_PROXY) cannot be used",
+        ),
+    ] {
+        let error = resolve(
+            &fixture(&[(variable, value)]).around,
+            None,
+            &Flags::default(),
+        );
+        assert_eq!(error.expect_err(value).to_string(), said);
+    }
+}
+
+#[test]
+fn a_directory_may_be_an_index() {
+    let f = fixture(&[("BLAST_INDEX_URL", "/srv/simple")]);
+    assert_eq!(f.urls(), ["file:///srv/simple"]);
+}

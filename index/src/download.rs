@@ -1,0 +1,401 @@
+//! [`Index::download`]: a file of an index, on disk and verified.
+//!
+//! Bytes go from the connection over a channel to one blocking thread that hashes and writes them,
+//! so that neither waits for the other longer than it must. A transfer that breaks off is taken up
+//! where it broke, if the server serves parts of what is certainly the same file, else from the
+//! start. Nothing is reported as done before size and SHA-256 agree with every promise made.
+
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use blast_types::{DistFile, Event, Reporter, Sha256};
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE};
+use sha2::Digest as _;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::client::{Reply, blocking, raw_bytes, status_error};
+use crate::error::IndexError;
+use crate::index::{Index, IndexInner};
+use crate::remote_metadata::parse_content_range;
+use crate::url::{RedactedUrl, local_path};
+
+/// Pieces on their way to the disk; bounds memory where the disk is slower than the network.
+const PIECES: usize = 32;
+/// Progress is reported no more often than this.
+const REPORT_EVERY: Duration = Duration::from_millis(80);
+
+/// The URL of a file, checked: it came out of an index page.
+pub(crate) fn file_url_of(file: &DistFile) -> Result<Url, IndexError> {
+    let url: Result<RedactedUrl, _> = file.url.parse();
+    url.map(|url| url.as_url().clone())
+        .map_err(|source| IndexError::Url {
+            what: file.filename.to_string(),
+            source,
+        })
+}
+
+impl Index {
+    /// Writes `file` to `dest`, which is replaced if it exists, and returns its SHA-256. It is
+    /// checked against the hash and the size that the index states and against `expected` (what
+    /// a lock says). On an error `dest` may hold a part.
+    pub async fn download(
+        &self,
+        file: &DistFile,
+        expected: Option<Sha256>,
+        dest: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Sha256, IndexError> {
+        if let (Some(stated), Some(expected)) = (file.sha256, expected)
+            && stated != expected
+        {
+            let file = file.filename.to_string();
+            return Err(IndexError::HashConflict {
+                file,
+                stated,
+                expected,
+            });
+        }
+        let url = file_url_of(file)?;
+        let promised = file.sha256.or(expected);
+        let received = if url.scheme() == "file" {
+            let named = |source| IndexError::Url {
+                what: file.filename.to_string(),
+                source,
+            };
+            self.0.copy(local_path(&url).map_err(named)?, dest).await?
+        } else if let Some(kept) = self.0.take_kept(promised, dest).await? {
+            kept
+        } else {
+            self.0.transfer(file, &url, dest, reporter).await?
+        };
+        received.check(file, promised)
+    }
+}
+
+/// What is on disk now.
+#[derive(Debug, Clone, Copy)]
+struct Received {
+    sha256: Sha256,
+    bytes: u64,
+}
+
+impl Received {
+    fn check(self, file: &DistFile, promised: Option<Sha256>) -> Result<Sha256, IndexError> {
+        let name = || file.filename.to_string();
+        if let Some(expected) = file.size.filter(|size| *size != self.bytes) {
+            return Err(IndexError::SizeMismatch {
+                file: name(),
+                expected,
+                actual: self.bytes,
+            });
+        }
+        match promised.filter(|promised| *promised != self.sha256) {
+            Some(expected) => Err(IndexError::HashMismatch {
+                file: name(),
+                expected,
+                actual: self.sha256,
+            }),
+            None => Ok(self.sha256),
+        }
+    }
+}
+
+impl IndexInner {
+    async fn copy(&self, from: PathBuf, dest: &Path) -> Result<Received, IndexError> {
+        let dest = dest.to_owned();
+        blocking(move || {
+            let mut source = File::open(&from).map_err(IndexError::io("read", &from))?;
+            let mut target = Target::create(dest)?;
+            let mut buffer = vec![0; 256 << 10];
+            loop {
+                match source
+                    .read(&mut buffer)
+                    .map_err(IndexError::io("read", &from))?
+                {
+                    0 => return Ok(target.finish()),
+                    count => target.write(&buffer[..count])?,
+                }
+            }
+        })
+        .await?
+    }
+
+    /// A wheel that was fetched whole for its metadata, see `remote_metadata`.
+    async fn take_kept(
+        &self,
+        promised: Option<Sha256>,
+        dest: &Path,
+    ) -> Result<Option<Received>, IndexError> {
+        let Some(sha256) = promised else {
+            return Ok(None);
+        };
+        let kept = self.shared.disk.wheels().join(sha256.to_hex());
+        let present = {
+            let kept = kept.clone();
+            blocking(move || kept.exists()).await?
+        };
+        if !present {
+            return Ok(None);
+        }
+        let received = self.copy(kept.clone(), dest).await?;
+        blocking(move || {
+            if let Err(error) = std::fs::remove_file(&kept) {
+                tracing::debug!(path = %kept.display(), %error, "kept wheel not removed");
+            }
+        })
+        .await?;
+        // A damaged one is as good as none.
+        Ok((received.sha256 == sha256).then_some(received))
+    }
+
+    async fn transfer(
+        &self,
+        file: &DistFile,
+        url: &Url,
+        dest: &Path,
+        reporter: &dyn Reporter,
+    ) -> Result<Received, IndexError> {
+        let mut progress = Progress::new(file, reporter);
+        let mut sink = Sink::open(dest);
+        let mut etag = None;
+        let mut attempt = 0;
+        loop {
+            let reply = self.ask(url, sink.sent, etag.as_ref()).await?;
+            match reply.status.as_u16() {
+                206 if starts_at(&reply, sink.sent) => {}
+                // The whole again: the server serves no parts, or the file changed.
+                200 | 206 if sink.sent > 0 => {
+                    sink = Sink::open(dest);
+                    if reply.status.as_u16() == 206 {
+                        etag = None;
+                        continue;
+                    }
+                }
+                200 => {}
+                _ => return Err(status_error(reply.status, &reply.url)),
+            }
+            etag = strong_etag(&reply);
+            progress.total = file.size.or_else(|| {
+                reply
+                    .content_length()
+                    .map(|rest| rest.saturating_add(sink.sent))
+            });
+            match self.pour(reply, &mut sink, file, &mut progress).await {
+                Ok(()) => break,
+                Err(error @ IndexError::Body { .. }) if attempt < self.fetcher.retries() => {
+                    tracing::debug!(file = %file.filename, %error, "transfer broke off");
+                    self.fetcher.pause(attempt, None).await;
+                    attempt += 1;
+                }
+                // What is wrong with the disk is more telling than the end of the channel.
+                Err(IndexError::Interrupted) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let received = sink.finish().await?;
+        progress.finish(received.bytes);
+        Ok(received)
+    }
+
+    async fn ask(
+        &self,
+        url: &Url,
+        from: u64,
+        etag: Option<&HeaderValue>,
+    ) -> Result<Reply, IndexError> {
+        // Without a strong validator nothing says that the rest belongs to the same file; but the
+        // hash will tell, so only files without one need it. Asking is harmless in any case.
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        let mut headers = raw_bytes(range.as_deref());
+        if let Some(etag) = etag.filter(|_| from > 0) {
+            headers.insert(IF_RANGE, etag.clone());
+        }
+        self.fetcher.send(Method::GET, url, &headers).await
+    }
+
+    async fn pour(
+        &self,
+        mut reply: Reply,
+        sink: &mut Sink,
+        file: &DistFile,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), IndexError> {
+        let url = reply.url.clone();
+        while let Some(chunk) = reply.chunk().await? {
+            let count = chunk.len() as u64;
+            self.fetcher.tally.bytes.fetch_add(count, Ordering::Relaxed);
+            if let Some(limit) = file.size.filter(|size| sink.sent + count > *size) {
+                return Err(IndexError::TooLarge {
+                    url: url.into(),
+                    limit,
+                });
+            }
+            sink.send(chunk).await?;
+            progress.at(sink.sent);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a partial answer goes on where we stand.
+fn starts_at(reply: &Reply, at: u64) -> bool {
+    let header = reply
+        .headers
+        .get(CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok());
+    header
+        .and_then(parse_content_range)
+        .is_some_and(|(range, _)| range.start == at)
+}
+
+fn strong_etag(reply: &Reply) -> Option<HeaderValue> {
+    reply
+        .headers
+        .get(ETAG)
+        .filter(|tag| !tag.as_bytes().starts_with(b"W/"))
+        .cloned()
+}
+
+/// A file being written and hashed.
+struct Target {
+    file: File,
+    path: PathBuf,
+    hasher: sha2::Sha256,
+    bytes: u64,
+}
+
+impl Target {
+    fn create(path: PathBuf) -> Result<Self, IndexError> {
+        let file = File::create(&path).map_err(IndexError::io("write", &path))?;
+        Ok(Self {
+            file,
+            path,
+            hasher: sha2::Sha256::new(),
+            bytes: 0,
+        })
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), IndexError> {
+        self.hasher.update(piece);
+        self.file
+            .write_all(piece)
+            .map_err(IndexError::io("write", &self.path))?;
+        self.bytes += piece.len() as u64;
+        Ok(())
+    }
+
+    fn finish(self) -> Received {
+        Received {
+            sha256: Sha256::from_bytes(self.hasher.finalize().into()),
+            bytes: self.bytes,
+        }
+    }
+}
+
+/// The way to a [`Target`] on a thread of its own.
+struct Sink {
+    pieces: mpsc::Sender<Bytes>,
+    writer: tokio::task::JoinHandle<Result<Received, IndexError>>,
+    /// Bytes sent on their way.
+    sent: u64,
+}
+
+impl Sink {
+    fn open(dest: &Path) -> Self {
+        let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES);
+        let dest = dest.to_owned();
+        let writer = tokio::task::spawn_blocking(move || {
+            let mut target = Target::create(dest)?;
+            while let Some(piece) = arriving.blocking_recv() {
+                target.write(&piece)?;
+            }
+            Ok(target.finish())
+        });
+        Self {
+            pieces,
+            writer,
+            sent: 0,
+        }
+    }
+
+    async fn send(&mut self, piece: Bytes) -> Result<(), IndexError> {
+        let count = piece.len() as u64;
+        // Fails only when the writer gave up; `finish` knows why.
+        self.pieces
+            .send(piece)
+            .await
+            .map_err(|_| IndexError::Interrupted)?;
+        self.sent += count;
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Received, IndexError> {
+        drop(self.pieces);
+        match self.writer.await {
+            Ok(received) => received,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(IndexError::Interrupted),
+        }
+    }
+}
+
+/// Reports now and then how far a transfer is.
+struct Progress<'a> {
+    file: &'a DistFile,
+    reporter: &'a dyn Reporter,
+    total: Option<u64>,
+    last: Instant,
+}
+
+impl<'a> Progress<'a> {
+    fn new(file: &'a DistFile, reporter: &'a dyn Reporter) -> Self {
+        Self {
+            file,
+            reporter,
+            total: file.size,
+            last: Instant::now(),
+        }
+    }
+
+    fn at(&mut self, done: u64) {
+        if self.last.elapsed() >= REPORT_EVERY {
+            self.last = Instant::now();
+            self.report(done, self.total.unwrap_or(0));
+        }
+    }
+
+    fn finish(&self, done: u64) {
+        self.report(done, done);
+    }
+
+    fn report(&self, done: u64, total: u64) {
+        self.reporter.report(Event::Download {
+            file: self.file.filename.to_string(),
+            done,
+            total,
+        });
+    }
+}
+
+/// Removes what earlier runs left in `wheels-v1` and nobody took for a day.
+pub(crate) fn sweep(directory: &Path) -> io::Result<()> {
+    const OLD: Duration = Duration::from_secs(24 * 3600);
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        // Others sweep too: what is gone meanwhile is no error.
+        let age = entry
+            .metadata()
+            .and_then(|data| data.modified())
+            .map(|at| at.elapsed());
+        if matches!(age, Ok(Ok(age)) if age > OLD) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
+    Ok(())
+}

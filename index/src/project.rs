@@ -1,0 +1,433 @@
+//! [`Index::project`]: the page of a project from memory, else from disk, else from the server,
+//! and links from find-links merged in.
+//!
+//! A remembered page serves while it is fresh by its HTTP headers, and within the command that
+//! saw it validated in any case; so a page that must not be used unasked costs one request per
+//! command. Absence is remembered within a command only. Requests for one page wait for each
+//! other.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use blast_types::{DistFile, PackageName, ProjectFiles};
+use reqwest::header::{
+    ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED,
+};
+use url::Url;
+
+use crate::cache::{DiskCache, Head, Stored};
+use crate::client::{Page, blocking, status_error};
+use crate::error::IndexError;
+use crate::freshness::{Freshness, now_ms};
+use crate::index::{Index, IndexInner};
+use crate::simple::{self, group};
+use crate::sources::IndexSource;
+use crate::url::{local_path, project_page, without_credentials};
+
+/// The largest page that is read.
+pub(crate) const PAGE_LIMIT: u64 = 256 << 20;
+/// Bodies up to this size are parsed at once; for larger ones a thread switch is cheaper than
+/// keeping the runtime waiting.
+const PARSE_INLINE: usize = 16 << 10;
+
+/// A project on an index; the user name is part of it, since servers may show each user another
+/// page.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PageKey {
+    index: String,
+    name: PackageName,
+}
+
+/// A page in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Remembered {
+    /// `None`: the index does not have the project.
+    files: Option<Arc<ProjectFiles>>,
+    fresh_until_ms: u64,
+    /// The command that last saw it validated.
+    command: u64,
+}
+
+impl Index {
+    /// Everything the sources offer of a project: the first index that has it, and find-links.
+    ///
+    /// # Errors
+    /// [`IndexError::NotFound`] where nobody has the project; anything else means that a source
+    /// did not answer, and then no other source is asked in its place.
+    pub async fn project(&self, name: &PackageName) -> Result<Arc<ProjectFiles>, IndexError> {
+        let inner = &self.0;
+        if inner.sources.find_links.is_empty() {
+            return inner
+                .indexed(name)
+                .await?
+                .ok_or_else(|| inner.not_found(name));
+        }
+        let known = inner
+            .merged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (links, indexed) = futures::join!(inner.links(), inner.indexed(name));
+        let links = links?;
+        let found = links.files.get(name).map(Vec::as_slice).unwrap_or_default();
+        let merged = match indexed? {
+            Some(indexed) if found.is_empty() => indexed,
+            Some(indexed) => Arc::new(merge(&indexed, found)),
+            None if found.is_empty() => return Err(inner.not_found(name)),
+            None => Arc::new(ProjectFiles {
+                name: name.clone(),
+                index: inner.sources.find_links.join(" ").into(),
+                versions: group(found.to_vec()),
+                status: None,
+            }),
+        };
+        let mut known = inner.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.clone(), Arc::clone(&merged));
+        Ok(merged)
+    }
+}
+
+/// Local files first within a version; a file that both name counts once.
+fn merge(indexed: &ProjectFiles, found: &[Arc<DistFile>]) -> ProjectFiles {
+    let of_index = indexed.versions.iter().flat_map(|version| &version.files);
+    let new = of_index.filter(|file| !found.iter().any(|local| local.filename == file.filename));
+    let files = found.iter().chain(new).cloned().collect();
+    ProjectFiles {
+        versions: group(files),
+        ..indexed.clone()
+    }
+}
+
+impl IndexInner {
+    fn not_found(&self, name: &PackageName) -> IndexError {
+        let indexes = self.asked().iter().map(|index| index.url.to_string());
+        let searched: Vec<_> = indexes
+            .chain(self.sources.find_links.iter().map(|link| {
+                link.parse::<crate::url::RedactedUrl>()
+                    .map_or_else(|_| link.clone(), |l| l.to_string())
+            }))
+            .collect();
+        let name = name.clone();
+        match searched.is_empty() {
+            true => IndexError::NoIndex { name },
+            false => IndexError::NotFound { name, searched },
+        }
+    }
+
+    fn asked(&self) -> &[IndexSource] {
+        if self.sources.no_index {
+            &[]
+        } else {
+            &self.sources.indexes
+        }
+    }
+
+    async fn indexed(&self, name: &PackageName) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
+        for index in self.asked() {
+            if let Some(files) = self.page_of(index, name).await? {
+                return Ok(Some(files));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn page_of(
+        &self,
+        index: &IndexSource,
+        name: &PackageName,
+    ) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
+        let mut shown = index.url.without_credentials();
+        let page = project_page(&shown, name);
+        if page.scheme() == "file" {
+            return self.local_page(&page, &shown, name).await;
+        }
+        // Fails only for URLs without a host, and those were refused when they were parsed.
+        _ = shown.set_username(index.url.as_url().username());
+        let key = PageKey {
+            index: shown.into(),
+            name: name.clone(),
+        };
+        if let Some(hit) = self.remembered(&key) {
+            return Ok(hit.files);
+        }
+        let _flight = self.shared.page_flights.board(&key).await;
+        if let Some(hit) = self.remembered(&key) {
+            return Ok(hit.files);
+        }
+        let label = Arc::from(without_credentials(index.url.as_url()).as_str());
+        let request = PageRequest {
+            page,
+            label,
+            name: name.clone(),
+        };
+        let fetched = self.fetch_page(&key, request).await?;
+        let weight = fetched.files.as_deref().map_or(64, weight);
+        self.shared.pages.insert(key, fetched.clone(), weight);
+        Ok(fetched.files)
+    }
+
+    fn remembered(&self, key: &PageKey) -> Option<Remembered> {
+        let hit = self.shared.pages.get(key)?;
+        let serves = hit.command >= self.command
+            || hit.files.is_some() && (self.fetcher.offline || now_ms() < hit.fresh_until_ms);
+        serves.then_some(hit)
+    }
+
+    async fn fetch_page(
+        &self,
+        key: &PageKey,
+        request: PageRequest,
+    ) -> Result<Remembered, IndexError> {
+        let path = self.shared.disk.project_page(&key.index, key.name.as_ref());
+        let stored = {
+            let path = path.clone();
+            blocking(move || DiskCache::load(&path)).await?
+        };
+        let remember = |files, fresh_until_ms| Remembered {
+            files: Some(files),
+            fresh_until_ms,
+            command: self.command,
+        };
+        if let Some(stored) = &stored
+            && (self.fetcher.offline || stored.is_fresh())
+        {
+            let until = stored.head.freshness.until(stored.validated_ms);
+            // A stored page that cannot be parsed (by a newer version of blast, say) is fetched.
+            if let Ok(files) = request.parse_stored(stored.clone()).await? {
+                return Ok(remember(files, until));
+            }
+        }
+        if let Some(error) = self.offline_error(request.page.clone()) {
+            return Err(error);
+        }
+        let answer = self
+            .fetcher
+            .page(&request.page, &question(stored.as_ref()), PAGE_LIMIT)
+            .await?;
+        let freshness = Freshness::of(&answer.headers);
+        let until = freshness.until(now_ms());
+        match (answer.status.as_u16(), stored) {
+            (304, Some(stored)) => {
+                self.fetcher.tally.confirmed.fetch_add(1, Ordering::Relaxed);
+                self.confirm(&path, &stored, freshness).await?;
+                let old = self.shared.pages.get(key).and_then(|hit| hit.files);
+                let files = match old {
+                    Some(files) => files,
+                    None => request
+                        .parse_stored(stored)
+                        .await?
+                        .map_err(|e| request.error(e))?,
+                };
+                Ok(remember(files, until))
+            }
+            (200, _) => {
+                let files = self.take(path, freshness, answer, &request).await?;
+                Ok(remember(files, until))
+            }
+            (404 | 410, _) => Ok(Remembered {
+                files: None,
+                fresh_until_ms: 0,
+                command: self.command,
+            }),
+            _ => Err(status_error(answer.status, &answer.url)),
+        }
+    }
+
+    /// Parses a new page, and keeps it on disk if it is one.
+    async fn take(
+        &self,
+        path: PathBuf,
+        freshness: Freshness,
+        answer: Page,
+        request: &PageRequest,
+    ) -> Result<Arc<ProjectFiles>, IndexError> {
+        let head = head_of(&answer, freshness);
+        let stored = Stored {
+            head,
+            body: answer.body,
+            validated_ms: now_ms(),
+        };
+        let files = request
+            .parse_stored(stored.clone())
+            .await?
+            .map_err(|e| request.error(e))?;
+        if !freshness.no_store {
+            let disk = self.shared.disk.clone();
+            let kept = blocking(move || disk.store(&path, &stored.head, &stored.body)).await?;
+            self.note(kept);
+        }
+        Ok(files)
+    }
+
+    async fn confirm(
+        &self,
+        path: &std::path::Path,
+        stored: &Stored,
+        freshness: Freshness,
+    ) -> Result<(), IndexError> {
+        let disk = self.shared.disk.clone();
+        let path = path.to_owned();
+        let mut stored = stored.clone();
+        let noted = blocking(move || {
+            if stored.head.freshness == freshness {
+                return DiskCache::touch(&path);
+            }
+            stored.head.freshness = freshness;
+            disk.store(&path, &stored.head, &stored.body)
+        })
+        .await?;
+        self.note(noted);
+        Ok(())
+    }
+
+    /// A project directory of an index that is a directory tree.
+    async fn local_page(
+        &self,
+        page: &Url,
+        index: &Url,
+        name: &PackageName,
+    ) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
+        let what = || IndexError::Url {
+            what: index.to_string(),
+            source: crate::UrlError::NotLocal,
+        };
+        let directory = local_path(page).map_err(|_| what())?;
+        let file = directory.join("index.html");
+        let body = blocking({
+            let file = file.clone();
+            move || std::fs::read(file)
+        })
+        .await?;
+        let body = match body {
+            Ok(body) => body,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(IndexError::io("read", file)(error)),
+        };
+        let label = Arc::from(index.as_str());
+        let files = simple::parse_project(&body, Some("text/html"), page, label, name);
+        let error = |source| IndexError::Page {
+            url: page.clone().into(),
+            source,
+        };
+        Ok(Some(Arc::new(files.map_err(error)?)))
+    }
+}
+
+/// What it takes to read one page.
+#[derive(Debug, Clone)]
+struct PageRequest {
+    page: Url,
+    label: Arc<str>,
+    name: PackageName,
+}
+
+impl PageRequest {
+    async fn parse_stored(
+        &self,
+        stored: Stored,
+    ) -> Result<Result<Arc<ProjectFiles>, simple::PageError>, IndexError> {
+        let this = self.clone();
+        let large = stored.body.len() > PARSE_INLINE;
+        let parse = move || {
+            let url = Url::parse(&stored.head.url)?;
+            let kind = stored.head.content_type.as_deref();
+            simple::parse_project(&stored.body, kind, &url, this.label, &this.name).map(Arc::new)
+        };
+        if large {
+            blocking(parse).await
+        } else {
+            Ok(parse())
+        }
+    }
+
+    fn error(&self, source: simple::PageError) -> IndexError {
+        IndexError::Page {
+            url: self.page.clone().into(),
+            source,
+        }
+    }
+}
+
+/// Headers of the request for a page of which `stored` is known.
+pub(crate) fn question(stored: Option<&Stored>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static(simple::ACCEPT));
+    let mut put = |name: HeaderName, value: Option<&String>| {
+        if let Some(value) = value.and_then(|text| HeaderValue::from_str(text).ok()) {
+            headers.insert(name, value);
+        }
+    };
+    if let Some(stored) = stored {
+        put(IF_NONE_MATCH, stored.head.etag.as_ref());
+        put(IF_MODIFIED_SINCE, stored.head.last_modified.as_ref());
+    }
+    headers
+}
+
+pub(crate) fn head_of(answer: &Page, freshness: Freshness) -> Head {
+    Head {
+        url: without_credentials(&answer.url).into(),
+        content_type: answer.text(CONTENT_TYPE),
+        etag: answer.text(ETAG),
+        last_modified: answer.text(LAST_MODIFIED),
+        freshness,
+    }
+}
+
+/// About how many bytes a page takes in memory.
+fn weight(files: &ProjectFiles) -> usize {
+    let count: usize = files
+        .versions
+        .iter()
+        .map(|version| version.files.len())
+        .sum();
+    256 + files.versions.len() * 64 + count * 700
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simple::version_of;
+
+    #[test]
+    fn local_files_come_first_and_count_once() {
+        let parse = |names: &[&str]| {
+            let body: String = names
+                .iter()
+                .map(|name| format!("<a href='{name}'></a>"))
+                .collect();
+            let url = Url::parse("http://127.0.0.1:1/simple/demo/").expect("valid");
+            let name = "demo".parse().expect("a name");
+            simple::parse_project(body.as_bytes(), None, &url, "index".into(), &name)
+                .expect("a page")
+        };
+        let indexed = parse(&["demo-1.0.tar.gz", "demo-1.0-py3-none-any.whl"]);
+        let local = parse(&["demo-1.0-py3-none-any.whl", "demo-2.0.tar.gz"]);
+        let found: Vec<_> = local
+            .versions
+            .iter()
+            .flat_map(|version| version.files.clone())
+            .collect();
+        let merged = merge(&indexed, &found);
+        let shown: Vec<_> = merged
+            .versions
+            .iter()
+            .flat_map(|version| &version.files)
+            .map(|file| format!("{} {}", version_of(file), file.filename))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "1.0 demo-1.0-py3-none-any.whl",
+                "1.0 demo-1.0.tar.gz",
+                "2.0 demo-2.0.tar.gz"
+            ]
+        );
+    }
+}

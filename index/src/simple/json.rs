@@ -1,0 +1,120 @@
+//! The JSON form (PEP 691 and its followers). Strings are borrowed from the page where they hold
+//! no escape.
+
+use std::borrow::Cow;
+
+use blast_types::{MetadataAt, Yanked};
+use serde::Deserialize;
+
+use super::{Link, Links, PageError};
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    meta: Meta,
+    #[serde(default)]
+    #[serde(rename = "project-status")]
+    status: Option<Status>,
+    #[serde(borrow)]
+    files: Vec<File<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta {
+    #[serde(rename = "api-version")]
+    api_version: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Status {
+    Record {
+        #[serde(default)]
+        status: Option<String>,
+    },
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File<'a> {
+    #[serde(borrow)]
+    filename: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+    #[serde(borrow, default)]
+    hashes: Hashes<'a>,
+    size: Option<u64>,
+    #[serde(borrow)]
+    requires_python: Option<Cow<'a, str>>,
+    yanked: Option<Flag<'a>>,
+    #[serde(borrow)]
+    upload_time: Option<Cow<'a, str>>,
+    core_metadata: Option<Flag<'a>>,
+    dist_info_metadata: Option<Flag<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Hashes<'a> {
+    #[serde(borrow)]
+    sha256: Option<Cow<'a, str>>,
+}
+
+/// `true`, `false`, a text (yanked) or a table of hashes (core metadata).
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Flag<'a> {
+    Bool(bool),
+    #[serde(borrow)]
+    Text(Cow<'a, str>),
+    #[serde(borrow)]
+    Hashes(Hashes<'a>),
+}
+
+pub(super) fn links(body: &[u8]) -> Result<Links<'_>, PageError> {
+    let page: Page<'_> = serde_json::from_slice(body)?;
+    if let Some(version) = page.meta.api_version
+        && version.split('.').next() != Some("1")
+    {
+        return Err(PageError::Version(version));
+    }
+    let status = page.status.and_then(|status| match status {
+        Status::Record { status } => status,
+        Status::Text(status) => Some(status),
+    });
+    let links = page.files.into_iter().map(link).collect();
+    Ok(Links {
+        base: None,
+        status,
+        links,
+    })
+}
+
+fn link(file: File<'_>) -> Link<'_> {
+    Link {
+        url: file.url,
+        filename: Some(file.filename),
+        sha256: hash(&file.hashes),
+        size: file.size,
+        requires_python: file.requires_python,
+        yanked: match file.yanked {
+            Some(Flag::Bool(true) | Flag::Hashes(_)) => Yanked::Yes(None),
+            // An empty reason is still a yank: PEP 691 says that only `false` means no.
+            Some(Flag::Text(reason)) => {
+                Yanked::Yes((!reason.is_empty()).then(|| reason.into_owned().into()))
+            }
+            Some(Flag::Bool(false)) | None => Yanked::No,
+        },
+        upload_time: file.upload_time,
+        // PEP 714: the new key wins, the old one serves where it is missing.
+        metadata: match file.core_metadata.or(file.dist_info_metadata) {
+            Some(Flag::Hashes(hashes)) => MetadataAt::Beside(hash(&hashes)),
+            Some(Flag::Bool(true) | Flag::Text(_)) => MetadataAt::Beside(None),
+            Some(Flag::Bool(false)) | None => MetadataAt::Inside,
+        },
+    }
+}
+
+fn hash(hashes: &Hashes<'_>) -> Option<blast_types::Sha256> {
+    hashes.sha256.as_deref()?.parse().ok()
+}
