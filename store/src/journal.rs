@@ -18,7 +18,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use blast_types::{EnvName, GenerationId, LayerId};
@@ -187,6 +187,30 @@ impl Journal {
             length,
             broken: false,
         })
+    }
+
+    /// Goes on with a new journal that holds just these events.
+    pub(crate) fn rewrite(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::ReadOnlyAfterFailure);
+        }
+        match Self::replace(&self.path, events) {
+            Ok(journal) => {
+                *self = journal;
+                Ok(())
+            }
+            Err(error) => {
+                // Where the new file took the place all the same, lines must not go to the old.
+                self.broken = !self.is_in_place();
+                Err(error)
+            }
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        let ours = self.file.metadata().map(|metadata| metadata.ino());
+        let there = std::fs::metadata(&self.path).map(|metadata| metadata.ino());
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

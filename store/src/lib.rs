@@ -2,6 +2,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod apply;
+mod check;
+mod clean;
 mod error;
 mod generation;
 mod index;
@@ -15,7 +17,10 @@ mod record;
 mod staging;
 mod store;
 mod transaction;
+mod usage;
 
+pub use check::{CheckReport, Finding, Problem};
+pub use clean::{CleanOptions, CleanReport, Count};
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};
 pub use journal::JOURNAL_VERSION;
@@ -31,3 +36,4 @@ pub use record::{
 pub use staging::{BlobWriter, Staging};
 pub use store::Store;
 pub use transaction::{PublishError, Transaction, Unpublished};
+pub use usage::{StoreCounters, Usage};

@@ -268,6 +268,8 @@ pub struct PythonScript {
     pub size: u64,
     /// Whether its first line is `#!pythonw`.
     pub gui: bool,
+    /// Whether the archive marks it as executable; pip takes the mode from there.
+    pub executable: bool,
 }
 
 /// What a wheel became under a scheme: its layer, and all that installing it needs beside.

@@ -167,6 +167,10 @@ impl Store {
 }
 
 impl Inner {
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// While this is held, no object is collected.
     pub(crate) fn gate(&self) -> RwLockReadGuard<'_, ()> {
         self.gate.read().unwrap_or_else(PoisonError::into_inner)
