@@ -7,7 +7,9 @@
 # After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null || printf '%s\n' @COMPLAINT@ >/dev/stderr
 
-if ( $?_OLD_VIRTUAL_PATH ) deactivate nondestructive
+if ( $?_OLD_VIRTUAL_PATH ) then
+    deactivate nondestructive
+endif
 
 alias _blast_leave 'test $?_OLD_VIRTUAL_PATH != 0 && setenv PATH $_OLD_VIRTUAL_PATH:q && unset _OLD_VIRTUAL_PATH; test $?_OLD_VIRTUAL_PYTHONHOME != 0 && setenv PYTHONHOME $_OLD_VIRTUAL_PYTHONHOME:q && unset _OLD_VIRTUAL_PYTHONHOME; test $?_OLD_VIRTUAL_PROMPT != 0 && set prompt=$_OLD_VIRTUAL_PROMPT:q && unset _OLD_VIRTUAL_PROMPT'
 #@ each
@@ -26,6 +28,8 @@ endif
 #@ each
 if ( $?@KEY@ ) then
     set _BLAST_OLD_@KEY@ = $@KEY@:q
+else
+    unset _BLAST_OLD_@KEY@
 endif
 setenv @KEY@ @VALUE@
 #@ end

@@ -1,8 +1,9 @@
-# blast activation script: source this file, or pipe what `blast start` prints into `source`.
+: 'blast activation script: source this file, or blast start NAME | source'
 #@
 #@ See activate.sh for how these templates are written and which names are shared with venv.
+#@ Nothing that is emitted is a comment, for the reason given there.
 
-# After a reboot nothing is mounted yet.
+#@ After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null
 or echo @COMPLAINT@ >&2
 
@@ -27,8 +28,8 @@ function deactivate -d 'Leave the environment of blast'
             functions -e _old_fish_prompt
         end
     end
+#@ Only global variables are ours to change: a universal one comes back by itself.
 #@ each
-    # Only global variables are ours to change: a universal one comes back by itself.
     if set -q _BLAST_OLD_@KEY@
         set -gx @KEY@ $_BLAST_OLD_@KEY@
         set -e _BLAST_OLD_@KEY@
@@ -63,7 +64,7 @@ if test -z "$VIRTUAL_ENV_DISABLE_PROMPT"; and functions -q fish_prompt
     functions -q _old_fish_prompt; and functions -e _old_fish_prompt
     functions -c fish_prompt _old_fish_prompt
     function fish_prompt
-        # The prompt may show how the last command ended.
+#@ The prompt may show how the last command ended.
         set -l before $status
         printf '%s%s' (set_color normal) @PROMPT@
         echo "exit $before" | source

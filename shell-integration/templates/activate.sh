@@ -1,4 +1,4 @@
-# blast activation script: source this file, or eval what `blast start` prints.
+: 'blast activation script: source this file, or eval "$(blast start NAME)", with the quotes'
 #@
 #@ For bash, zsh, dash and ksh, also under `set -eu`. Lines that begin with `#@` are the template's
 #@ own. `@…@` stands for a quoted literal, @KEY@ for a bare name; the lines between `#@ each` and
@@ -6,8 +6,11 @@
 #@
 #@ PATH, PYTHONHOME and the prompt are saved under the names that venv's scripts use, so that
 #@ either kind of script can take the place of the other.
+#@
+#@ What is emitted holds no comment: an eval without quotes makes one line of it, which then is an
+#@ error that nobody overlooks, and not a comment that does nothing.
 
-# After a reboot nothing is mounted yet.
+#@ After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null ||
     printf '%s\n' @COMPLAINT@ >&2
 
@@ -41,7 +44,7 @@ deactivate () {
         unset @KEY@
     fi
 #@ end
-    # The shell remembers where it found programs.
+#@ The shell remembers where it found programs.
     hash -r 2>/dev/null || true
     if [ "${1:-}" != nondestructive ]; then
         unset -f deactivate

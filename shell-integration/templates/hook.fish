@@ -10,7 +10,7 @@ function blast -d 'Python environments that undo and share'
     set -l script (command blast $argv)
     set -l code $status
     # Help and lists come the same way, and are not for running.
-    if test $code -eq 0; and string match -q '# blast activation script*' -- "$script[1]"
+    if test $code -eq 0; and string match -q ": 'blast activation script*" -- "$script[1]"
         printf '%s\n' $script | source
         return 0
     end

@@ -20,7 +20,7 @@ blast () {
     fi
     # Help and lists come the same way, and are not for running.
     case "$1 $_blast_script" in
-        '0 # blast activation script'*) eval "$_blast_script" ;;
+        "0 : 'blast activation script"*) eval "$_blast_script" ;;
         *' ') ;;
         *) printf '%s\n' "$_blast_script" ;;
     esac
