@@ -1,0 +1,231 @@
+//! Fetching: each page and each metadata file once, early, and in parallel.
+//!
+//! The search thread asks for what it needs and blocks until it is there. Ahead of it, tasks walk
+//! the dependencies on their own: when a page has come in, the metadata of the version that the
+//! search would most likely choose is asked for, and what that depends on, and so on
+//! ([`Fetcher::anticipate`]). A wrong guess costs a request, never the answer: the search looks at
+//! nothing but complete data, so what it decides does not depend on what came in first.
+//!
+//! Concurrency: one mutex around the table of pages, held for look-ups only; futures are shared
+//! between all who wait. All tasks end when the token is cancelled, which dropping the future
+//! returned by [`crate::resolve`] does.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blast_types::{CoreMetadata, ExtraName, PackageName, Requirement, VerbatimUrl, VersionOrUrl};
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::policy::{Candidate, Policy};
+use crate::project::{Absence, Origin, Project, Release};
+use crate::provider::{DirectDist, Provider, ProviderError};
+use crate::ranks::Ranks;
+
+/// A value in flight that several may wait for.
+pub(crate) type Fetch<T> = Shared<BoxFuture<'static, Result<T, ProviderError>>>;
+
+/// Metadata in flight.
+pub(crate) type MetadataFetch = Fetch<Arc<CoreMetadata>>;
+
+/// Whoever waited was told to stop.
+#[derive(Debug)]
+pub(crate) struct Cancelled;
+
+/// The table of everything asked for.
+pub(crate) struct Fetcher {
+    provider: Arc<dyn Provider>,
+    policy: Arc<Policy>,
+    runtime: Handle,
+    cancel: CancellationToken,
+    pages: Mutex<FxHashMap<PackageName, Fetch<Arc<Project>>>>,
+    /// What the tasks ahead of the search have walked: packages and extras.
+    anticipated: Mutex<FxHashSet<(PackageName, Option<ExtraName>)>>,
+    /// Packages that come by URL: their pages are of no interest.
+    by_url: FxHashSet<PackageName>,
+    metadata_count: AtomicUsize,
+    page_count: AtomicUsize,
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        provider: Arc<dyn Provider>,
+        policy: Arc<Policy>,
+        runtime: Handle,
+        cancel: CancellationToken,
+    ) -> Arc<Self> {
+        let by_url = policy.pinned_urls().into_iter().map(|(name, _)| name).collect();
+        Arc::new(Self {
+            provider,
+            policy,
+            runtime,
+            cancel,
+            pages: Mutex::default(),
+            anticipated: Mutex::default(),
+            by_url,
+            metadata_count: AtomicUsize::new(0),
+            page_count: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Pages and metadata files asked for so far.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.page_count.load(Ordering::Relaxed), self.metadata_count.load(Ordering::Relaxed))
+    }
+
+    /// Waits, on the search thread, for a value.
+    pub(crate) fn wait<T: Clone>(
+        &self,
+        fetch: &Fetch<T>,
+    ) -> Result<Result<T, ProviderError>, Cancelled> {
+        if let Some(ready) = fetch.peek() {
+            return Ok(ready.clone());
+        }
+        self.runtime.block_on(self.cancel.run_until_cancelled(fetch.clone())).ok_or(Cancelled)
+    }
+
+    /// Lets a future run even if nobody waits for it.
+    fn drive(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        drop(self.runtime.spawn(async move {
+            cancel.run_until_cancelled(future).await;
+        }));
+    }
+
+    /// The page of a project. A project that no index has is a project without releases.
+    pub(crate) fn project(&self, name: &PackageName) -> Fetch<Arc<Project>> {
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fetch) = pages.get(name) {
+            return fetch.clone();
+        }
+        let fetch = if self.by_url.contains(name) {
+            let empty = Arc::new(Project::absent(name.clone(), None));
+            std::future::ready(Ok(empty)).boxed().shared()
+        } else {
+            self.page_count.fetch_add(1, Ordering::Relaxed);
+            let answer = self.provider.project(name);
+            let name = name.clone();
+            let page = async move {
+                match answer.await {
+                    Ok(files) => Ok(Arc::new(Project::from_index(&files))),
+                    Err(ProviderError::NotFound) => {
+                        Ok(Arc::new(Project::absent(name, Some(Absence::NotFound))))
+                    }
+                    Err(ProviderError::NotCached) => {
+                        Ok(Arc::new(Project::absent(name, Some(Absence::NotCached))))
+                    }
+                    Err(error) => Err(error),
+                }
+            };
+            page.boxed().shared()
+        };
+        pages.insert(name.clone(), fetch.clone());
+        drop(pages);
+        self.drive(fetch.clone().map(drop));
+        fetch
+    }
+
+    /// The metadata of a release that is a candidate.
+    pub(crate) fn metadata(&self, name: &PackageName, release: &Release) -> MetadataFetch {
+        let mut begun = false;
+        let fetch = release.metadata.get_or_init(|| {
+            if let Origin::Url(_, dist) = &release.origin {
+                return std::future::ready(Ok(dist.metadata.clone())).boxed().shared();
+            }
+            begun = true;
+            match release.candidate(name, &self.policy) {
+                Candidate::Usable { file, .. } => {
+                    self.metadata_count.fetch_add(1, Ordering::Relaxed);
+                    self.provider.metadata(file.clone()).shared()
+                }
+                Candidate::Unusable(reason) => {
+                    let error = ProviderError::Invalid(reason.to_string());
+                    std::future::ready(Err(error)).boxed().shared()
+                }
+            }
+        });
+        if begun {
+            self.drive(fetch.clone().map(drop));
+        }
+        fetch.clone()
+    }
+
+    /// The distribution behind a URL.
+    pub(crate) fn direct(&self, name: &PackageName, url: &VerbatimUrl) -> Fetch<DirectDist> {
+        self.metadata_count.fetch_add(1, Ordering::Relaxed);
+        self.provider.direct(name, url).shared()
+    }
+
+    /// Asks ahead for what the requirements lead to, if the search goes as it mostly does.
+    pub(crate) fn anticipate<'a>(
+        self: &Arc<Self>,
+        requirements: impl IntoIterator<Item = &'a Requirement>,
+    ) {
+        for requirement in requirements {
+            if matches!(requirement.version_or_url, Some(VersionOrUrl::Url(_))) {
+                continue;
+            }
+            let fresh = self.mark_anticipated(requirement);
+            if fresh.is_empty() {
+                continue;
+            }
+            let page = self.project(&requirement.name);
+            let this = self.clone();
+            let requirement = requirement.clone();
+            self.drive(async move { this.walk(page, requirement, fresh).await });
+        }
+    }
+
+    /// Which parts of a package (itself, extras) nobody has walked yet.
+    fn mark_anticipated(&self, requirement: &Requirement) -> Vec<Option<ExtraName>> {
+        let mut walked = self.anticipated.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(None)
+            .chain(requirement.extras.iter().cloned().map(Some))
+            .filter(|part| walked.insert((requirement.name.clone(), part.clone())))
+            .collect()
+    }
+
+    async fn walk(
+        self: Arc<Self>,
+        page: Fetch<Arc<Project>>,
+        requirement: Requirement,
+        parts: Vec<Option<ExtraName>>,
+    ) {
+        let Ok(project) = page.await else { return };
+        let ranks = project.ranks_of(&requirement);
+        let Some(rank) = self.likely(&project, &ranks) else { return };
+        let Ok(metadata) = self.metadata(&project.name, project.release(rank)).await else {
+            return;
+        };
+        if self.policy.inputs.options.no_deps {
+            return;
+        }
+        for part in parts {
+            let next = self.policy.applicable(&metadata.requires_dist, part.as_ref());
+            self.anticipate(next);
+        }
+    }
+
+    /// The version that the search would choose first.
+    fn likely(&self, project: &Project, ranks: &Ranks) -> Option<u32> {
+        project.candidates(ranks, &self.policy, |_| false).next()
+    }
+
+    /// Asks ahead for the metadata of the next few candidates of a set.
+    pub(crate) fn metadata_ahead(&self, project: &Project, ranks: &Ranks, count: usize) {
+        for rank in project.candidates(ranks, &self.policy, |_| false).take(count) {
+            drop(self.metadata(&project.name, project.release(rank)));
+        }
+    }
+}

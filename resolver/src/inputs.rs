@@ -1,0 +1,137 @@
+//! What a resolution is asked for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use blast_types::{PackageName, Requirement, Target, Version};
+
+/// Everything that decides the answer, apart from what the provider says.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// What the user asks for. The order has no influence on the answer.
+    pub requirements: Vec<Requirement>,
+    /// Limits on packages that are installed only if something else needs them.
+    pub constraints: Vec<Requirement>,
+    /// Requirements that replace every requirement on the same package, the user's own too.
+    pub overrides: Vec<Requirement>,
+    /// Versions to keep where the requirements allow (those installed or locked now).
+    pub preferences: BTreeMap<PackageName, Version>,
+    /// Which preferences to forget.
+    pub upgrade: Upgrade,
+    /// The Python and platform to resolve for.
+    pub target: Target,
+    /// Choices of policy.
+    pub options: Options,
+}
+
+impl Inputs {
+    /// These requirements for this target, everything else at its default.
+    pub fn new(requirements: Vec<Requirement>, target: Target) -> Self {
+        Self {
+            requirements,
+            constraints: Vec::new(),
+            overrides: Vec::new(),
+            preferences: BTreeMap::new(),
+            upgrade: Upgrade::default(),
+            target,
+            options: Options::default(),
+        }
+    }
+}
+
+/// Which installed versions may be left for newer ones without need.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Upgrade {
+    /// None: what can stay, stays.
+    #[default]
+    None,
+    /// All.
+    All,
+    /// Those of these packages.
+    Only(BTreeSet<PackageName>),
+}
+
+impl Upgrade {
+    pub(crate) fn forgets(&self, name: &PackageName) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}
+
+/// Choices of policy, with the defaults that users of pip and uv expect.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Which pre-releases are candidates.
+    pub prereleases: PrereleaseMode,
+    /// Which end of a range is tried first.
+    pub resolution: ResolutionMode,
+    /// Files uploaded later than this (milliseconds since the Unix epoch) do not exist. A file
+    /// without an upload time does not exist either.
+    pub exclude_newer: Option<i64>,
+    /// Packages whose wheels are not used.
+    pub no_binary: NameFilter,
+    /// Packages whose source distributions are not used.
+    pub only_binary: NameFilter,
+    /// Take the requirements only, not what they depend on.
+    pub no_deps: bool,
+}
+
+/// Which pre-releases (alpha, beta, candidate, development) are candidates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PrereleaseMode {
+    /// Only where no final release fits.
+    #[default]
+    IfNecessary,
+    /// All, on a par with final releases.
+    Allow,
+    /// None.
+    Disallow,
+}
+
+/// Which end of a range is tried first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ResolutionMode {
+    /// The newest version.
+    #[default]
+    Highest,
+    /// The oldest version.
+    Lowest,
+    /// The oldest version of what the user asks for, the newest of the rest.
+    LowestDirect,
+}
+
+/// A set of package names that may be everything, as pip's `--no-binary` takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum NameFilter {
+    /// No package.
+    #[default]
+    None,
+    /// Every package.
+    All,
+    /// These packages.
+    Only(BTreeSet<PackageName>),
+}
+
+impl NameFilter {
+    /// Whether the filter holds for the package.
+    pub fn contains(&self, name: &PackageName) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+
+    /// Adds a package; `:all:` and `:none:` as pip reads them are the caller's.
+    pub fn insert(&mut self, name: PackageName) {
+        match self {
+            Self::None => *self = Self::Only(BTreeSet::from([name])),
+            Self::All => {}
+            Self::Only(names) => {
+                names.insert(name);
+            }
+        }
+    }
+}
