@@ -65,29 +65,25 @@ measure() {
 
 as_ms() { printf '%d.%03d' "$(($1 / 1000))" "$(($1 % 1000))"; }
 
-old=() new=()
 for number in {0..49}; do
-    old+=("bench-$number==1.0")
-    new+=("bench-$number==2.0")
+    echo "bench-$number==1.0" >>old.txt
+    echo "bench-$number==2.0" >>new.txt
 done
-old=${old[*]} new=${new[*]}
+install() { blast install --no-index --env "$1" -r "$2"; }
 
 echo "blast $(blast --version | cut -d' ' -f2), Linux $(uname -r), $(nproc) processors, $rounds rounds"
 printf '%-44s %9s %9s\n' "milliseconds" median slowest
 blast start base --shell bash >/dev/null 2>&1
-blast install --no-index --env base $old >/dev/null 2>&1
-blast install --no-index --env base $new >/dev/null 2>&1
+install base old.txt >/dev/null 2>&1
+install base new.txt >/dev/null 2>&1
 measure "start" "blast envs rm work || true" "blast start work --shell bash"
 measure "install of 50 packages that are in the store" \
-    "blast envs rm work; blast start work --shell bash" "blast install --no-index --env work $old"
-measure "the same when nothing is to do" ":" "blast install --no-index --env work $old"
-measure "upgrade of all 50" "blast install --no-index --env work $old" \
-    "blast install --no-index --env work $new"
-measure "revert" "blast install --no-index --env work $old; blast install --no-index --env work $new" \
-    "blast revert --env work"
+    "blast envs rm work; blast start work --shell bash" "install work old.txt"
+measure "the same when nothing is to do" ":" "install work old.txt"
+measure "upgrade of all 50" "install work old.txt" "install work new.txt"
+measure "revert" "install work old.txt; install work new.txt" "blast revert --env work"
 measure "save" "blast save --env work --delete one || true" "blast save --env work one"
-measure "load" "blast install --no-index --env work $new" "blast load --env work one"
+measure "load" "install work new.txt" "blast load --env work one"
 measure "list" ":" "blast list --env work"
 measure "run -- true" ":" "blast run --env work -- true"
-measure "envs rm" "blast start gone --shell bash; blast install --no-index --env gone $old" \
-    "blast envs rm gone"
+measure "envs rm" "blast start gone --shell bash; install gone old.txt" "blast envs rm gone"

@@ -44,7 +44,7 @@ cd "$state/work"
 echo
 echo "== the main job (state in $state, shown as ~demo)"
 
-printf '\n\033[1mAn environment, live in this shell\033[0m\n$ eval "$(blast start demo)"\n'
+printf '\n\033[1m%s\033[0m\n$ %s\n' "An environment, live in this shell" "eval \"\$(blast start demo)\""
 from=${EPOCHREALTIME/[^0-9]/}
 script=$(blast start demo --shell bash)
 eval "$script"

@@ -1,1 +1,35 @@
+//! The commands of `blast`, run as people run them: one module per command or concern.
+//!
+//! Every test has a home and an index of its own (see `blast_harness`), so all may run at once.
+//! Names that start with `root_`, `user_` or `real_` need root, an unprivileged user, a registry;
+//! `.config/nextest.toml` groups them.
 
+mod world;
+
+mod activate;
+mod concurrency;
+mod doctor;
+mod envs;
+mod errors;
+mod help;
+mod history;
+mod host;
+mod hostile_wheels;
+mod index_trouble;
+mod install;
+mod kill;
+mod list;
+mod lock;
+mod oracle;
+mod project;
+mod real;
+mod remove;
+mod resilience;
+mod run;
+mod snapshots;
+mod start;
+mod status;
+mod store;
+mod sync;
+mod unprivileged;
+mod view;

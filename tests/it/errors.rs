@@ -1,0 +1,125 @@
+//! Bad input: what cannot be installed is explained, changes nothing, and exits with 1.
+
+use blast_harness::WheelSpec;
+
+use crate::world::{World, demo_wheels, packages};
+
+#[test]
+fn an_unknown_package_is_named() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["no-such-package"]), @"");
+}
+
+#[test]
+fn an_unknown_dependency_is_named_with_who_needs_it() {
+    let Some(world) = World::started([WheelSpec::simple("demo", "1.0").requires("ghost")]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+}
+
+#[test]
+fn a_version_that_nobody_made_is_named_with_those_there_are() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["demo>=3"]), @"");
+}
+
+#[test]
+fn requirements_that_exclude_each_other_are_explained() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["demo==1.0", "helper==2.0"]), @"");
+    assert_eq!(world.inside("demo"), packages([]));
+}
+
+#[test]
+fn a_conflict_deep_down_is_explained_by_its_chain() {
+    let Some(world) = World::started([
+        WheelSpec::simple("app", "1.0")
+            .requires("left")
+            .requires("right"),
+        WheelSpec::simple("left", "1.0").requires("shared<2"),
+        WheelSpec::simple("right", "1.0").requires("shared>=2"),
+        WheelSpec::simple("shared", "1.0"),
+        WheelSpec::simple("shared", "2.0"),
+    ]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["app"]), @"");
+}
+
+#[test]
+fn a_package_for_other_pythons_only_says_so() {
+    let Some(world) = World::started([WheelSpec::simple("demo", "1.0").tag("cp27-cp27m-win32")])
+    else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+}
+
+#[test]
+fn a_requirement_that_cannot_be_read_is_shown() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &["demo=>1"]), @"");
+    world.write("requirements.txt", "fine\n\nnot fine at all!\n");
+    let run = world.install("demo", &["-r", "requirements.txt"]);
+    assert_ne!(run.code, 0, "{run}");
+    run.says("requirements.txt").says("3");
+}
+
+#[test]
+fn nothing_asked_for_is_a_usage_error() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.install("demo", &[]), @"");
+}
+
+#[test]
+fn source_trees_are_refused_with_a_reason() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.write(
+        "tree/pyproject.toml",
+        "[project]\nname = 'tree'\nversion = '1'\n",
+    );
+    let run = world.install("demo", &["-e", "./tree"]);
+    assert_ne!(run.code, 0, "{run}");
+    assert_eq!(world.inside("demo"), packages([]));
+}
+
+#[test]
+fn an_sdist_alone_is_refused_with_a_reason() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let sdist = b"not looked into".to_vec();
+    world.index.publish(blast_harness::Release::raw(
+        "demo",
+        "demo-1.0.tar.gz",
+        sdist,
+    ));
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+}
+
+#[test]
+fn a_file_that_two_packages_bring_is_no_secret() {
+    let both =
+        |name: &str| WheelSpec::simple(name, "1.0").file("shared.py", &format!("who = '{name}'\n"));
+    let Some(world) = World::started([both("a"), both("b")]) else {
+        return;
+    };
+    world.install("demo", &["a", "b"]).success();
+    // One of the two wins for good; both packages work.
+    let code = "import a, b, shared; print(shared.who)";
+    let first = world.python_in("demo", code).success();
+    assert_eq!(world.python_in("demo", code).out(), first.out());
+}

@@ -1,0 +1,140 @@
+//! `blast revert`, `redo`, `log` and `diff`.
+
+use crate::world::{World, demo_wheels, packages};
+
+/// An environment with two installs behind it.
+fn changed_twice() -> Option<World> {
+    let world = World::started(demo_wheels())?;
+    world.install("demo", &["demo==1.0"]).success();
+    world.install("demo", &["demo==2.0"]).success();
+    Some(world)
+}
+
+#[test]
+fn revert_brings_the_former_state_back() {
+    let Some(world) = changed_twice() else { return };
+    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"");
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    world
+        .python_in("demo", "import demo; assert demo.__version__ == '1.0'")
+        .success();
+}
+
+#[test]
+fn revert_again_goes_further_back_and_redo_forward() {
+    let Some(world) = changed_twice() else { return };
+    world.change("revert", "demo", &[]).success();
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.inside("demo"), packages([]));
+    world.change("redo", "demo", &[]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    world.change("redo", "demo", &[]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "2.0"), ("helper", "2.0")])
+    );
+    insta::assert_snapshot!(world.change("redo", "demo", &[]), @"");
+}
+
+#[test]
+fn before_the_first_operation_there_is_nothing_to_revert_to() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"");
+}
+
+#[test]
+fn an_install_after_a_revert_leaves_nothing_to_redo() {
+    let Some(world) = changed_twice() else { return };
+    world.change("revert", "demo", &[]).success();
+    world.install("demo", &["helper==1.0"]).success();
+    let run = world.change("redo", "demo", &[]);
+    assert_ne!(run.code, 0, "{run}");
+}
+
+#[test]
+fn a_state_is_named_by_operation_by_distance_or_by_generation() {
+    let Some(world) = changed_twice() else { return };
+    let log = world.change("log", "demo", &["--json"]).success().json();
+    let operations = log["operations"].as_array().expect("a list").clone();
+    let second = operations
+        .iter()
+        .find(|op| op["id"] == 2)
+        .expect("the first install");
+    let generation = second["after"].as_str().expect("an id");
+    let old = packages([("demo", "1.0"), ("helper", "1.0")]);
+    for target in ["2", "@{-1}", &generation[..12]] {
+        world.change("revert", "demo", &[target]).success();
+        assert_eq!(world.inside("demo"), old, "{target}");
+        world.install("demo", &["demo==2.0"]).success();
+    }
+}
+
+#[test]
+fn an_unknown_state_is_named() {
+    let Some(world) = changed_twice() else { return };
+    for target in ["99", "ffffffffffff", "no-such-snapshot", "@{-99}"] {
+        let run = world.change("revert", "demo", &[target]);
+        assert_ne!(run.code, 0, "{run}");
+        run.says(target);
+    }
+}
+
+#[test]
+fn the_log_tells_every_operation_newest_first() {
+    let Some(world) = changed_twice() else { return };
+    world.change("revert", "demo", &[]).success();
+    insta::assert_snapshot!(world.change("log", "demo", &[]), @"");
+    let json = world
+        .change("log", "demo", &["--json", "-n", "2"])
+        .success()
+        .json();
+    assert_eq!(json["operations"].as_array().map(Vec::len), Some(2));
+    assert_eq!(json["operations"][0]["kind"], "undo");
+}
+
+#[test]
+fn diff_tells_what_the_last_operation_changed() {
+    let Some(world) = changed_twice() else { return };
+    insta::assert_snapshot!(world.change("diff", "demo", &[]), @"");
+}
+
+#[test]
+fn diff_compares_any_two_states() {
+    let Some(world) = changed_twice() else { return };
+    insta::assert_snapshot!(world.change("diff", "demo", &["1", "2"]), @"");
+    insta::assert_snapshot!(world.change("diff", "demo", &["3", "3"]), @"");
+}
+
+#[test]
+fn a_dry_revert_changes_nothing() {
+    let Some(world) = changed_twice() else { return };
+    insta::assert_snapshot!(world.change("revert", "demo", &["--dry-run"]), @"");
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "2.0"), ("helper", "2.0")])
+    );
+}
+
+#[test]
+fn history_survives_the_daemon() {
+    let Some(world) = changed_twice() else { return };
+    let before = world.change("log", "demo", &["--json"]).success().stdout;
+    world.blast(["kill", "--all"]).success();
+    assert_eq!(
+        world.change("log", "demo", &["--json"]).success().stdout,
+        before
+    );
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+}

@@ -1,0 +1,80 @@
+//! `blast kill`.
+
+use std::time::Duration;
+
+use crate::world::{World, sandbox};
+
+#[test]
+fn killing_all_leaves_no_process_and_no_mount() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    assert!(world.daemon().is_some());
+    assert!(!world.mounts().is_empty());
+    insta::assert_snapshot!(world.blast(["kill", "--all"]), @"");
+    for _ in 0..500 {
+        if world.daemon().is_none() && world.mounts().is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(world.daemon(), None);
+    assert!(world.mounts().is_empty());
+    let run = world.root().join("run/blast");
+    assert!(
+        !run.join("daemon.pid").exists(),
+        "the pid file goes with its process"
+    );
+    assert!(!run.join("daemon.sock").exists(), "so does the socket");
+}
+
+#[test]
+fn killing_when_nothing_runs_starts_nothing() {
+    let Some(sandbox) = sandbox() else { return };
+    insta::assert_snapshot!(sandbox.blast(["kill", "--all"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["kill", "demo"]), @"");
+    assert_eq!(sandbox.daemon(), None);
+}
+
+#[test]
+fn the_next_command_shows_everything_again() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.blast(["kill", "--all"]).success();
+    world.python_in("demo", "pass").success();
+}
+
+#[test]
+fn one_environment_can_be_hidden_and_comes_back_on_use() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.start("other");
+    world.blast(["kill", "demo"]).success();
+    assert!(world.live().join("other/bin/python").exists());
+    world.python_in("demo", "pass").success();
+}
+
+#[test]
+fn a_program_inside_is_not_pulled_from_under_itself() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let code = "import sys, time; sys.stdout.write('up'); sys.stdout.flush(); time.sleep(60)";
+    let mut program =
+        world.blast_in_background(["run", "--env", "demo", "--", "python", "-c", code]);
+    let executable = format!("/proc/{}/cmdline", program.pid());
+    for _ in 0..1000 {
+        if std::fs::read_to_string(&executable).is_ok_and(|line| line.starts_with("python")) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    world.blast(["kill", "--all", "--force"]).success();
+    assert!(
+        program.is_running(),
+        "the view is detached lazily, the program lives on"
+    );
+    program.kill();
+}

@@ -1,0 +1,90 @@
+//! `blast save` and `blast load`.
+
+use crate::world::{World, demo_wheels, packages};
+
+#[test]
+fn a_saved_state_is_loaded_by_its_name() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.install("demo", &["demo==1.0"]).success();
+    insta::assert_snapshot!(world.change("save", "demo", &["good"]), @"");
+    world.install("demo", &["demo==2.0"]).success();
+    insta::assert_snapshot!(world.change("load", "demo", &["good"]), @"");
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+}
+
+#[test]
+fn loading_is_undone_like_any_change() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.change("save", "demo", &["empty"]).success();
+    world.install("demo", &["helper"]).success();
+    world.change("load", "demo", &["empty"]).success();
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.inside("demo"), packages([("helper", "2.0")]));
+}
+
+#[test]
+fn a_snapshot_can_be_forgotten() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.change("save", "demo", &["one"]).success();
+    insta::assert_snapshot!(world.change("save", "demo", &["--delete", "one"]), @"");
+    insta::assert_snapshot!(world.change("load", "demo", &["one"]), @"");
+    let run = world.change("save", "demo", &["--delete", "one"]);
+    assert_ne!(run.code, 0, "{run}");
+}
+
+#[test]
+fn snapshots_are_listed() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.change("save", "demo", &["b"]).success();
+    world.change("save", "demo", &["a"]).success();
+    let json = world
+        .change("save", "demo", &["--list", "--json"])
+        .success()
+        .json();
+    let names: Vec<_> = json["snapshots"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|s| &s["name"])
+        .collect();
+    assert_eq!(names, ["a", "b"]);
+}
+
+#[test]
+fn a_snapshot_without_a_name_gets_one_that_can_be_loaded() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let json = world.change("save", "demo", &["--json"]).success().json();
+    let name = json["snapshots"][0]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    world.change("load", "demo", &[&name]).success();
+}
+
+#[test]
+fn a_snapshot_keeps_its_state_from_being_cleaned() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.install("demo", &["demo==1.0"]).success();
+    world.change("save", "demo", &["kept"]).success();
+    world.install("demo", &["demo==2.0"]).success();
+    world.blast(["clean", "--keep", "1"]).success();
+    world.change("load", "demo", &["kept"]).success();
+    world
+        .python_in("demo", "import demo; assert demo.__version__ == '1.0'")
+        .success();
+}

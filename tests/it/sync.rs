@@ -1,0 +1,89 @@
+//! `blast sync`: exactly what a file says.
+
+use crate::world::{World, demo_wheels, packages};
+
+#[test]
+fn what_the_file_does_not_name_goes() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.install("demo", &["demo"]).success();
+    world.write("requirements.txt", "helper==1.0\n");
+    insta::assert_snapshot!(world.change("sync", "demo", &["requirements.txt"]), @"");
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+}
+
+#[test]
+fn syncing_twice_is_nothing_to_do() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.write("requirements.txt", "demo==1.0\nhelper==1.0\n");
+    world
+        .change("sync", "demo", &["requirements.txt"])
+        .success();
+    let before = world.change("log", "demo", &["--json"]).success().stdout;
+    world
+        .change("sync", "demo", &["requirements.txt"])
+        .success();
+    assert_eq!(
+        world.change("log", "demo", &["--json"]).success().stdout,
+        before
+    );
+}
+
+#[test]
+fn a_lock_is_followed_to_the_letter_and_needs_no_index_page() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world
+        .blast(["lock", "demo==1.0", "--output", "pylock.toml"])
+        .success();
+    world.index.forget_hits();
+    world.change("sync", "demo", &["pylock.toml"]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    assert_eq!(
+        world.index.count("/simple/"),
+        0,
+        "the lock says where files are"
+    );
+}
+
+#[test]
+fn a_lock_whose_hash_is_not_that_of_the_file_is_refused() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world
+        .blast(["lock", "helper==1.0", "--output", "pylock.toml"])
+        .success();
+    let path = world.project().join("pylock.toml");
+    let lock = std::fs::read_to_string(&path).expect("the lock was written");
+    let at = lock.find("sha256 = \"").expect("the lock has hashes") + "sha256 = \"".len();
+    let forged = format!("{}{}{}", &lock[..at], "0".repeat(64), &lock[at + 64..]);
+    world.write("pylock.toml", forged);
+    world
+        .change("sync", "demo", &["pylock.toml"])
+        .exits(1)
+        .says("helper");
+    assert_eq!(world.inside("demo"), packages([]));
+}
+
+#[test]
+fn a_missing_or_broken_file_is_named() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world
+        .change("sync", "demo", &["gone.txt"])
+        .exits(2)
+        .says("gone.txt");
+    world.write("pylock.toml", "lock-version = \"99.0\"\n");
+    let run = world.change("sync", "demo", &["pylock.toml"]);
+    assert_ne!(run.code, 0, "{run}");
+    run.says("pylock.toml");
+}
