@@ -27,10 +27,10 @@ use tracing::span::EnteredSpan;
 
 use crate::counters::{Counters, Op};
 use crate::error::FsError;
-use crate::server::{Attr, Kind, Lookup, Server};
+use crate::server::{Attr, Kind, Lookup, Server, Time};
 
 /// A century: the kernel counts in ticks, and far greater numbers wrap on some versions.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// The kernel's inode generation. Numbers are never given to another node.
 const GENERATION: Generation = Generation(0);
 /// Requests that the kernel may have under way unasked, read-ahead above all.
@@ -94,7 +94,7 @@ impl Adapter {
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
-        let time = time(attr);
+        let time = system_time(attr.mtime);
         let kind = match attr.kind {
             Kind::Directory => FileType::Directory,
             Kind::File => FileType::RegularFile,
@@ -121,16 +121,16 @@ impl Adapter {
     }
 }
 
-/// A time that the system can express; the epoch where a layer states one that it cannot.
-fn time(attr: &Attr) -> SystemTime {
-    let seconds = Duration::from_secs(attr.mtime_s.unsigned_abs());
-    let whole = if attr.mtime_s < 0 {
+/// The same time for fuser; the epoch where a layer states one that it cannot express.
+fn system_time(time: Time) -> SystemTime {
+    let seconds = Duration::from_secs(time.seconds.unsigned_abs());
+    let whole = if time.seconds < 0 {
         UNIX_EPOCH.checked_sub(seconds)
     } else {
         UNIX_EPOCH.checked_add(seconds)
     };
     whole
-        .and_then(|time| time.checked_add(Duration::from_nanos(attr.mtime_ns.into())))
+        .and_then(|whole| whole.checked_add(Duration::from_nanos(time.nanos.into())))
         .unwrap_or(UNIX_EPOCH)
 }
 
@@ -299,7 +299,9 @@ impl Filesystem for Adapter {
         });
         match listed {
             Ok(()) => {
-                told.into_iter().for_each(|ino| self.server.hold(ino));
+                for ino in told {
+                    self.server.hold(ino);
+                }
                 reply.ok();
             }
             Err(error) => reply.error(refusal(&error)),
@@ -371,15 +373,8 @@ impl Filesystem for Adapter {
 mod tests {
     use super::*;
 
-    fn at(mtime_s: i64, mtime_ns: u32) -> SystemTime {
-        time(&Attr {
-            ino: 1,
-            kind: Kind::File,
-            mode: 0,
-            size: 0,
-            mtime_s,
-            mtime_ns,
-        })
+    fn at(seconds: i64, nanos: u32) -> SystemTime {
+        system_time(Time { seconds, nanos })
     }
 
     #[test]

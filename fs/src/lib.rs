@@ -10,7 +10,8 @@
 //! Invariants, on which the kernel's caching rests (each reply is valid without end):
 //!
 //! - A node number means the same bytes for ever: numbers are computed from (layer, entry) for
-//!   files and (tree, layer, entry) for directories, see [`node`](self), never handed out in order.
+//!   files and (tree, layer, entry) for directories
+//!   (`node.rs`), never handed out in order.
 //! - Nothing below `.generation/<n>` changes, except that `__pycache__` directories appear once their
 //!   layer has been compiled; until then their absence is told with no permission to cache it.
 //! - No request walks files: a directory is composed when first asked for, from the directories
@@ -41,5 +42,5 @@ pub use content::{Bytecode, Content, ContentError, TreeSpec};
 pub use error::FsError;
 pub use mount::{HostSupport, MountError, MountState, host_support, mount_state, reap};
 pub use node::{MAX_DIRECTORY_ENTRY, MAX_DIRECTORY_LAYER, MAX_FILE_ENTRY, MAX_TREE};
-pub use server::{Attr, Entry, Kind, Lookup, Server};
+pub use server::{Attr, Entry, Kind, Lookup, Server, Time};
 pub use view::{MountOptions, View};

@@ -29,12 +29,15 @@ use blast_store::{LayerNumber, TreeNumber};
 use blast_types::EnvName;
 use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL, SessionUnmounter};
 
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
+
 use crate::content::Content;
 use crate::counters::{Counters, Op};
 use crate::fuse::Adapter;
 use crate::mount::{self, MountError, MountState, SOURCE};
 use crate::node::{Ino, Node};
-use crate::server::{Change, Server};
+use crate::server::{Change, GENERATIONS, Server};
 
 /// How to mount.
 #[derive(Debug, Clone)]
@@ -172,14 +175,24 @@ impl View {
     }
 
     /// Makes the kernel forget what it caches of a tree that no environment shows any more, as far
-    /// as nobody uses it; then it leaves [`View::trees_in_use`]. Takes up to a quarter of a second for a
-    /// big tree: not for the path of a swap. Does nothing for a tree that an environment shows.
+    /// as nobody uses it; then it leaves [`View::trees_in_use`]. To be repeated for a tree that was still
+    /// in use. Takes up to a quarter of a second for a big tree: not for the path of a swap. Does nothing
+    /// for a tree that an environment shows.
     pub fn retire(&self, tree: TreeNumber) {
-        if self.environments().values().any(|&shown| shown == tree) {
+        let shown = self.environments().into_values().any(|shown| shown == tree);
+        let held = self.server.held_trees().contains(&tree);
+        let (Some(mounted), false, true) = (&self.mounted, shown, held) else {
             return;
+        };
+        // What was invalidated while in use has no name any more by which it could be again. The
+        // kernel gives it back when the name is looked up.
+        let name = tree.to_string();
+        let path = Path::new(GENERATIONS).join(&name);
+        if let Err(errno) = fstatat(&mounted.anchor, &path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            tracing::debug!(%errno, %tree, "a tree cannot be named for retiring");
         }
         if let Ok(generations) = Node::Generations.ino() {
-            self.invalidate_entry(generations, &tree.to_string());
+            self.invalidate_entry(generations, &name);
         }
     }
 

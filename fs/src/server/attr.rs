@@ -24,37 +24,57 @@ pub struct Attr {
     pub mode: u16,
     /// Size in bytes.
     pub size: u64,
-    /// Modification time: whole seconds since the epoch.
-    pub mtime_s: i64,
-    /// And nanoseconds, always added.
-    pub mtime_ns: u32,
+    /// When it was last modified, as its layer or tree says.
+    pub mtime: Time,
+}
+
+/// A moment, as the kernel counts it: `nanos` are added to `seconds`, also before the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Time {
+    /// Whole seconds since the epoch.
+    pub seconds: i64,
+    /// Nanoseconds, less than a second.
+    pub nanos: u32,
+}
+
+impl Time {
+    /// The moment so many nanoseconds after the epoch.
+    pub fn from_nanos(nanos: i64) -> Self {
+        const SECOND: i64 = 1_000_000_000;
+        Self {
+            seconds: nanos.div_euclid(SECOND),
+            nanos: nanos.rem_euclid(SECOND) as u32,
+        }
+    }
+
+    /// The moment so many seconds after the epoch.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self { seconds, nanos: 0 }
+    }
 }
 
 impl Attr {
     /// A directory with this modification time.
     pub(super) fn directory(ino: u64, mode: u32, mtime_ns: i64) -> Self {
-        let (mtime_s, mtime_ns) = split(mtime_ns);
+        let mtime = Time::from_nanos(mtime_ns);
         Self {
             ino,
             kind: Kind::Directory,
             mode: mode as u16 & 0o777,
             size: 0,
-            mtime_s,
-            mtime_ns,
+            mtime,
         }
     }
 
     /// A symbolic link to a target of this length.
     pub(super) fn link(ino: u64, target_len: usize, mtime_ns: i64) -> Self {
-        let (mtime_s, mtime_ns) = split(mtime_ns);
-        let size = target_len as u64;
+        let (size, mtime) = (target_len as u64, Time::from_nanos(mtime_ns));
         Self {
             ino,
             kind: Kind::Symlink,
             mode: 0o777,
             size,
-            mtime_s,
-            mtime_ns,
+            mtime,
         }
     }
 
@@ -72,15 +92,9 @@ impl Attr {
             kind,
             mode: entry.mode as u16 & 0o777,
             size: entry.size,
-            mtime_s: entry.mtime,
-            mtime_ns: 0,
+            mtime: Time::from_seconds(entry.mtime),
         })
     }
-}
-
-fn split(ns: i64) -> (i64, u32) {
-    const SECOND: i64 = 1_000_000_000;
-    (ns.div_euclid(SECOND), ns.rem_euclid(SECOND) as u32)
 }
 
 /// The answer to a look-up.
@@ -110,10 +124,15 @@ pub struct Entry<'a> {
 mod tests {
     use super::*;
 
+    fn time(nanos: i64) -> (i64, u32) {
+        let time = Time::from_nanos(nanos);
+        (time.seconds, time.nanos)
+    }
+
     #[test]
     fn times_before_the_epoch_keep_their_nanoseconds_positive() {
-        assert_eq!(split(1_500_000_000), (1, 500_000_000));
-        assert_eq!(split(-1), (-1, 999_999_999));
-        assert_eq!(split(i64::MIN), (-9_223_372_037, 145_224_192));
+        assert_eq!(time(1_500_000_000), (1, 500_000_000));
+        assert_eq!(time(-1), (-1, 999_999_999));
+        assert_eq!(time(i64::MIN), (-9_223_372_037, 145_224_192));
     }
 }

@@ -61,7 +61,7 @@ impl Files {
                 // The tail follows only where the base was read to its end.
                 match reached.checked_sub(base_size) {
                     None => Ok(base),
-                    Some(into) => Ok(base + copy_from(tail, into, &mut buffer[base..])),
+                    Some(past) => Ok(base + copy_from(tail, past, &mut buffer[base..])),
                 }
             }
             Some((EntryKind::Dir { .. }, _)) => Err(FsError::IsADirectory { ino }),
