@@ -1,0 +1,71 @@
+//! `blast diff`: what differs between two states.
+
+use blast_types::{EnvName, GenerationId};
+use serde::Serialize;
+
+use super::context::Context;
+use super::options::{EnvOption, JsonOption};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{PackageChangeView, Reply, Request};
+use crate::ui::{changes, units};
+
+/// Show what differs between two states of an environment
+///
+/// A state is the number of an operation, a snapshot, a generation, or `@{-N}` for N operations
+/// ago.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The older state (default: before the last operation)
+    #[arg(value_name = "FROM")]
+    from: Option<String>,
+    /// The newer state (default: the present one)
+    #[arg(value_name = "TO")]
+    to: Option<String>,
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    environment: &'a EnvName,
+    from: GenerationId,
+    to: GenerationId,
+    changes: &'a [PackageChangeView],
+}
+
+/// Runs the command.
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let env = context.env(&args.env)?;
+    let request = Request::Diff {
+        env: env.clone(),
+        from: args.from,
+        to: args.to,
+    };
+    let Reply::Diff { from, to, changes } = context.ask(request)? else {
+        return Err(Error::unexpected_reply());
+    };
+    if args.json.json {
+        context.printer.json(&Document {
+            environment: &env,
+            from,
+            to,
+            changes: &changes,
+        })?;
+    } else if changes.is_empty() {
+        context.printer.say("no package differs");
+    } else {
+        context
+            .printer
+            .data(&(changes::lines(&changes).join("\n") + "\n"))?;
+        let (from, to) = (from.to_string(), to.to_string());
+        context.printer.detail(format!(
+            "from {} to {}",
+            units::short(&from),
+            units::short(&to)
+        ));
+    }
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,137 @@
+//! Checks of the host: FUSE, user namespaces, cgroups.
+
+use std::fs;
+use std::path::Path;
+
+use blast_types::Hint as _;
+
+use super::Check;
+use crate::error::Error;
+
+/// All of them.
+pub(super) fn checks() -> Vec<Check> {
+    vec![
+        fuse(),
+        namespaces(Path::new("/proc/sys")),
+        cgroups(Path::new("/sys/fs/cgroup")),
+    ]
+}
+
+fn fuse() -> Check {
+    let support = blast_fs::host_support();
+    let Some(reason) = &support.reason else {
+        let how = match (support.privileged, support.helper) {
+            (true, _) => "as root",
+            (false, true) => "through fusermount3",
+            (false, false) => "directly",
+        };
+        return Check::ok("fuse", format!("/dev/fuse can be used, mounting {how}"));
+    };
+    let error = Error::internal(reason.to_string()).caused_by(reason);
+    // The first cause is the reason itself.
+    let behind = error
+        .causes
+        .get(1)
+        .map(|cause| format!(": {cause}"))
+        .unwrap_or_default();
+    let check = Check::fail("fuse", format!("no view can be mounted: {reason}{behind}"));
+    reason.hints().into_iter().fold(check, Check::hint)
+}
+
+/// What sandboxes will need; nothing depends on it yet.
+fn namespaces(settings: &Path) -> Check {
+    const NAME: &str = "user namespaces";
+    let setting = |path: &str| {
+        fs::read_to_string(settings.join(path))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    };
+    if setting("user/max_user_namespaces").as_deref() == Some("0") {
+        return Check::warn(NAME, "switched off (user.max_user_namespaces is 0)")
+            .hint("sudo sysctl user.max_user_namespaces=15000");
+    }
+    if setting("kernel/unprivileged_userns_clone").as_deref() == Some("0") {
+        return Check::warn(
+            NAME,
+            "for root only (kernel.unprivileged_userns_clone is 0)",
+        )
+        .hint("sudo sysctl kernel.unprivileged_userns_clone=1");
+    }
+    if setting("kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
+        return Check::warn(NAME, "restricted by AppArmor for normal users")
+            .hint("sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0");
+    }
+    if setting("user/max_user_namespaces").is_none() {
+        return Check::warn(NAME, "the kernel has none");
+    }
+    Check::ok(NAME, "available")
+}
+
+/// Reported only.
+fn cgroups(root: &Path) -> Check {
+    const NAME: &str = "cgroups";
+    if let Ok(controllers) = fs::read_to_string(root.join("cgroup.controllers")) {
+        return Check::ok(NAME, format!("version 2 ({})", controllers.trim()));
+    }
+    if root.join("memory").is_dir() {
+        return Check::ok(NAME, "version 1");
+    }
+    Check::warn(
+        NAME,
+        "not mounted: resource limits will be per process only",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    fn settings(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("below")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn each_way_of_refusing_namespaces_is_told_apart() {
+        let many = ("user/max_user_namespaces", "1000\n");
+        for (files, verdict, word) in [
+            (vec![many], Verdict::Ok, "available"),
+            (
+                vec![("user/max_user_namespaces", "0\n")],
+                Verdict::Warn,
+                "switched off",
+            ),
+            (
+                vec![many, ("kernel/unprivileged_userns_clone", "0")],
+                Verdict::Warn,
+                "root only",
+            ),
+            (
+                vec![many, ("kernel/apparmor_restrict_unprivileged_userns", "1")],
+                Verdict::Warn,
+                "AppArmor",
+            ),
+            (vec![], Verdict::Warn, "has none"),
+        ] {
+            let folder = settings(&files);
+            let check = namespaces(folder.path());
+            assert_eq!(check.verdict, verdict, "{check:?}");
+            assert!(check.message.contains(word), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn the_version_of_cgroups_is_told() {
+        let second = settings(&[("cgroup.controllers", "cpu memory\n")]);
+        assert!(cgroups(second.path()).message.contains("2 (cpu memory)"));
+        let first = settings(&[("memory/tasks", "")]);
+        assert!(cgroups(first.path()).message.contains('1'));
+        assert_eq!(cgroups(settings(&[]).path()).verdict, Verdict::Warn);
+    }
+}

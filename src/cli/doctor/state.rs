@@ -1,0 +1,136 @@
+//! Checks of our own state: places and the space they have, the daemon, the mount.
+
+use std::fs;
+use std::path::Path;
+
+use blast_fs::MountState;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+
+use super::Check;
+use crate::cli::context::Context;
+use crate::error::Error;
+use crate::ipc::paths::Places;
+use crate::ipc::protocol::{Reply, Request};
+use crate::ui::units;
+
+/// Less than this is likely to run out in the next install.
+const LITTLE_SPACE_BYTES: u64 = 1 << 30;
+
+/// All of them.
+pub(super) fn checks(context: &Context) -> Result<Vec<Check>, Error> {
+    let places = context.places()?;
+    Ok(vec![
+        place("store", &places.home),
+        place("cache", &places.cache),
+        runtime(places),
+        daemon(context)?,
+        mount(&places.live()),
+    ])
+}
+
+fn place(name: &'static str, path: &Path) -> Check {
+    let shown = path.display();
+    // What is not there yet will be made below the nearest directory that is.
+    let Some(existing) = path.ancestors().find(|above| above.exists()) else {
+        return Check::fail(name, format!("{shown}: no such place"));
+    };
+    if let Err(error) = access(existing, AccessFlags::W_OK | AccessFlags::X_OK) {
+        return Check::fail(name, format!("{shown} cannot be written: {error}")).hint(format!(
+            "make {} yours, or set BLAST_HOME and BLAST_CACHE",
+            existing.display()
+        ));
+    }
+    match statvfs(existing) {
+        Ok(disk) => {
+            let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+            let message = format!("{shown} ({} free)", units::bytes(free));
+            if free < LITTLE_SPACE_BYTES {
+                Check::warn(name, message).hint("free some: `blast clean`")
+            } else {
+                Check::ok(name, message)
+            }
+        }
+        Err(error) => Check::warn(
+            name,
+            format!("{shown}: its disk does not say its size: {error}"),
+        ),
+    }
+}
+
+fn runtime(places: &Places) -> Check {
+    match places.ensure_runtime() {
+        Ok(()) => Check::ok("runtime", places.runtime.display().to_string()),
+        Err(error) => {
+            let error = Error::from(error);
+            let check = Check::fail("runtime", error.message);
+            error.hints.into_iter().fold(check, Check::hint)
+        }
+    }
+}
+
+fn daemon(context: &Context) -> Result<Check, Error> {
+    const NAME: &str = "daemon";
+    Ok(match context.client()?.ask_running(Request::Ping) {
+        Ok(None) => Check::ok(NAME, "not running; it starts with the next command"),
+        Ok(Some(Reply::Pong { build, pid })) => {
+            let message = format!("blast {build}, process {pid}");
+            if is_replaced(pid) {
+                Check::warn(
+                    NAME,
+                    format!("{message}, of an executable that was replaced"),
+                )
+                .hint("run `blast kill --all` when no program uses an environment")
+            } else {
+                Check::ok(NAME, message)
+            }
+        }
+        Ok(Some(_)) => return Err(Error::unexpected_reply()),
+        Err(error) => {
+            let check = Check::fail(NAME, error.message);
+            error.hints.into_iter().fold(check, Check::hint)
+        }
+    })
+}
+
+/// Whether the executable that a process runs is gone from its path, as after an upgrade.
+fn is_replaced(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
+fn mount(live: &Path) -> Check {
+    const NAME: &str = "view";
+    let shown = live.display();
+    match blast_fs::mount_state(live) {
+        MountState::Alive => Check::ok(NAME, format!("mounted at {shown}")),
+        MountState::NotMounted => Check::ok(
+            NAME,
+            format!("not mounted; it will be at {shown} when it is needed"),
+        ),
+        MountState::Stale => Check::warn(NAME, format!("{shown} is left over from a dead daemon"))
+            .hint("any command that uses an environment mends it, so does `blast kill --all`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn a_place_that_does_not_exist_yet_is_judged_by_its_parent() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let check = place("store", &folder.path().join("not/yet"));
+        assert_ne!(check.verdict, Verdict::Fail, "{check:?}");
+        assert!(
+            check.message.contains("not/yet") && check.message.contains("free"),
+            "{check:?}"
+        );
+    }
+
+    #[test]
+    fn our_own_executable_is_not_replaced() {
+        assert!(!is_replaced(std::process::id()));
+    }
+}

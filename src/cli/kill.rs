@@ -1,0 +1,67 @@
+//! `blast kill`: stop showing environments, or end the daemon.
+
+use blast_types::EnvName;
+
+use super::context::Context;
+use super::options::EnvOption;
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Reply, Request};
+
+/// Stop showing an environment, or end everything of blast
+///
+/// Nothing is deleted: the next command that needs an environment shows it again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The environment (default: the active one, else that of the project here)
+    #[arg(conflicts_with_all = ["all", "env"])]
+    name: Option<EnvName>,
+    /// Unmount everything and end the daemon
+    #[arg(long, conflicts_with = "env")]
+    all: bool,
+    /// Even while programs use it; with `--all`, even if the daemon does not answer
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    env: EnvOption,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    if args.all {
+        return end(args.force, context);
+    }
+    let env = match &args.name {
+        Some(name) => name.clone(),
+        None => context.env(&args.env)?,
+    };
+    let request = Request::Hide {
+        env: Some(env.clone()),
+        force: args.force,
+    };
+    match context.client()?.ask_running(request)? {
+        Some(Reply::Done) => context
+            .printer
+            .say(format!("environment {env} is no longer shown")),
+        Some(_) => return Err(Error::unexpected_reply()),
+        None => context
+            .printer
+            .say("nothing is shown: the daemon is not running"),
+    }
+    Ok(Exit::Ok)
+}
+
+fn end(force: bool, context: &Context) -> Result<Exit, Error> {
+    let ended = context.client()?.shut_down(force)?;
+    // A daemon that was killed could not unmount.
+    let live = context.places()?.live();
+    let reaped = blast_fs::reap(&live).map_err(|error| {
+        Error::internal(format!("cannot unmount {}", live.display())).caused_by(&error)
+    })?;
+    context.printer.say(match (ended, reaped) {
+        (true, _) => "the daemon has ended; nothing of blast is running or mounted",
+        (false, true) => "a view that a daemon had left behind is unmounted",
+        (false, false) => "nothing to end: the daemon is not running",
+    });
+    Ok(Exit::Ok)
+}

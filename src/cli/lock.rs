@@ -1,0 +1,279 @@
+//! `blast lock`: resolve once, and write down the answer with hashes (PEP 751).
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use blast_types::EnvName;
+
+use super::context::Context;
+use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::project::Project;
+use super::requirements::{self, Gathered};
+use super::sources;
+use super::sync::{LOCK, PartOptions};
+use crate::error::{Error, Kind};
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply, Request};
+use crate::ui::{changes, units};
+
+/// Resolve requirements and write the exact versions and hashes to a lock (PEP 751)
+///
+/// Locks what is named here; else, in a project, what pyproject.toml asks for; else what the
+/// environment was asked for. Versions that an existing lock has are kept where they still fit.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    wanted: RequirementOptions,
+    /// Where to write it; `-`: the standard output (default: pylock.toml of the project or here)
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Python to lock for: a version or a path (default: that of the environment)
+    #[arg(short, long, value_name = "PYTHON")]
+    python: Option<String>,
+    /// Take the newest versions, whatever the existing lock or the environment has
+    #[arg(short = 'U', long)]
+    upgrade: bool,
+    #[command(flatten)]
+    parts: PartOptions,
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
+    #[command(flatten)]
+    resolver: ResolverOptions,
+    #[command(flatten)]
+    sources: SourceOptions,
+}
+
+/// What is to be locked.
+struct Wanted {
+    gathered: Gathered,
+    project: Option<Project>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    let cwd = context.cwd()?;
+    let wanted = wanted(args, context)?;
+    let env = env(args, context)?;
+    if wanted.gathered.set.requirements.is_empty() && wanted.project.is_none() && env.is_none() {
+        return Err(
+            Error::usage("nothing to lock: no requirements, no project, no environment")
+                .hint("name some: `blast lock flask`, or `blast lock -r requirements.txt`"),
+        );
+    }
+    let root = wanted.project.as_ref().map_or(cwd, |project| &project.root);
+    let output = match &args.output {
+        Some(path) if path.as_os_str() == "-" => None,
+        Some(path) => Some(cwd.join(path)),
+        None => Some(root.join(LOCK)),
+    };
+    let previous = output.as_deref().map(read_previous).transpose()?.flatten();
+    let requires_python = wanted
+        .project
+        .as_ref()
+        .and_then(Project::requires_python)
+        .map(ToOwned::to_owned);
+    let request = Request::Lock(LockRequest {
+        env,
+        python: args.python.clone(),
+        requires_python,
+        search: Context::python_search(root),
+        previous: previous.clone(),
+        upgrade: args.upgrade,
+        options: wanted.gathered.options(&args.resolver),
+        sources: sources::compute(context, &args.sources, &wanted.gathered.sources)?,
+        requirements: wanted.gathered.set,
+    });
+    let Reply::Locked {
+        text,
+        packages,
+        changes,
+    } = context.ask(request)?
+    else {
+        return Err(Error::unexpected_reply());
+    };
+    let Some(output) = output else {
+        context.printer.data(&text)?;
+        return Ok(Exit::Ok);
+    };
+    // Without a lock before, every package is new, and the file says so itself.
+    let changes: &[PackageChangeView] = if previous.is_some() { &changes } else { &[] };
+    let unchanged = previous.as_deref() == Some(text.as_str());
+    if args.dry_run.dry_run {
+        let lines = changes::lines(changes).join("\n");
+        context.printer.data(&if lines.is_empty() {
+            lines
+        } else {
+            lines + "\n"
+        })?;
+    } else {
+        if !unchanged {
+            write(&output, &text)?;
+        }
+        for line in changes::lines(changes) {
+            context.printer.say(line);
+        }
+    }
+    let verb = match (args.dry_run.dry_run, unchanged) {
+        (true, _) => "would lock",
+        (false, true) => "nothing to do: locked are",
+        (false, false) => "locked",
+    };
+    let packages = units::count(packages, "package");
+    context
+        .printer
+        .say(format!("{verb} {packages} in {}", output.display()));
+    Ok(Exit::Ok)
+}
+
+fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
+    let cwd = context.cwd()?;
+    if !args.wanted.is_empty() {
+        if !args.parts.is_empty() {
+            return Err(
+                Error::usage("extras and groups belong to a project, and none is locked")
+                    .hint("name no requirements to lock the project here"),
+            );
+        }
+        let gathered = requirements::gather(&args.wanted, cwd)?;
+        return Ok(Wanted {
+            gathered,
+            project: None,
+        });
+    }
+    // Constraints count whatever is locked.
+    let mut gathered = requirements::gather(&args.wanted, cwd)?;
+    let project = if args.env.env.is_none() {
+        Project::here(cwd)?
+    } else {
+        None
+    };
+    let Some(project) = project else {
+        return Ok(Wanted {
+            gathered,
+            project: None,
+        });
+    };
+    if let Some(why) = project.unknown_dependencies() {
+        return Err(Error::usage(format!(
+            "{} cannot be locked: {why}",
+            project.path().display()
+        ))
+        .hint("name what to lock: `blast lock flask`, or `blast lock -r requirements.txt`"));
+    }
+    gathered.set.requirements = project.requirements(&args.parts.parts())?;
+    Ok(Wanted {
+        gathered,
+        project: Some(project),
+    })
+}
+
+/// The environment whose interpreter and versions count: the one named; else, unless a Python is
+/// named, the one here, if there is one.
+fn env(args: &Args, context: &Context) -> Result<Option<EnvName>, Error> {
+    if let Some(name) = &args.env.env {
+        return Ok(Some(name.clone()));
+    }
+    if args.python.is_some() {
+        return Ok(None);
+    }
+    match context.default_env() {
+        Ok(env) => Ok(env),
+        // A project without an environment can be locked all the same.
+        Err(error) if error.kind == Kind::Usage => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_previous(path: &Path) -> Result<Option<String>, Error> {
+    match fs::metadata(path) {
+        // Reading from a device or a pipe would take what is not ours, or never end.
+        Ok(meta) if !meta.is_file() => return Ok(None),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            if folder.is_dir() {
+                return Ok(None);
+            }
+            return Err(Error::usage(format!(
+                "there is no directory {}",
+                folder.display()
+            )));
+        }
+        Err(error) => return Err(Error::io("read", path, &error)),
+    }
+    let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
+    Ok(Some(text).filter(|text| !text.trim().is_empty()))
+}
+
+/// Replaces the file at once, so that nobody ever reads half a lock.
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    let fail = |error: io::Error| Error::io("write", path, &error);
+    let existing = fs::metadata(path).ok();
+    if existing.as_ref().is_some_and(|meta| !meta.is_file()) {
+        return fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(fail);
+    }
+    // A link stays a link to the file that is replaced.
+    let target = if existing.is_some() {
+        fs::canonicalize(path).map_err(fail)?
+    } else {
+        path.into()
+    };
+    let mode = existing.map_or(0o666, |meta| meta.permissions().mode() & 0o777);
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let mut file = tempfile::Builder::new()
+        .prefix(".pylock-")
+        .permissions(Permissions::from_mode(mode))
+        .tempfile_in(folder)
+        .map_err(fail)?;
+    file.write_all(text.as_bytes()).map_err(fail)?;
+    file.persist(&target).map_err(|error| fail(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_lock_is_replaced_whole_and_a_link_to_it_stays() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let [real, link] = ["real.toml", "pylock.toml"].map(|name| folder.path().join(name));
+        fs::write(&real, "old").expect("written");
+        fs::set_permissions(&real, Permissions::from_mode(0o640)).expect("set");
+        symlink("real.toml", &link).expect("linked");
+        write(&link, "new").expect("replaced");
+        assert_eq!(fs::read_to_string(&real).expect("there"), "new");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(
+            fs::metadata(&real).expect("there").permissions().mode() & 0o777,
+            0o640
+        );
+        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2);
+    }
+
+    #[test]
+    fn a_missing_directory_is_told_before_anything_is_resolved() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let path = folder.path().join("none/pylock.toml");
+        assert!(
+            read_previous(&path)
+                .expect_err("no directory")
+                .message
+                .contains("none")
+        );
+        assert_eq!(
+            read_previous(&folder.path().join("pylock.toml")).expect("none yet"),
+            None
+        );
+    }
+}

@@ -1,0 +1,156 @@
+//! Arguments that several commands share.
+
+use std::path::PathBuf;
+
+use blast_types::EnvName;
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::ipc::protocol::ResolveOptions;
+use crate::ui::{Level, Printer};
+
+/// How to speak; goes before or after the command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output options")]
+pub(super) struct Global {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more; twice, all there is to say
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+    /// Use colour (default: on a terminal, unless `NO_COLOR` is set)
+    #[arg(long, global = true, value_name = "WHEN")]
+    color: Option<When>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Global {
+    /// The printer that was asked for.
+    pub(super) fn printer(&self) -> Printer {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => Level::Quiet,
+            (false, 0) => Level::Normal,
+            (false, 1) => Level::Verbose,
+            (false, _) => Level::Debug,
+        };
+        let color = self.color.map(|when| match when {
+            When::Auto => anstream::ColorChoice::Auto,
+            When::Always => anstream::ColorChoice::Always,
+            When::Never => anstream::ColorChoice::Never,
+        });
+        Printer::new(level, color)
+    }
+}
+
+/// Which environment.
+#[derive(Debug, Args)]
+pub(super) struct EnvOption {
+    /// Use this environment (default: the active one, else that of the project here)
+    #[arg(long = "env", value_name = "NAME")]
+    pub(super) env: Option<EnvName>,
+}
+
+/// For commands that read.
+#[derive(Debug, Args)]
+pub(super) struct JsonOption {
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// For commands that change.
+#[derive(Debug, Args)]
+pub(super) struct DryRunOption {
+    /// Only print what would change
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+/// Where packages come from; overrides variables, `[tool.blast]` and pip's settings.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Index options")]
+pub(super) struct SourceOptions {
+    /// Take packages from this index instead of the default one
+    #[arg(short, long, value_name = "URL")]
+    pub(super) index_url: Option<String>,
+    /// Ask this index too, before the default one
+    #[arg(long, value_name = "URL")]
+    pub(super) extra_index_url: Vec<String>,
+    /// Look for files in this directory or page as well
+    #[arg(short, long, value_name = "PATH|URL")]
+    pub(super) find_links: Vec<String>,
+    /// Ask no index, only what `--find-links` names
+    #[arg(long)]
+    pub(super) no_index: bool,
+    /// Use nothing but caches and local files
+    #[arg(long)]
+    pub(super) offline: bool,
+}
+
+/// How versions and files are chosen.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Resolver options")]
+pub(super) struct ResolverOptions {
+    /// Admit pre-releases of all packages
+    #[arg(long)]
+    pre: bool,
+    /// Never take a wheel of this package (`:all:` for all)
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    no_binary: Vec<String>,
+    /// Never take a source distribution of this package (`:all:` for all)
+    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
+    only_binary: Vec<String>,
+}
+
+impl ResolverOptions {
+    /// As the daemon takes them.
+    pub(super) fn to_request(&self) -> ResolveOptions {
+        ResolveOptions {
+            prereleases: self.pre,
+            no_binary: self.no_binary.clone(),
+            only_binary: self.only_binary.clone(),
+        }
+    }
+}
+
+/// What to get.
+#[derive(Debug, Default, Clone, Args)]
+pub(super) struct RequirementOptions {
+    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`), or paths or URLs of wheels
+    #[arg(value_name = "REQUIREMENT")]
+    pub(super) requirements: Vec<String>,
+    /// Take the requirements of this file as well (`-` reads the standard input)
+    #[arg(
+        short,
+        long = "requirements",
+        visible_alias = "requirement",
+        value_name = "FILE"
+    )]
+    pub(super) requirement_files: Vec<PathBuf>,
+    /// Take the versions of this file for whatever is needed anyway
+    #[arg(
+        short,
+        long = "constraints",
+        visible_alias = "constraint",
+        value_name = "FILE"
+    )]
+    pub(super) constraint_files: Vec<PathBuf>,
+    /// Not possible yet: it needs source trees to be built
+    #[arg(short, long, value_name = "PATH", hide = true)]
+    pub(super) editable: Vec<String>,
+}
+
+impl RequirementOptions {
+    /// Whether nothing was asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.requirements.is_empty()
+            && self.requirement_files.is_empty()
+            && self.editable.is_empty()
+    }
+}

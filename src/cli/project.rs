@@ -1,0 +1,386 @@
+//! `pyproject.toml`, as far as an environment depends on it: the `[project]` table, dependency
+//! groups (PEP 735) and `[tool.blast]`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use blast_types::{ExtraName, GroupName, PackageName, Requirement};
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::ipc::protocol::RequirementLine;
+
+/// The file's name.
+pub(super) const FILE: &str = "pyproject.toml";
+
+/// The group that belongs to every environment of a project, if the project has it.
+const DEFAULT_GROUP: &str = "dev";
+
+/// A project.
+#[derive(Debug)]
+pub(super) struct Project {
+    /// Where its `pyproject.toml` is.
+    pub(super) root: PathBuf,
+    file: File,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct File {
+    project: Option<Table>,
+    #[serde(default, rename = "dependency-groups")]
+    groups: BTreeMap<String, Vec<GroupItem>>,
+    #[serde(default)]
+    tool: Tool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Tool {
+    blast: Option<toml::Table>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Table {
+    name: Option<String>,
+    requires_python: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+    #[serde(default)]
+    optional_dependencies: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    dynamic: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum GroupItem {
+    Requirement(String),
+    Include {
+        #[serde(rename = "include-group")]
+        group: String,
+    },
+}
+
+/// Parts of a project beside its dependencies.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Parts {
+    /// Extras to include.
+    pub(super) extras: Vec<String>,
+    /// Groups to include; `None`: `dev`, if there is one.
+    pub(super) groups: Option<Vec<String>>,
+}
+
+impl Project {
+    /// The root of the project that a directory belongs to.
+    pub(super) fn root_of(folder: &Path) -> Option<PathBuf> {
+        folder
+            .ancestors()
+            .find(|above| above.join(FILE).is_file())
+            .map(Path::to_owned)
+    }
+
+    /// The project that a directory belongs to.
+    pub(super) fn here(folder: &Path) -> Result<Option<Self>, Error> {
+        Self::root_of(folder).map_or(Ok(None), |root| Self::load(&root))
+    }
+
+    /// Reads the project at `root`; `None` where there is no `pyproject.toml`.
+    pub(super) fn load(root: &Path) -> Result<Option<Self>, Error> {
+        let path = root.join(FILE);
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(root, &text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path, &error)),
+        }
+    }
+
+    fn parse(root: &Path, text: &str) -> Result<Self, Error> {
+        let file = toml::from_str(text).map_err(|error| {
+            Error::usage(format!(
+                "{} cannot be understood",
+                root.join(FILE).display()
+            ))
+            .caused_by(&error)
+        })?;
+        Ok(Self {
+            root: root.to_owned(),
+            file,
+        })
+    }
+
+    /// Its file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.root.join(FILE)
+    }
+
+    /// `[project] name`.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.file.project.as_ref()?.name.as_deref()
+    }
+
+    /// `[project] requires-python`.
+    pub(super) fn requires_python(&self) -> Option<&str> {
+        self.file.project.as_ref()?.requires_python.as_deref()
+    }
+
+    /// `[tool.blast]`.
+    pub(super) fn settings(&self) -> Option<&toml::Table> {
+        self.file.tool.blast.as_ref()
+    }
+
+    /// Why nothing can be said of what the project needs, if so.
+    pub(super) fn unknown_dependencies(&self) -> Option<&'static str> {
+        match &self.file.project {
+            None if self.file.groups.is_empty() => Some("it has no [project] table"),
+            Some(table) if table.dynamic.iter().any(|field| field == "dependencies") => {
+                Some("it leaves its dependencies to its build backend, which blast cannot ask yet")
+            }
+            _ => None,
+        }
+    }
+
+    /// What the project needs.
+    pub(super) fn requirements(&self, parts: &Parts) -> Result<Vec<RequirementLine>, Error> {
+        let mut lines = Vec::new();
+        if let Some(table) = &self.file.project {
+            self.add(
+                &table.dependencies,
+                "dependencies",
+                &mut lines,
+                &mut BTreeSet::new(),
+            )?;
+        }
+        for extra in &parts.extras {
+            self.add_extra(extra, &mut lines, &mut BTreeSet::new())?;
+        }
+        match &parts.groups {
+            Some(groups) => {
+                for group in groups {
+                    self.add_group(group, &mut lines, &mut Vec::new())?;
+                }
+            }
+            None if self.group(DEFAULT_GROUP).is_some() => {
+                self.add_group(DEFAULT_GROUP, &mut lines, &mut Vec::new())?;
+            }
+            None => {}
+        }
+        Ok(lines)
+    }
+
+    /// Adds requirements; one of the project's own extras stands for what that extra holds.
+    fn add(
+        &self,
+        texts: &[String],
+        origin: &str,
+        lines: &mut Vec<RequirementLine>,
+        extras: &mut BTreeSet<ExtraName>,
+    ) -> Result<(), Error> {
+        let own = self
+            .name()
+            .and_then(|name| PackageName::from_str(name).ok());
+        for text in texts {
+            let requirement = Requirement::from_str(text).map_err(|error| {
+                Error::usage(format!("`{text}` in {origin} of {FILE} is no requirement"))
+                    .caused_by(&error)
+            })?;
+            if Some(&requirement.name) == own.as_ref() {
+                for extra in &requirement.extras {
+                    self.add_extra(extra.as_ref(), lines, extras)?;
+                }
+                continue;
+            }
+            lines.push(RequirementLine {
+                text: text.clone(),
+                hashes: Vec::new(),
+                origin: Some(format!("{FILE} ({origin})")),
+                editable: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn add_extra(
+        &self,
+        extra: &str,
+        lines: &mut Vec<RequirementLine>,
+        seen: &mut BTreeSet<ExtraName>,
+    ) -> Result<(), Error> {
+        let name = ExtraName::from_str(extra).map_err(|error| Error::usage(error.to_string()))?;
+        if !seen.insert(name.clone()) {
+            return Ok(());
+        }
+        let is_it = |key: &str| ExtraName::from_str(key).is_ok_and(|key| key == name);
+        let found = self.file.project.as_ref().and_then(|table| {
+            table
+                .optional_dependencies
+                .iter()
+                .find(|(key, _)| is_it(key))
+        });
+        let Some((_, texts)) = found else {
+            return Err(Error::usage(format!(
+                "{} has no extra `{extra}`",
+                self.path().display()
+            )));
+        };
+        self.add(texts, &format!("extra {name}"), lines, seen)
+    }
+
+    fn group(&self, name: &str) -> Option<&Vec<GroupItem>> {
+        let name = GroupName::from_str(name).ok()?;
+        let is_it = |key: &str| GroupName::from_str(key).is_ok_and(|key| key == name);
+        self.file
+            .groups
+            .iter()
+            .find(|(key, _)| is_it(key))
+            .map(|(_, items)| items)
+    }
+
+    /// `above` are the groups that include this one, to find a circle.
+    fn add_group(
+        &self,
+        group: &str,
+        lines: &mut Vec<RequirementLine>,
+        above: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let Some(items) = self.group(group) else {
+            return Err(Error::usage(format!(
+                "{} has no group `{group}`",
+                self.path().display()
+            )));
+        };
+        let name = GroupName::from_str(group).map_or_else(|_| group.to_owned(), |g| g.to_string());
+        if above.contains(&name) {
+            above.push(name);
+            return Err(Error::usage(format!(
+                "the groups of {} include one another: {}",
+                self.path().display(),
+                above.join(" -> ")
+            )));
+        }
+        above.push(name.clone());
+        let origin = format!("group {name}");
+        for item in items {
+            match item {
+                GroupItem::Requirement(text) => {
+                    self.add(
+                        std::slice::from_ref(text),
+                        &origin,
+                        lines,
+                        &mut BTreeSet::new(),
+                    )?;
+                }
+                GroupItem::Include { group } => self.add_group(group, lines, above)?,
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+        [project]
+        name = "My.App"
+        requires-python = ">=3.10"
+        dependencies = ["flask>=3", "tomli; python_version < '3.11'"]
+
+        [project.optional-dependencies]
+        postgres = ["psycopg"]
+        all = ["my-app[postgres]", "redis"]
+
+        [dependency-groups]
+        Dev = ["pytest", {include-group = "lint"}]
+        lint = ["ruff"]
+        one = [{include-group = "two"}]
+        two = [{include-group = "one"}]
+
+        [tool.blast]
+        index-url = "http://127.0.0.1/simple/"
+    "#;
+
+    fn project() -> Project {
+        Project::parse(Path::new("/src/app"), TEXT).expect("valid")
+    }
+
+    fn texts(parts: &Parts) -> Vec<String> {
+        let lines = project().requirements(parts).expect("valid");
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn dependencies_and_the_dev_group_are_what_a_project_needs() {
+        assert_eq!(
+            texts(&Parts::default()),
+            [
+                "flask>=3",
+                "tomli; python_version < '3.11'",
+                "pytest",
+                "ruff"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_extra_may_stand_for_others() {
+        let parts = Parts {
+            extras: vec!["ALL".into()],
+            groups: Some(Vec::new()),
+        };
+        assert_eq!(texts(&parts)[2..], ["psycopg", "redis"]);
+    }
+
+    #[test]
+    fn groups_in_a_circle_are_refused_by_name() {
+        let parts = Parts {
+            extras: Vec::new(),
+            groups: Some(vec!["one".into()]),
+        };
+        let error = project().requirements(&parts).expect_err("a circle");
+        assert!(error.message.ends_with("one -> two -> one"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_by_name() {
+        for (extras, groups, word) in [
+            (vec!["no".to_owned()], None, "extra `no`"),
+            (vec![], Some(vec!["no".to_owned()]), "group `no`"),
+        ] {
+            let error = project()
+                .requirements(&Parts { extras, groups })
+                .expect_err("missing");
+            assert!(error.message.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_project_that_does_not_say_what_it_needs_is_known() {
+        let of = |text| Project::parse(Path::new("/x"), text).expect("valid");
+        assert!(of("").unknown_dependencies().is_some());
+        assert!(
+            of("[project]\nname='a'\ndynamic=['dependencies']")
+                .unknown_dependencies()
+                .is_some()
+        );
+        assert!(of("[project]\nname='a'").unknown_dependencies().is_none());
+        assert!(
+            project()
+                .settings()
+                .is_some_and(|table| table.contains_key("index-url"))
+        );
+    }
+
+    #[test]
+    fn nonsense_is_a_usage_error_that_names_the_file() {
+        let error = Project::parse(Path::new("/x"), "project = 3").expect_err("no table");
+        assert!(error.message.contains("/x/pyproject.toml"), "{error}");
+        let bad =
+            Project::parse(Path::new("/x"), "[project]\ndependencies = ['a b c']").expect("TOML");
+        assert!(bad.requirements(&Parts::default()).is_err());
+    }
+}

@@ -1,0 +1,28 @@
+//! `blast redo`: undo an undoing.
+
+use super::change;
+use super::context::Context;
+use super::options::{DryRunOption, EnvOption};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Move, MoveTarget, Request};
+
+/// Do again what the last `blast revert` undid
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    let env = context.env(&args.env)?;
+    let request = Request::Move(Move {
+        env,
+        target: MoveTarget::Redo,
+        dry_run: args.dry_run.dry_run,
+    });
+    change::ask(context, request, &args.env, "blast revert")
+}

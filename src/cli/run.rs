@@ -1,0 +1,144 @@
+//! `blast run`: run a command in an environment.
+//!
+//! The command takes the place of this process, so signals, terminal and exit status are its own.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::context::Context;
+use super::options::EnvOption;
+use super::venv_link;
+use crate::env_vars;
+use crate::error::{Error, Kind};
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Place, Reply, Request};
+
+/// Run a command in an environment, without activating it
+///
+/// The exit status is the command's own; 127 if it is not found, 126 if it cannot be executed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Show the command the present state for its whole life, whatever happens to the environment
+    #[arg(long)]
+    pin: bool,
+    #[command(flatten)]
+    env: EnvOption,
+    /// The command and its arguments
+    #[arg(value_name = "COMMAND", required = true)]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Runs the command. Returns only if that fails.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    let env = context.env(&args.env)?;
+    let Reply::Entered { place } = context.ask(Request::Enter { env, pin: args.pin })? else {
+        return Err(Error::unexpected_reply());
+    };
+    let prefix = if args.pin {
+        place.prefix.clone()
+    } else {
+        visible_prefix(context, &place)?
+    };
+    let [program, arguments @ ..] = args.command.as_slice() else {
+        return Err(Error::usage("no command to run"));
+    };
+    let failed = Command::new(program)
+        .args(arguments)
+        // The same as activation exports; kept apart because no shell limits what it can be.
+        .envs(&place.variables)
+        .env(env_vars::VIRTUAL_ENV, &prefix)
+        .env(env_vars::VIRTUAL_ENV_PROMPT, format!("blast:{}", place.env))
+        .env(env_vars::BLAST_ENV, place.env.as_str())
+        .env(
+            env_vars::PATH,
+            path_with(&prefix, env::var_os(env_vars::PATH))?,
+        )
+        .env_remove(env_vars::PYTHONHOME)
+        .exec();
+    Err(not_run(program, &failed, &place))
+}
+
+/// The environment's prefix as its user knows it: the project's `.venv` if it leads here.
+pub(super) fn visible_prefix(context: &Context, place: &Place) -> Result<PathBuf, Error> {
+    let live = context.places()?.live();
+    Ok(place
+        .project
+        .as_deref()
+        .filter(|project| venv_link::leads_to(project, &place.env, &live))
+        .map_or_else(|| place.prefix.clone(), venv_link::path))
+}
+
+fn path_with(prefix: &Path, path: Option<OsString>) -> Result<OsString, Error> {
+    let bin = prefix.join("bin");
+    let rest = path.unwrap_or_default();
+    let rest = env::split_paths(&rest).filter(|entry| *entry != bin);
+    env::join_paths(std::iter::once(bin.clone()).chain(rest)).map_err(|error| {
+        Error::internal("the place of the environment does not fit into `PATH`").caused_by(&error)
+    })
+}
+
+fn not_run(program: &OsStr, error: &io::Error, place: &Place) -> Error {
+    let name = program.to_string_lossy();
+    if error.kind() == io::ErrorKind::NotFound {
+        let has_slash = name.contains('/');
+        let missing = Error::new(
+            Kind::CommandNotFound,
+            format!("cannot find the command `{name}`"),
+        );
+        if has_slash && Path::new(program).exists() {
+            return missing.hint("the file is there, but not the interpreter its first line names");
+        }
+        return missing.hint(format!(
+            "environment {} has no such program: `blast install` the package that brings it",
+            place.env
+        ));
+    }
+    Error::new(
+        Kind::CommandNotExecutable,
+        format!("cannot execute `{name}`"),
+    )
+    .caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_comes_first_on_the_path_and_once() {
+        let path = path_with(
+            Path::new("/live/demo"),
+            Some("/usr/bin:/live/demo/bin:/bin".into()),
+        );
+        assert_eq!(path.expect("fits"), "/live/demo/bin:/usr/bin:/bin");
+        assert!(path_with(Path::new("/li:ve"), None).is_err());
+    }
+
+    #[test]
+    fn what_is_missing_and_what_is_no_program_have_their_statuses() {
+        let place = Place {
+            env: "demo".parse().expect("valid"),
+            prefix: "/live/demo".into(),
+            project: None,
+            variables: Default::default(),
+            python: "3.12.1".into(),
+            interpreter: "/usr/bin/python3".into(),
+            site_packages: "lib/python3.12/site-packages".into(),
+            generation: "ab".repeat(32).parse().expect("a digest"),
+            mode: "view".into(),
+        };
+        let of = |kind| {
+            not_run(OsStr::new("x"), &io::Error::from(kind), &place)
+                .kind
+                .exit()
+                .status()
+        };
+        assert_eq!(of(io::ErrorKind::NotFound), 127);
+        assert_eq!(of(io::ErrorKind::PermissionDenied), 126);
+    }
+}

@@ -1,0 +1,154 @@
+//! Where packages come from, as this command sees it: pip's settings, variables, `[tool.blast]` of
+//! the project here, requirements files, flags (see `blast_index::config` for who wins). The
+//! daemon gets the result: its own environment is whatever it was started with.
+
+use std::env;
+use std::error::Error as _;
+use std::path::PathBuf;
+
+use blast_index::Sources;
+use blast_index::config::{self, ConfigError, Configured, Flags, ProjectSettings, Surroundings};
+
+use super::context::Context;
+use super::options::SourceOptions;
+use super::project::Project;
+use crate::env_vars;
+use crate::error::Error;
+
+/// What requirements files say of indexes (`--index-url` and so on). Flags win over it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FromFiles {
+    /// `--index-url`; of several, the last.
+    pub(super) index_url: Option<String>,
+    /// `--extra-index-url`.
+    pub(super) extra_index_url: Vec<String>,
+    /// `--find-links`, paths made absolute.
+    pub(super) find_links: Vec<String>,
+    /// `--no-index`.
+    pub(super) no_index: bool,
+}
+
+/// The sources for this command.
+pub(super) fn compute(
+    context: &Context,
+    options: &SourceOptions,
+    files: &FromFiles,
+) -> Result<Sources, Error> {
+    configured(context, options, files).map(|configured| configured.sources)
+}
+
+/// One line a setting: its name, its value, where it came from.
+pub(super) fn describe(context: &Context, options: &SourceOptions) -> Result<Vec<String>, Error> {
+    let configured = configured(context, options, &FromFiles::default())?;
+    let mut lines: Vec<String> = configured
+        .settings
+        .iter()
+        .map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin))
+        .collect();
+    if configured.sources.needs_default_index() {
+        lines.push("the one that the interpreter's own pip would use".to_owned());
+    }
+    Ok(lines)
+}
+
+fn configured(
+    context: &Context,
+    options: &SourceOptions,
+    files: &FromFiles,
+) -> Result<Configured, Error> {
+    let cwd = context.cwd()?;
+    let around = Surroundings {
+        variables: env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+        home: env::var_os(env_vars::HOME)
+            .filter(|home| !home.is_empty())
+            .map(PathBuf::from),
+        cwd: cwd.to_owned(),
+        etc: PathBuf::from("/etc"),
+        site: None,
+    };
+    let project = Project::here(cwd)?;
+    let settings = project.as_ref().map(settings).transpose()?.flatten();
+    config::resolve(&around, settings.as_ref(), &flags(options, files))
+        .map_err(|error| unusable(&error))
+}
+
+fn settings(project: &Project) -> Result<Option<ProjectSettings>, Error> {
+    let Some(table) = project.settings() else {
+        return Ok(None);
+    };
+    let settings: ProjectSettings =
+        table.clone().try_into().map_err(|error: toml::de::Error| {
+            Error::usage(format!(
+                "[tool.blast] of {} cannot be understood",
+                project.path().display()
+            ))
+            .caused_by(&error)
+        })?;
+    Ok(Some(ProjectSettings {
+        root: project.root.clone(),
+        ..settings
+    }))
+}
+
+fn flags(options: &SourceOptions, files: &FromFiles) -> Flags {
+    let joined = |flags: &[String], files: &[String]| [flags, files].concat();
+    Flags {
+        index_url: options
+            .index_url
+            .clone()
+            .or_else(|| files.index_url.clone()),
+        extra_index_url: joined(&options.extra_index_url, &files.extra_index_url),
+        find_links: joined(&options.find_links, &files.find_links),
+        no_index: options.no_index || files.no_index,
+        offline: options.offline,
+    }
+}
+
+fn unusable(error: &ConfigError) -> Error {
+    let whole = match error {
+        ConfigError::Url { .. } | ConfigError::Value { .. } | ConfigError::Parse { .. } => {
+            Error::usage(error.to_string())
+        }
+        ConfigError::Io { .. } => Error::internal(error.to_string()),
+    };
+    match error.source() {
+        Some(source) => whole.caused_by(source),
+        None => whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_files_and_lists_are_joined() {
+        let options = SourceOptions {
+            index_url: Some("http://127.0.0.1/flag/".into()),
+            find_links: vec!["a".into()],
+            ..Default::default()
+        };
+        let files = FromFiles {
+            index_url: Some("http://127.0.0.1/file/".into()),
+            find_links: vec!["/b".into()],
+            no_index: true,
+            ..Default::default()
+        };
+        let flags = flags(&options, &files);
+        assert_eq!(flags.index_url.as_deref(), Some("http://127.0.0.1/flag/"));
+        assert_eq!(flags.find_links, ["a", "/b"]);
+        assert!(flags.no_index && !flags.offline);
+    }
+
+    #[test]
+    fn settings_of_the_wrong_kind_name_the_file() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let path = folder.path().join("pyproject.toml");
+        std::fs::write(&path, "[tool.blast]\nindex-url = 3").expect("written");
+        let project = Project::load(folder.path()).expect("TOML").expect("there");
+        let error = settings(&project).expect_err("not text");
+        assert!(error.message.contains("pyproject.toml"), "{error}");
+    }
+}

@@ -1,0 +1,200 @@
+//! `blast status`: the environment here, the view, the daemon.
+
+use super::context::Context;
+use super::options::{EnvOption, JsonOption};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{EnvironmentStatus, Reply, Request, Status};
+use crate::ui::{Level, style, units};
+
+/// Show the state of the environment here, of the view and of the daemon
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    json: JsonOption,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    let env = match &args.env.env {
+        Some(name) => Some(name.clone()),
+        // A project without an environment has a status too: that of everything else.
+        None => context.default_env().unwrap_or_else(|error| {
+            context.printer.say(error.to_string());
+            None
+        }),
+    };
+    let Reply::Status(status) = context.ask(Request::Status { env })? else {
+        return Err(Error::unexpected_reply());
+    };
+    if args.json.json {
+        context.printer.json(&status)?;
+    } else {
+        let verbose = context.printer.level() >= Level::Verbose;
+        context.printer.data(&render(&status, verbose))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn render(status: &Status, verbose: bool) -> String {
+    let mut rows = Vec::new();
+    if let Some(env) = &status.environment {
+        rows.extend(environment(env));
+    }
+    let view = &status.view;
+    rows.push((
+        "view",
+        match &view.reason {
+            Some(reason) => format!("{} ({reason})", view.mode),
+            None => format!("{} at {}", view.mode, view.live.display()),
+        },
+    ));
+    if view.bytecode_pending > 0 {
+        let layers = units::count(view.bytecode_pending, "layer");
+        rows.push(("bytecode", format!("{layers} being compiled")));
+    }
+    let environments = units::count(status.store.environments, "environment");
+    rows.push((
+        "store",
+        format!("{} ({environments})", status.store.home.display()),
+    ));
+    let daemon = &status.daemon;
+    rows.push((
+        "daemon",
+        format!(
+            "blast {}, process {}, {}, up {}",
+            daemon.build,
+            daemon.pid,
+            units::bytes(daemon.memory_bytes),
+            units::duration_ms(daemon.uptime_s.saturating_mul(1000))
+        ),
+    ));
+    let mut text = lines(&rows);
+    if verbose {
+        for (kind, count) in &view.requests {
+            text.push_str(&style::faint(&format!("  fuse {kind}: {count}")));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn environment(env: &EnvironmentStatus) -> Vec<(&'static str, String)> {
+    let view = &env.view;
+    let generation = view.generation.to_string();
+    let mut rows = vec![("environment", style::strong(view.name.as_str()))];
+    if let Some(project) = &view.project {
+        rows.push(("project", project.display().to_string()));
+    }
+    rows.push(("prefix", view.prefix.display().to_string()));
+    rows.push((
+        "python",
+        format!("{} ({})", view.python, env.interpreter.display()),
+    ));
+    let wanted = if env.requirements.is_empty() {
+        String::new()
+    } else {
+        format!(" (asked for: {})", env.requirements.join(", "))
+    };
+    rows.push(("packages", format!("{}{wanted}", view.packages)));
+    rows.push((
+        "state",
+        format!(
+            "operation {}, generation {}",
+            view.operation,
+            units::short(&generation)
+        ),
+    ));
+    if let Some(undo) = &env.undo {
+        rows.push(("revert", format!("`blast revert` would undo: {undo}")));
+    }
+    if let Some(redo) = &env.redo {
+        rows.push(("redo", format!("`blast redo` would do again: {redo}")));
+    }
+    rows
+}
+
+fn lines(rows: &[(&str, String)]) -> String {
+    let wide = rows.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+    rows.iter()
+        .map(|(label, value)| format!("{label:<wide$}  {value}\n"))
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+
+    use super::*;
+    use crate::ipc::protocol::{DaemonStatus, EnvironmentView, StoreStatus, ViewStatus};
+
+    fn status(environment: Option<EnvironmentStatus>) -> Status {
+        Status {
+            daemon: DaemonStatus {
+                build: "0.1.0".into(),
+                pid: 42,
+                uptime_s: 90,
+                memory_bytes: 12_000_000,
+                requests: 1,
+            },
+            view: ViewStatus {
+                mode: "view".into(),
+                reason: None,
+                live: "/home/blast/live".into(),
+                requests: [("lookup".to_owned(), 12)].into(),
+                bytecode_pending: 0,
+            },
+            store: StoreStatus {
+                home: "/home/blast".into(),
+                environments: 1,
+            },
+            environment,
+        }
+    }
+
+    #[test]
+    fn without_an_environment_the_rest_is_shown() {
+        insta::assert_snapshot!(render(&status(None), false), @r"
+        view    view at /home/blast/live
+        store   /home/blast (1 environment)
+        daemon  blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
+        ");
+    }
+
+    #[test]
+    fn an_environment_says_what_revert_would_do() {
+        let environment = EnvironmentStatus {
+            view: EnvironmentView {
+                name: "demo".parse().expect("valid"),
+                prefix: "/home/blast/live/demo".into(),
+                project: None,
+                python: "3.12.1".into(),
+                packages: 7,
+                generation: "ab".repeat(32).parse().expect("a digest"),
+                operation: 3,
+                changed_ms: 0,
+            },
+            interpreter: "/usr/bin/python3.12".into(),
+            site_packages: "/home/blast/live/demo/lib/python3.12/site-packages".into(),
+            requirements: vec!["flask".into()],
+            undo: Some("install flask".into()),
+            redo: None,
+        };
+        let shown = render(&status(Some(environment)), true);
+        insta::assert_snapshot!(strip_str(&shown).to_string(), @r"
+        environment  demo
+        prefix       /home/blast/live/demo
+        python       3.12.1 (/usr/bin/python3.12)
+        packages     7 (asked for: flask)
+        state        operation 3, generation abababababab
+        revert       `blast revert` would undo: install flask
+        view         view at /home/blast/live
+        store        /home/blast (1 environment)
+        daemon       blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
+          fuse lookup: 12
+        ");
+    }
+}

@@ -1,0 +1,286 @@
+//! `blast sync`: make an environment hold exactly what a file says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use blast_types::{EnvName, PackageName, Requirement};
+
+use super::change;
+use super::context::Context;
+use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::project::{self, Parts, Project};
+use super::requirements::{self, Gathered};
+use super::sources;
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Action, Change, Request, RequirementSet};
+use crate::ui::Printer;
+
+/// The lock of a project.
+pub(super) const LOCK: &str = "pylock.toml";
+
+/// Make an environment hold exactly what a file says; what it does not name is removed
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A lock, a requirements file or a pyproject.toml (default: pylock.toml of the project here,
+    /// else its pyproject.toml)
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    parts: PartOptions,
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
+    #[command(flatten)]
+    resolver: ResolverOptions,
+    #[command(flatten)]
+    sources: SourceOptions,
+}
+
+/// Parts of a project or lock.
+#[derive(Debug, Default, Clone, clap::Args)]
+pub(super) struct PartOptions {
+    /// Include this extra of the project or lock
+    #[arg(long, value_name = "EXTRA", value_delimiter = ',')]
+    extra: Vec<String>,
+    /// Include this dependency group (default: `dev` of a project, the default groups of a lock)
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    group: Vec<String>,
+    /// Include no dependency group
+    #[arg(long, conflicts_with = "group")]
+    no_groups: bool,
+}
+
+impl PartOptions {
+    /// As a project takes them.
+    pub(super) fn parts(&self) -> Parts {
+        let groups = (self.no_groups || !self.group.is_empty()).then(|| self.group.clone());
+        Parts {
+            extras: self.extra.clone(),
+            groups,
+        }
+    }
+
+    /// Whether none was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.extra.is_empty() && self.group.is_empty() && !self.no_groups
+    }
+}
+
+/// What an environment shall hold.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// What a lock says.
+    Lock {
+        /// Where it was read.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// Parts of it.
+        parts: Parts,
+    },
+    /// What these requirements need.
+    Requirements(Gathered),
+    /// A project that does not say: why.
+    Unknown(&'static str),
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    let env = context.env(&args.env)?;
+    let wanted = if let Some(file) = &args.file {
+        of_file(file, &args.parts, context)?
+    } else {
+        let project = Project::here(context.cwd()?)?.ok_or_else(|| {
+            Error::usage("there is no pyproject.toml here or above, so name a file")
+                .hint("`blast sync requirements.txt` or `blast sync pylock.toml`")
+        })?;
+        of_project(&project, &args.parts.parts(), context.printer)?
+    };
+    let dry_run = args.dry_run.dry_run;
+    let request = wanted.request(env, &args.resolver, &args.sources, dry_run, context)?;
+    change::ask(context, request, &args.env, "blast revert")
+}
+
+impl Wanted {
+    /// The request that makes an environment hold this.
+    pub(super) fn request(
+        self,
+        env: EnvName,
+        resolver: &ResolverOptions,
+        options: &SourceOptions,
+        dry_run: bool,
+        context: &Context,
+    ) -> Result<Request, Error> {
+        let change = match self {
+            Self::Unknown(why) => {
+                return Err(Error::usage(format!("nothing says what to install: {why}"))
+                    .hint("name a lock or a requirements file: `blast sync FILE`"));
+            }
+            Self::Lock { path, text, parts } => Change {
+                env,
+                action: Action::SyncLock {
+                    path,
+                    text,
+                    extras: parts.extras,
+                    groups: parts.groups,
+                },
+                options: resolver.to_request(),
+                sources: sources::compute(context, options, &sources::FromFiles::default())?,
+                dry_run,
+            },
+            Self::Requirements(wanted) => Change {
+                env,
+                options: wanted.options(resolver),
+                sources: sources::compute(context, options, &wanted.sources)?,
+                action: Action::SyncRequirements {
+                    requirements: wanted.set,
+                },
+                dry_run,
+            },
+        };
+        Ok(Request::Change(change))
+    }
+}
+
+/// What a project asks for: its lock if it has one, else its `pyproject.toml`.
+pub(super) fn of_project(
+    project: &Project,
+    parts: &Parts,
+    printer: Printer,
+) -> Result<Wanted, Error> {
+    let path = project.root.join(LOCK);
+    if !path.is_file() {
+        return requirements_of(project, parts);
+    }
+    let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+    let missing = missing_from_lock(project, &text);
+    if !missing.is_empty() {
+        printer.warn(format!(
+            "{LOCK} lacks what {} asks for: {}; run `blast lock` to renew it",
+            project::FILE,
+            missing.join(", ")
+        ));
+    }
+    Ok(Wanted::Lock {
+        path,
+        text,
+        parts: parts.clone(),
+    })
+}
+
+fn requirements_of(project: &Project, parts: &Parts) -> Result<Wanted, Error> {
+    if let Some(why) = project.unknown_dependencies() {
+        return Ok(Wanted::Unknown(why));
+    }
+    let requirements = project.requirements(parts)?;
+    let set = RequirementSet {
+        requirements,
+        constraints: Vec::new(),
+    };
+    Ok(Wanted::Requirements(Gathered::of(set)))
+}
+
+fn of_file(file: &Path, parts: &PartOptions, context: &Context) -> Result<Wanted, Error> {
+    let path = context.cwd()?.join(file);
+    if path.file_name().is_some_and(|name| name == project::FILE) {
+        let root = path.parent().unwrap_or(Path::new("/"));
+        let project = Project::load(root)?
+            .ok_or_else(|| Error::usage(format!("there is no {}", path.display())))?;
+        return requirements_of(&project, &parts.parts());
+    }
+    let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+    if is_lock(&path, &text) {
+        return Ok(Wanted::Lock {
+            path,
+            text,
+            parts: parts.parts(),
+        });
+    }
+    if !parts.is_empty() {
+        return Err(Error::usage(format!(
+            "{} is a requirements file: it has no extras and groups to choose from",
+            path.display()
+        )));
+    }
+    let options = RequirementOptions {
+        requirement_files: vec![file.to_owned()],
+        ..Default::default()
+    };
+    Ok(Wanted::Requirements(requirements::gather(
+        &options,
+        context.cwd()?,
+    )?))
+}
+
+/// A lock is told by its name (`pylock.toml`, `pylock.dev.toml`) or by the key it must have.
+fn is_lock(path: &Path, text: &str) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "toml")
+        || text.lines().any(|line| {
+            line.strip_prefix("lock-version")
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+        })
+}
+
+/// Direct dependencies that a lock does not name. A lock that cannot be read names none here: the
+/// daemon will say what is wrong with it.
+fn missing_from_lock(project: &Project, lock: &str) -> Vec<String> {
+    #[derive(serde::Deserialize)]
+    struct Lock {
+        #[serde(default)]
+        packages: Vec<Package>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Package {
+        name: PackageName,
+    }
+    let Ok(lock) = toml::from_str::<Lock>(lock) else {
+        return Vec::new();
+    };
+    let parts = Parts {
+        extras: Vec::new(),
+        groups: Some(Vec::new()),
+    };
+    let Ok(wanted) = project.requirements(&parts) else {
+        return Vec::new();
+    };
+    wanted
+        .iter()
+        .filter_map(|line| line.text.parse::<Requirement>().ok())
+        // One for other platforms only need not be there.
+        .filter(|requirement| requirement.marker.is_true())
+        .map(|requirement| requirement.name)
+        .filter(|name| !lock.packages.iter().any(|package| package.name == *name))
+        .map(|name| name.to_string())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_told_by_name_or_key() {
+        assert!(is_lock(Path::new("/x/pylock.dev.toml"), ""));
+        assert!(is_lock(
+            Path::new("/x/lock"),
+            "# made by\nlock-version = '1.0'\n"
+        ));
+        assert!(!is_lock(
+            Path::new("/x/requirements.txt"),
+            "lock-versions==1\n"
+        ));
+    }
+
+    #[test]
+    fn a_lock_that_lacks_a_dependency_is_noticed() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let text = "[project]\nname='a'\ndependencies=['Flask', 'six', 'win; os_name==\"nt\"']";
+        fs::write(folder.path().join(project::FILE), text).expect("written");
+        let project = Project::load(folder.path()).expect("valid").expect("there");
+        let lock = "lock-version='1.0'\n[[packages]]\nname='flask'\n";
+        assert_eq!(missing_from_lock(&project, lock), ["six"]);
+        assert!(missing_from_lock(&project, "nonsense").is_empty());
+    }
+}

@@ -1,0 +1,39 @@
+//! `blast update`: newest versions of what is installed.
+
+use super::change;
+use super::context::Context;
+use super::options::{DryRunOption, EnvOption, ResolverOptions, SourceOptions};
+use super::sources;
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Action, Change, Request};
+
+/// Take the newest versions that the requirements of an environment admit
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Packages to update (default: all)
+    #[arg(value_name = "PACKAGE")]
+    packages: Vec<String>,
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
+    #[command(flatten)]
+    resolver: ResolverOptions,
+    #[command(flatten)]
+    sources: SourceOptions,
+}
+
+/// Runs the command.
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let change = Change {
+        env: context.env(&args.env)?,
+        action: Action::Update {
+            packages: args.packages,
+        },
+        options: args.resolver.to_request(),
+        sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
+        dry_run: args.dry_run.dry_run,
+    };
+    change::ask(context, Request::Change(change), &args.env, "blast revert")
+}

@@ -1,0 +1,23 @@
+//! The environment variables that the command line reads or sets, each in one place.
+//!
+//! Those that say where packages come from (`PIP_*`, `BLAST_INDEX_URL`, …) are listed in
+//! `blast_index::config`, those of the XDG base directories in [`crate::ipc::paths`].
+
+/// Name of the active environment. Set by activation and `run`, read to find the default.
+pub(crate) const BLAST_ENV: &str = "BLAST_ENV";
+/// Prefix of the active environment, as all Python tools know it. Set and read likewise.
+pub(crate) const VIRTUAL_ENV: &str = "VIRTUAL_ENV";
+/// What the prompt shows of the active environment. Set by `run` and activation.
+pub(crate) const VIRTUAL_ENV_PROMPT: &str = "VIRTUAL_ENV_PROMPT";
+/// Another standard library; removed by `run`, since it would break any environment.
+pub(crate) const PYTHONHOME: &str = "PYTHONHOME";
+/// Where programs are looked for.
+pub(crate) const PATH: &str = "PATH";
+/// The user's home directory.
+pub(crate) const HOME: &str = "HOME";
+/// The user's login shell.
+pub(crate) const SHELL: &str = "SHELL";
+/// Where pyenv keeps its interpreters.
+pub(crate) const PYENV_ROOT: &str = "PYENV_ROOT";
+/// Filter of the daemon's log (`debug`, `blast=trace`); default `info`.
+pub(crate) const BLAST_LOG: &str = "BLAST_LOG";

@@ -1,0 +1,178 @@
+//! Starting the daemon where none listens.
+//!
+//! Clients that come at once take turns by `start.lock`; the second finds the first one's daemon.
+//! The daemon is our own executable with the hidden command `daemon`. It makes itself a session of
+//! its own, so that a closed terminal or Ctrl-C does not reach it, works in `/`, so that it holds no
+//! directory busy, and says what it has to say into `daemon.log` beside its socket.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+
+use super::paths::Places;
+use crate::env_vars;
+use crate::error::Error;
+
+/// How long a daemon may take until it listens.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a client waits for another client that is starting the daemon.
+const TURN_LIMIT: Duration = Duration::from_secs(30);
+
+/// A log of more bytes begins anew at the next start.
+const LONGEST_LOG: u64 = 4 << 20;
+
+/// Whether an error of `connect` means that nobody listens.
+pub(super) fn means_nobody(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// A connection to the daemon, started if need be.
+pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
+    let socket = places.socket();
+    match UnixStream::connect(&socket) {
+        Ok(stream) => return Ok(stream),
+        Err(error) if means_nobody(&error) => {}
+        Err(error) => return Err(Error::io("reach the daemon at", &socket, &error)),
+    }
+    let turn = take_turn(&places.start_lock())?;
+    // Somebody may have started it while we waited.
+    let stream = match UnixStream::connect(&socket) {
+        Ok(stream) => stream,
+        Err(_) => start(places)?,
+    };
+    drop(turn);
+    Ok(stream)
+}
+
+fn take_turn(path: &Path) -> Result<Flock<File>, Error> {
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Error::io("open", path, &error))?;
+    let deadline = Instant::now() + TURN_LIMIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, _)) if Instant::now() < deadline => {
+                file = back;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err((_, error)) => {
+                return Err(Error::internal(format!("cannot lock {}", path.display()))
+                    .caused_by(&error)
+                    .hint("another `blast` is starting the daemon and does not get on"));
+            }
+        }
+    }
+}
+
+fn start(places: &Places) -> Result<UnixStream, Error> {
+    let log_path = places.log_file();
+    let log = open_log(&log_path)?;
+    let before = log.metadata().map_or(0, |meta| meta.len());
+    let mut child = spawn(&log, &log_path)?;
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        if let Ok(stream) = UnixStream::connect(places.socket()) {
+            return Ok(stream);
+        }
+        // One that ends well has found another daemon, which will listen in a moment.
+        if let Ok(Some(status)) = child.try_wait()
+            && !status.success()
+        {
+            let error = Error::internal(format!("the daemon could not start ({status})"));
+            return Err(with_last_words(error, &log_path, before));
+        }
+        if Instant::now() > deadline {
+            let error = Error::internal(format!(
+                "the daemon does not listen after {} seconds",
+                START_LIMIT.as_secs()
+            ));
+            return Err(with_last_words(error, &log_path, before));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn spawn(log: &File, log_path: &Path) -> Result<Child, Error> {
+    let program = executable()?;
+    let output = || {
+        log.try_clone()
+            .map(Stdio::from)
+            .map_err(|error| Error::io("write", log_path, &error))
+    };
+    Command::new(&program)
+        .arg("daemon")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(output()?)
+        .stderr(output()?)
+        // It serves every environment and belongs to none.
+        .env_remove(env_vars::BLAST_ENV)
+        .env_remove(env_vars::VIRTUAL_ENV)
+        .env_remove(env_vars::VIRTUAL_ENV_PROMPT)
+        .env_remove(env_vars::PYTHONHOME)
+        .spawn()
+        .map_err(|error| Error::io("start the daemon", &program, &error))
+}
+
+/// Our own executable; after an upgrade in place, the new one at the same path.
+fn executable() -> Result<PathBuf, Error> {
+    let path = env::current_exe().map_err(|error| {
+        Error::internal("cannot tell where the executable of blast is").caused_by(&error)
+    })?;
+    let text = path.to_string_lossy();
+    Ok(match text.strip_suffix(" (deleted)") {
+        Some(replaced) if !path.exists() => PathBuf::from(replaced),
+        _ => path,
+    })
+}
+
+fn open_log(path: &Path) -> Result<File, Error> {
+    let too_long = fs::metadata(path).is_ok_and(|meta| meta.len() > LONGEST_LOG);
+    let fail = |error| Error::io("write", path, &error);
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
+    if too_long {
+        log.set_len(0).map_err(fail)?;
+    }
+    Ok(log)
+}
+
+/// Adds what the daemon wrote since `before`.
+fn with_last_words(mut error: Error, log: &Path, before: u64) -> Error {
+    let mut words = String::new();
+    let read = File::open(log).and_then(|mut file| {
+        file.seek(SeekFrom::Start(before))?;
+        file.take(4096).read_to_string(&mut words)
+    });
+    if read.is_ok() {
+        error.causes.extend(
+            words
+                .lines()
+                .filter(|line| !line.trim().is_empty())
+                .map(Into::into),
+        );
+    }
+    error
+        .hint(format!("its log is {}", log.display()))
+        .hint("run `blast doctor`")
+}
