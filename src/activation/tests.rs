@@ -1,5 +1,6 @@
 //! The scripts as text, and as programs in every shell that this machine has.
 
+mod lab;
 mod programs;
 
 use std::os::unix::ffi::OsStrExt as _;

@@ -11,103 +11,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use blast_types::{Hint, Interpreter, Version, VersionSpecifiers};
+use blast_types::{Interpreter, Version, VersionSpecifiers};
 
 use super::cache::ProbeCache;
+use super::error::FindError;
 use super::probe::{Answer, ProbeError};
-use super::request::{PythonRequest, RequestError};
+use super::request::PythonRequest;
 use super::search::{Candidate, Search, Source, pyenv_version, python_in, read_small};
-use super::{SUPPORTED, base, is_supported};
+use super::{base, is_supported};
 
 /// Interpreters asked at the same time; each is a process that mostly waits for the disk.
 const PARALLEL_PROBES: usize = 8;
-
-/// Why there is no interpreter.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FindError {
-    /// Nothing fits.
-    #[error("found no {wanted}")]
-    NotFound {
-        /// What was wanted, in words.
-        wanted: String,
-        /// What there is instead: version and path, one each.
-        found: Vec<String>,
-    },
-    /// There is nothing at the path that was given.
-    #[error("there is no Python at {}", path.display())]
-    NoSuchPath {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The one that was chosen is of a kind that is not supported.
-    #[error("{} is {implementation} {version}, and environments are made for {SUPPORTED}", path.display())]
-    Unsupported {
-        /// The executable.
-        path: PathBuf,
-        /// `sys.implementation.name`.
-        implementation: String,
-        /// Its version.
-        version: String,
-    },
-    /// The one that was chosen is not one that the project can use.
-    #[error("{} is Python {version}, and the project requires {constraint}", path.display())]
-    Constraint {
-        /// The executable.
-        path: PathBuf,
-        /// Its version.
-        version: String,
-        /// `requires-python`.
-        constraint: String,
-    },
-    /// The one that was chosen does not work.
-    #[error(transparent)]
-    Probe(#[from] ProbeError),
-    /// `.python-version` is there but cannot be read as text.
-    #[error("cannot read {}", path.display())]
-    VersionFile {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A line of `.python-version` means nothing.
-    #[error("{} asks for a Python that cannot be", path.display())]
-    VersionLine {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with the line.
-        source: RequestError,
-    },
-}
-
-impl Hint for FindError {
-    fn hints(&self) -> Vec<String> {
-        match self {
-            Self::NotFound { found, .. } if found.is_empty() => vec![
-                "no Python was found on this machine: install one, or name it with \
-                 `--python /path/to/python`"
-                    .to_owned(),
-            ],
-            Self::NotFound { found, .. } => vec![
-                format!("found: {}", found.join(", ")),
-                format!(
-                    "environments are made for {SUPPORTED}; `blast python list` shows what can be \
-                     asked for with `--python`"
-                ),
-            ],
-            Self::NoSuchPath { .. } | Self::Unsupported { .. } | Self::Constraint { .. } => {
-                vec!["`blast python list` shows what can be asked for with `--python`".to_owned()]
-            }
-            Self::VersionFile { path, .. } | Self::VersionLine { path, .. } => {
-                vec![format!(
-                    "`--python VERSION` takes precedence over {}",
-                    path.display()
-                )]
-            }
-            Self::Probe(_) => Vec::new(),
-        }
-    }
-}
 
 /// One line of `blast python list`.
 #[derive(Debug)]

@@ -11,6 +11,7 @@
 
 mod base;
 mod cache;
+mod error;
 mod find;
 mod probe;
 mod request;
@@ -20,7 +21,8 @@ mod search;
 mod tests;
 
 pub(crate) use cache::ProbeCache;
-pub(crate) use find::{FindError, Found, FoundState, find, find_all};
+pub(crate) use error::FindError;
+pub(crate) use find::{Found, FoundState, find, find_all};
 pub(crate) use probe::ProbeError;
 pub(crate) use request::{PythonRequest, RequestError};
 pub(crate) use search::{Search, Source};
