@@ -60,7 +60,11 @@ pub(crate) enum PlaceError {
 impl Places {
     /// From variables, looked up by `var` (in a program: `std::env::var_os`).
     pub(crate) fn new(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, PlaceError> {
-        let set = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let set = |name: &str| {
+            var(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         let under_home = |own: &'static str, xdg: &str, below: &str, what: &'static str| {
             if let Some(path) = set(own) {
                 return std::path::absolute(&path)
@@ -73,17 +77,19 @@ impl Places {
                 .ok_or(PlaceError::NoHome(own, what))
         };
         let uid = Uid::effective();
-        let runtime = set("XDG_RUNTIME_DIR").filter(|path| path.is_absolute()).map_or_else(
-            || {
-                let user = PathBuf::from(format!("/run/user/{uid}"));
-                if fs::metadata(&user).is_ok_and(|meta| meta.uid() == uid.as_raw()) {
-                    user.join("blast")
-                } else {
-                    std::env::temp_dir().join(format!("blast-{uid}"))
-                }
-            },
-            |path| path.join("blast"),
-        );
+        let runtime = set("XDG_RUNTIME_DIR")
+            .filter(|path| path.is_absolute())
+            .map_or_else(
+                || {
+                    let user = PathBuf::from(format!("/run/user/{uid}"));
+                    if fs::metadata(&user).is_ok_and(|meta| meta.uid() == uid.as_raw()) {
+                        user.join("blast")
+                    } else {
+                        std::env::temp_dir().join(format!("blast-{uid}"))
+                    }
+                },
+                |path| path.join("blast"),
+            );
         Ok(Self {
             home: under_home("BLAST_HOME", "XDG_DATA_HOME", ".local/share", "the store")?,
             cache: under_home("BLAST_CACHE", "XDG_CACHE_HOME", ".cache", "the cache")?,
@@ -124,14 +130,19 @@ impl Places {
 }
 
 fn ensure_private(path: &Path) -> Result<(), PlaceError> {
-    let io = |source| PlaceError::Io { path: path.to_owned(), source };
+    let io = |source| PlaceError::Io {
+        path: path.to_owned(),
+        source,
+    };
     match fs::DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let meta = fs::symlink_metadata(path).map_err(io)?;
             let ours = meta.is_dir() && meta.uid() == Uid::effective().as_raw();
             if !ours {
-                return Err(PlaceError::NotPrivate { path: path.to_owned() });
+                return Err(PlaceError::NotPrivate {
+                    path: path.to_owned(),
+                });
             }
             if meta.permissions().mode() & 0o077 != 0 {
                 fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io)?;
@@ -140,7 +151,11 @@ fn ensure_private(path: &Path) -> Result<(), PlaceError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = path.parent().ok_or_else(|| io(error))?;
-            fs::DirBuilder::new().mode(0o700).recursive(true).create(parent).map_err(io)?;
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(parent)
+                .map_err(io)?;
             fs::DirBuilder::new().mode(0o700).create(path).map_err(io)
         }
         Err(error) => Err(io(error)),
@@ -152,8 +167,10 @@ mod tests {
     use super::*;
 
     fn places(vars: &[(&str, &str)]) -> Result<Places, PlaceError> {
-        let vars: std::collections::HashMap<_, _> =
-            vars.iter().map(|(k, v)| ((*k).to_owned(), OsString::from(v))).collect();
+        let vars: std::collections::HashMap<_, _> = vars
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), OsString::from(v)))
+            .collect();
         Places::new(|name| vars.get(name).cloned())
     }
 
@@ -198,6 +215,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary directory");
         let path = folder.path().join("blast");
         std::os::unix::fs::symlink(folder.path(), &path).expect("linked");
-        assert!(matches!(ensure_private(&path), Err(PlaceError::NotPrivate { .. })));
+        assert!(matches!(
+            ensure_private(&path),
+            Err(PlaceError::NotPrivate { .. })
+        ));
     }
 }

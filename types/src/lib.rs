@@ -12,7 +12,7 @@ mod report;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
 pub use dist::{
-    CoreMetadata, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles, VersionFiles, Yanked,
+    ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles, VersionFiles, Yanked,
 };
 pub use interpreter::{Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError};
 pub use name::{EnvName, NameError, SnapshotName};

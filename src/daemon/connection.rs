@@ -1,0 +1,210 @@
+//! One connection: one request in, events and one answer out.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use blast_types::{Event, Reporter};
+use futures::FutureExt as _;
+use nix::unistd::Uid;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{Daemon, dispatch};
+use crate::engine::EngineError;
+use crate::ipc::protocol::{Envelope, ErrorKind, Failure, Frame, Request, VERSION};
+
+/// A request longer than this is nonsense (a lock of ten thousand packages is 10 MB).
+const LONGEST_REQUEST: u64 = 64 << 20;
+
+/// Transfers report at most this often, each.
+const DOWNLOAD_PACE: Duration = Duration::from_millis(50);
+
+/// Serves one client until it is answered or gone.
+pub(super) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
+    let ours = stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == Uid::effective().as_raw());
+    if !ours {
+        tracing::warn!("refused a connection of another user");
+        return;
+    }
+    daemon.active.fetch_add(1, Ordering::Relaxed);
+    converse(&daemon, stream).await;
+    daemon.touch();
+    daemon.active.fetch_sub(1, Ordering::Relaxed);
+}
+
+async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
+    let (reading, mut writing) = stream.into_split();
+    let mut reading = BufReader::new(reading);
+    let mut line = Vec::new();
+    let read = (&mut reading)
+        .take(LONGEST_REQUEST)
+        .read_until(b'\n', &mut line)
+        .await;
+    if read.is_err() || line.is_empty() {
+        return; // nobody there to tell
+    }
+    let envelope = match parse(&line) {
+        Ok(envelope) => envelope,
+        Err(failure) => {
+            send(&mut writing, &Frame::Error { error: failure }).await;
+            return;
+        }
+    };
+    let stop = matches!(envelope.request, Request::Shutdown { .. });
+    let (reporter, mut events) = ChannelReporter::new();
+    let mut work = dispatch::answer(daemon, envelope, Arc::new(reporter)).boxed();
+    let mut gone = [0; 1];
+    let answer = loop {
+        tokio::select! {
+            biased;
+            answer = &mut work => break answer,
+            Some(event) = events.recv() => {
+                if !send(&mut writing, &Frame::Event { event }).await {
+                    return; // dropping `work` cancels it
+                }
+            }
+            read = reading.read(&mut gone) => match read {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {} // nothing more is expected; ignored for later versions
+            },
+        }
+    };
+    forward_rest(&mut events, &mut writing).await;
+    let frame = match answer {
+        Ok(reply) => Frame::Reply {
+            reply: Box::new(reply),
+        },
+        Err(error) => Frame::Error {
+            error: error.failure(),
+        },
+    };
+    send(&mut writing, &frame).await;
+    if stop && matches!(frame, Frame::Reply { .. }) {
+        daemon.stop.notify_one();
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Envelope, Failure> {
+    /// What every version of the protocol has.
+    #[derive(serde::Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let refuse = |kind, message: String, hints| Failure {
+        kind,
+        message,
+        causes: Vec::new(),
+        hints,
+    };
+    match serde_json::from_slice::<Version>(line) {
+        Ok(Version { v: VERSION }) => {}
+        Ok(Version { v }) => {
+            return Err(refuse(
+                ErrorKind::Version,
+                format!("the daemon speaks version {VERSION} of the protocol, the client {v}"),
+                vec!["run `blast kill --all`, then the command again".to_owned()],
+            ));
+        }
+        Err(error) => {
+            return Err(refuse(
+                ErrorKind::Usage,
+                format!("not a request: {error}"),
+                Vec::new(),
+            ));
+        }
+    }
+    serde_json::from_slice(line).map_err(|error| {
+        refuse(
+            ErrorKind::Version,
+            format!("a request this daemon does not know: {error}"),
+            Vec::new(),
+        )
+    })
+}
+
+async fn forward_rest(
+    events: &mut UnboundedReceiver<Event>,
+    writing: &mut tokio::net::unix::OwnedWriteHalf,
+) {
+    while let Ok(event) = events.try_recv() {
+        if !send(writing, &Frame::Event { event }).await {
+            return;
+        }
+    }
+}
+
+/// Whether the client still listens.
+async fn send(writing: &mut tokio::net::unix::OwnedWriteHalf, frame: &Frame) -> bool {
+    match serde_json::to_vec(frame) {
+        Ok(mut line) => {
+            line.push(b'\n');
+            writing.write_all(&line).await.is_ok()
+        }
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            false
+        }
+    }
+}
+
+/// Passes events to the connection's task; transfers are thinned out.
+struct ChannelReporter {
+    channel: UnboundedSender<Event>,
+    downloads: Mutex<HashMap<String, Instant>>,
+}
+
+impl ChannelReporter {
+    fn new() -> (Self, UnboundedReceiver<Event>) {
+        let (channel, events) = unbounded_channel();
+        (
+            Self {
+                channel,
+                downloads: Mutex::default(),
+            },
+            events,
+        )
+    }
+
+    fn is_due(&self, file: &str) -> bool {
+        let mut downloads = self
+            .downloads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match downloads.get_mut(file) {
+            Some(last) if now.duration_since(*last) < DOWNLOAD_PACE => false,
+            Some(last) => {
+                *last = now;
+                true
+            }
+            None => {
+                downloads.insert(file.to_owned(), now);
+                true
+            }
+        }
+    }
+}
+
+impl Reporter for ChannelReporter {
+    fn report(&self, event: Event) {
+        if let Event::Download { file, done, total } = &event
+            && done != total
+            && !self.is_due(file)
+        {
+            return;
+        }
+        // A client that is gone has its request dropped by the connection's task.
+        self.channel.send(event).unwrap_or_default();
+    }
+}
+
+impl From<tokio::task::JoinError> for EngineError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Bug(format!("a task of the daemon failed: {error}"))
+    }
+}

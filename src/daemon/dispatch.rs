@@ -1,0 +1,164 @@
+//! Which part of the engine answers which request.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use blast_types::Reporter;
+use nix::unistd::{Uid, User};
+
+use super::Daemon;
+use crate::engine::{Asker, EngineError, Home, change, environment, history, lock, status};
+use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
+
+/// Answers one request. Dropping the future cancels it, up to the moment of publishing.
+pub(super) async fn answer(
+    daemon: &Arc<Daemon>,
+    envelope: Envelope,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Reply, EngineError> {
+    let build = || env!("CARGO_PKG_VERSION").to_owned();
+    match envelope.request {
+        Request::Ping => {
+            return Ok(Reply::Pong {
+                build: build(),
+                pid: std::process::id(),
+            });
+        }
+        Request::Shutdown { force } => {
+            let alone = daemon.active.load(Ordering::Relaxed) <= 1;
+            return if alone || force {
+                Ok(Reply::Done)
+            } else {
+                Err(EngineError::Busy)
+            };
+        }
+        _ => {}
+    }
+    let home = {
+        let daemon = Arc::clone(daemon);
+        let (home, cache) = (envelope.home.clone(), envelope.cache.clone());
+        tokio::task::spawn_blocking(move || daemon.homes.get(&home, &cache)).await??
+    };
+    let asker = Asker {
+        who: user_name(),
+        command: envelope.command,
+    };
+    match envelope.request {
+        Request::Change(request) => Ok(Reply::Changed(
+            change::change(home, request, asker, reporter).await?,
+        )),
+        Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
+        Request::Lock(request) => lock::lock(home, request, reporter).await,
+        Request::RemoveEnvironments { names, dry_run } => {
+            let environments = environment::remove(home, names, dry_run, asker).await?;
+            Ok(Reply::Environments { environments })
+        }
+        Request::Start(request) => {
+            let _turn = home.turn(&request.name).await;
+            let home = Arc::clone(&home);
+            tokio::task::spawn_blocking(move || environment::start(&home, request, asker)).await?
+        }
+        Request::Save { env, name, dry_run } => {
+            let _turn = home.turn(&env).await;
+            blocking(home, move |home| {
+                let snapshots = history::save(home, &env, name, dry_run, asker)?;
+                Ok(Reply::Snapshots { snapshots })
+            })
+            .await
+        }
+        Request::DeleteSnapshot { env, name, dry_run } => {
+            let _turn = home.turn(&env).await;
+            blocking(home, move |home| {
+                let snapshots = history::delete_snapshot(home, &env, &name, dry_run, asker)?;
+                Ok(Reply::Snapshots { snapshots })
+            })
+            .await
+        }
+        reading => {
+            let daemon = Arc::clone(daemon);
+            blocking(home, move |home| read(&daemon, home, reading)).await
+        }
+    }
+}
+
+async fn blocking(
+    home: Arc<Home>,
+    work: impl FnOnce(&Home) -> Result<Reply, EngineError> + Send + 'static,
+) -> Result<Reply, EngineError> {
+    tokio::task::spawn_blocking(move || work(&home)).await?
+}
+
+/// Requests that change no environment.
+fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineError> {
+    match request {
+        Request::Log { env, limit } => Ok(Reply::History {
+            operations: history::log(home, &env, limit)?,
+        }),
+        Request::Diff { env, from, to } => {
+            history::diff(home, &env, from.as_deref(), to.as_deref())
+        }
+        Request::Snapshots { env } => Ok(Reply::Snapshots {
+            snapshots: history::snapshots(home, &env)?,
+        }),
+        Request::List { env } => Ok(Reply::Packages {
+            packages: environment::packages(home, &env)?,
+        }),
+        Request::Status { env } => Ok(Reply::Status(Box::new(Status {
+            daemon: daemon_status(daemon),
+            view: status::view_status(home),
+            store: status::store_status(home)?,
+            environment: env
+                .map(|env| status::environment_status(home, &env))
+                .transpose()?,
+        }))),
+        Request::Environments => Ok(Reply::Environments {
+            environments: environment::list(home)?,
+        }),
+        Request::Enter { env, pin } => environment::enter(home, &env, pin),
+        Request::Check { deep } => status::check(home, deep),
+        Request::Clean {
+            dry_run,
+            keep_operations,
+        } => status::clean(home, dry_run, keep_operations),
+        Request::Pythons { search } => Ok(Reply::Pythons {
+            pythons: environment::pythons(home, &search),
+        }),
+        Request::Hide { env, force } => {
+            if let Some(env) = &env {
+                home.env(env)?;
+            }
+            home.hide(env.as_ref(), force)?;
+            Ok(Reply::Done)
+        }
+        _ => Err(EngineError::Bug(
+            "a request was sent to the wrong place".to_owned(),
+        )),
+    }
+}
+
+fn daemon_status(daemon: &Daemon) -> DaemonStatus {
+    DaemonStatus {
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_s: daemon.started.elapsed().as_secs(),
+        memory_bytes: resident_bytes().unwrap_or(0),
+        requests: daemon.active.load(Ordering::Relaxed),
+    }
+}
+
+/// Resident memory of this process (`VmRSS` of proc(5)).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+fn user_name() -> String {
+    let uid = Uid::effective();
+    User::from_uid(uid)
+        .ok()
+        .flatten()
+        .map_or_else(|| uid.to_string(), |user| user.name)
+}

@@ -1,0 +1,50 @@
+//! The homes that the daemon has open.
+//!
+//! A home is opened by the first request that names it. One whose directory was deleted or
+//! replaced is dropped at the next request, so that a test or a user may remove `$BLAST_HOME`
+//! and start anew without restarting anything.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::engine::{EngineError, Home};
+
+/// All open homes, by path.
+#[derive(Debug, Default)]
+pub(super) struct Homes {
+    open: Mutex<HashMap<PathBuf, Arc<Home>>>,
+}
+
+impl Homes {
+    /// The home at this path, opened if need be. Blocks.
+    pub(super) fn get(&self, home: &Path, cache: &Path) -> Result<Arc<Home>, EngineError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = open.get(home) {
+            if found.is_present() && found.cache() == cache {
+                return Ok(Arc::clone(found));
+            }
+            found.close(true)?;
+            open.remove(home);
+        }
+        let opened = Arc::new(Home::open(home, cache)?);
+        open.insert(home.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Whether any home shows an environment.
+    pub(super) fn shows_anything(&self) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().any(|home| home.is_shown())
+    }
+
+    /// Unmounts all; what fails is logged, since the process ends anyway.
+    pub(super) fn close_all(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for (path, home) in open.drain() {
+            if let Err(error) = home.close(true) {
+                tracing::warn!(home = %path.display(), %error, "cannot close");
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The daemon: one process per user that owns the stores, serves the view and carries out every
+//! change.
+//!
+//! [`run`] is the whole life of the process: take the lock that makes it the only one, write
+//! `daemon.pid`, listen on `daemon.sock`, serve, unmount, remove both files. One daemon serves any
+//! number of homes (`$BLAST_HOME`), each opened on first use ([`homes`]). Connections are
+//! independent tasks ([`connection`]); what a request means is decided in [`dispatch`], what it
+//! does in [`crate::engine`].
+
+mod connection;
+mod dispatch;
+mod homes;
+mod lifecycle;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::ipc::paths::Places;
+use homes::Homes;
+pub(crate) use lifecycle::DaemonError;
+
+/// A daemon that shows nothing and is asked nothing ends after this long.
+const IDLE_LIMIT: Duration = Duration::from_mins(10);
+
+/// What all connections share.
+#[derive(Debug)]
+struct Daemon {
+    homes: Homes,
+    started: Instant,
+    /// Requests being served.
+    active: AtomicUsize,
+    /// When the last request ended, in milliseconds since `started`.
+    last_used_ms: AtomicUsize,
+    /// Told when the process shall end.
+    stop: Notify,
+}
+
+impl Daemon {
+    fn touch(&self) {
+        let now = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(usize::MAX);
+        self.last_used_ms.store(now, Ordering::Relaxed);
+    }
+
+    fn is_idle(&self) -> bool {
+        let last = self.last_used_ms.load(Ordering::Relaxed) as u64;
+        self.active.load(Ordering::Relaxed) == 0
+            && self.started.elapsed() > Duration::from_millis(last) + IDLE_LIMIT
+            && !self.homes.shows_anything()
+    }
+}
+
+/// Serves until told to stop. Returns at once, without an error, where another daemon of this
+/// user is alive.
+pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
+    places.ensure_runtime()?;
+    let Some(instance) = lifecycle::Instance::claim(places)? else {
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(DaemonError::Runtime)?;
+    let outcome = runtime.block_on(serve(places));
+    drop(instance); // socket and pid file go before the last threads do
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+async fn serve(places: &Places) -> Result<(), DaemonError> {
+    let socket = places.socket();
+    let listener = UnixListener::bind(&socket).map_err(|source| DaemonError::Listen {
+        path: socket.clone(),
+        source,
+    })?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).map_err(
+        |source| DaemonError::Listen {
+            path: socket,
+            source,
+        },
+    )?;
+    let daemon = Arc::new(Daemon {
+        homes: Homes::default(),
+        started: Instant::now(),
+        active: AtomicUsize::new(0),
+        last_used_ms: AtomicUsize::new(0),
+        stop: Notify::new(),
+    });
+    let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
+    let mut idle = tokio::time::interval(IDLE_LIMIT / 10);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    tokio::spawn(connection::serve(Arc::clone(&daemon), stream));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+            () = daemon.stop.notified() => break,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = idle.tick() => if daemon.is_idle() { break },
+        }
+    }
+    drop(listener);
+    let closing = Arc::clone(&daemon);
+    tokio::task::spawn_blocking(move || closing.homes.close_all())
+        .await
+        .unwrap_or_else(|error| tracing::error!(%error, "closing the homes failed"));
+    Ok(())
+}

@@ -1,0 +1,562 @@
+//! Bytecode, compiled once per layer and kind of interpreter, shared by all environments.
+//!
+//! After an install returned, each new layer is compiled by helper processes (`compile.py` under
+//! the environment's base interpreter, isolated, at idle priority; it compiles and never runs a
+//! source). The result is a layer of its own, the *companion*: the same folders, holding
+//! `__pycache__/*.pyc`. The view merges a companion into every tree that has the source layer.
+//! `.pyc` files carry time and size of their source (PEP 552's default), so an edited source is
+//! compiled anew by Python itself and never runs stale.
+//!
+//! Concurrency: a queue behind one mutex and as many threads as there are cores, started when
+//! there is work and ended when there is none. A layer is queued in slices, so that a big one is
+//! shared by all threads; whoever finishes its last slice publishes it. What a program asks for
+//! moves to the front. What no environment holds any more is dropped.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::io::{BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use base64::Engine as _;
+use blast_fs::Bytecode;
+use blast_store::{
+    EntryIndex, EntryKind, Layer, LayerBuilder, LayerNumber, Staging, Store, StoreError,
+};
+use blast_types::LayerId;
+
+/// The helper's program.
+const HELPER: &str = include_str!("compile.py");
+
+/// Sources of one layer that a thread takes at a time.
+const SLICE: usize = 96;
+
+/// What the helper answers for a source that does not compile.
+const FAILED: u64 = u64::MAX;
+
+/// For whom bytecode is compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Flavour {
+    /// The interpreter that compiles.
+    pub(crate) executable: PathBuf,
+    /// `sys.implementation.cache_tag`.
+    pub(crate) cache_tag: String,
+    /// `<cache_tag>-<magic>`: companions are shared by interpreters that agree on it.
+    pub(crate) tag: String,
+}
+
+/// Told when a companion is ready.
+pub(crate) trait Listener: Send + Sync {
+    /// The layer's bytecode can be shown from now on.
+    fn bytecode_ready(&self, layer: LayerNumber);
+}
+
+/// Compiles in the background. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Compiler {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiler")
+            .field("pending", &self.pending())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    store: Arc<Store>,
+    state: Mutex<State>,
+    finished: std::sync::Condvar,
+    listener: Mutex<Option<Weak<dyn Listener>>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How to compile for each tag that was shown.
+    flavours: HashMap<String, Arc<Flavour>>,
+    /// What could not be stored; not tried again before the daemon's next start.
+    failed: HashSet<Key>,
+    queue: VecDeque<Slice>,
+    /// Layers that are queued or being compiled.
+    jobs: HashMap<Key, Job>,
+    threads: usize,
+    closed: bool,
+}
+
+type Key = (LayerNumber, String);
+
+struct Job {
+    layer: Arc<Layer>,
+    /// Taken by whoever publishes.
+    staging: Option<Arc<Staging>>,
+    flavour: Arc<Flavour>,
+    slices_left: usize,
+    compiled: Vec<Compiled>,
+}
+
+struct Slice {
+    key: Key,
+    sources: Vec<EntryIndex>,
+}
+
+struct Compiled {
+    path: String,
+    mtime: i64,
+    content: Content,
+}
+
+enum Content {
+    Inline(Vec<u8>),
+    Blob(blast_types::BlobId, u64),
+}
+
+impl Compiler {
+    /// A compiler with nothing to do.
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                store,
+                state: Mutex::default(),
+                finished: std::sync::Condvar::new(),
+                listener: Mutex::new(None),
+            }),
+        }
+    }
+
+    /// Names who is told of companions that are ready.
+    pub(crate) fn set_listener(&self, listener: Weak<dyn Listener>) {
+        *self
+            .shared
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    /// Says how to compile for a kind of interpreter.
+    pub(crate) fn know(&self, flavour: Flavour) {
+        let mut state = self.shared.state();
+        state
+            .flavours
+            .entry(flavour.tag.clone())
+            .or_insert_with(|| Arc::new(flavour));
+    }
+
+    /// Queues those of these layers that have no companion yet; returns at once.
+    pub(crate) fn request(&self, layers: &[LayerId], tag: &str) -> Result<(), StoreError> {
+        let mut state = self.shared.state();
+        for &id in layers {
+            self.shared.enqueue(&mut state, id, tag)?;
+        }
+        self.shared.start_threads(&mut state);
+        Ok(())
+    }
+
+    /// The state of one layer's companion, for the view.
+    pub(crate) fn state(&self, layer: LayerNumber, tag: &str) -> Bytecode {
+        match self.shared.companion(layer, tag) {
+            Ok(Some((number, companion))) => Bytecode::Ready(number, companion),
+            Ok(None) => {
+                let state = self.shared.state();
+                let never = state.failed.contains(&(layer, tag.to_owned()))
+                    || !state.flavours.contains_key(tag);
+                if never {
+                    Bytecode::None
+                } else {
+                    Bytecode::Pending
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the bytecode of a layer cannot be read");
+                Bytecode::None
+            }
+        }
+    }
+
+    /// A program looks for this layer's bytecode: compile it next.
+    pub(crate) fn prefer(&self, layer: LayerNumber, tag: &str) {
+        let mut state = self.shared.state();
+        let key = (layer, tag.to_owned());
+        if !state.jobs.contains_key(&key) {
+            let queued = self
+                .shared
+                .store
+                .layer_by_number(layer)
+                .and_then(|found| self.shared.enqueue(&mut state, found.id(), tag));
+            if let Err(error) = queued {
+                tracing::warn!(%error, "the bytecode of a layer cannot be compiled");
+                return;
+            }
+            self.shared.start_threads(&mut state);
+        }
+        if state.queue.front().is_none_or(|slice| slice.key == key) {
+            return;
+        }
+        let (mut first, rest): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.queue)
+            .into_iter()
+            .partition(|slice| slice.key == key);
+        first.extend(rest);
+        state.queue = first;
+    }
+
+    /// Layers that wait or are being compiled.
+    pub(crate) fn pending(&self) -> usize {
+        self.shared.state().jobs.len()
+    }
+
+    /// Drops what `is_needed` does not hold to.
+    pub(crate) fn retain(&self, is_needed: impl Fn(LayerNumber) -> bool) {
+        let mut state = self.shared.state();
+        state.queue.retain(|slice| is_needed(slice.key.0));
+        state.jobs.retain(|key, _| is_needed(key.0));
+        self.shared.finished.notify_all();
+    }
+
+    /// Waits until nothing is pending.
+    pub(crate) fn wait(&self) {
+        let mut state = self.shared.state();
+        while !state.jobs.is_empty() && !state.closed {
+            state = self
+                .shared
+                .finished
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Drops all work; threads end after the source they are at.
+    pub(crate) fn close(&self) {
+        let mut state = self.shared.state();
+        state.closed = true;
+        state.queue.clear();
+        state.jobs.clear();
+        self.shared.finished.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enqueue(&self, state: &mut State, id: LayerId, tag: &str) -> Result<(), StoreError> {
+        let Some(flavour) = state.flavours.get(tag).cloned() else {
+            return Ok(());
+        };
+        if state.closed || self.store.bytecode(id, tag)?.is_some() {
+            return Ok(());
+        }
+        let key = (self.store.layer_number(id)?, tag.to_owned());
+        if state.jobs.contains_key(&key) || state.failed.contains(&key) {
+            return Ok(());
+        }
+        let layer = self.store.layer(id)?;
+        let mut slices: Vec<_> = sources(&layer)
+            .chunks(SLICE)
+            .map(<[EntryIndex]>::to_vec)
+            .collect();
+        if slices.is_empty() {
+            slices.push(Vec::new()); // a companion without entries says that nothing will come
+        }
+        let job = Job {
+            layer,
+            staging: Some(Arc::new(self.store.stage()?)),
+            flavour,
+            slices_left: slices.len(),
+            compiled: Vec::new(),
+        };
+        state.jobs.insert(key.clone(), job);
+        state.queue.extend(slices.into_iter().map(|sources| Slice {
+            key: key.clone(),
+            sources,
+        }));
+        Ok(())
+    }
+
+    fn start_threads(self: &Arc<Self>, state: &mut State) {
+        let wanted = std::thread::available_parallelism().map_or(1, usize::from);
+        while state.threads < wanted.min(state.queue.len()) {
+            let shared = Arc::clone(self);
+            let spawned = std::thread::Builder::new()
+                .name("bytecode".to_owned())
+                .spawn(move || shared.work());
+            if let Err(error) = spawned {
+                tracing::warn!(%error, "no thread for compiling bytecode");
+                break;
+            }
+            state.threads += 1;
+        }
+    }
+
+    fn companion(
+        &self,
+        layer: LayerNumber,
+        tag: &str,
+    ) -> Result<Option<(LayerNumber, Arc<Layer>)>, StoreError> {
+        let id = self.store.layer_by_number(layer)?.id();
+        let Some(companion) = self.store.bytecode(id, tag)? else {
+            return Ok(None);
+        };
+        Ok(Some((
+            self.store.layer_number(companion)?,
+            self.store.layer(companion)?,
+        )))
+    }
+
+    fn work(&self) {
+        let mut helpers: HashMap<PathBuf, Helper> = HashMap::new();
+        loop {
+            let mut state = self.state();
+            let Some(slice) = state.queue.pop_front() else {
+                state.threads -= 1;
+                return;
+            };
+            let Some(job) = state.jobs.get(&slice.key) else {
+                continue;
+            };
+            let Some(staging) = job.staging.clone() else {
+                continue;
+            };
+            let (layer, flavour) = (Arc::clone(&job.layer), Arc::clone(&job.flavour));
+            drop(state);
+            let compiled = compile_slice(
+                &self.store,
+                &mut helpers,
+                &layer,
+                &staging,
+                &flavour,
+                &slice.sources,
+            );
+            drop(staging);
+            self.slice_done(&slice.key, compiled);
+        }
+    }
+
+    fn slice_done(&self, key: &Key, compiled: Vec<Compiled>) {
+        let mut state = self.state();
+        let Some(job) = state.jobs.get_mut(key) else {
+            return;
+        };
+        job.compiled.extend(compiled);
+        job.slices_left -= 1;
+        if job.slices_left > 0 {
+            return;
+        }
+        let layer = Arc::clone(&job.layer);
+        // All slices are done, so nobody else holds it.
+        let staging = job.staging.take().and_then(Arc::into_inner);
+        let compiled = std::mem::take(&mut job.compiled);
+        drop(state);
+        let Some(staging) = staging else { return };
+        let published = self.publish(&layer, &key.1, staging, compiled);
+        let mut state = self.state();
+        state.jobs.remove(key);
+        drop(state);
+        match published {
+            Ok(()) => {
+                let listener = self
+                    .listener
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone();
+                if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
+                    listener.bytecode_ready(key.0);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the bytecode of a layer cannot be stored");
+                self.state().failed.insert(key.clone());
+            }
+        }
+        self.finished.notify_all();
+    }
+
+    fn publish(
+        &self,
+        layer: &Layer,
+        tag: &str,
+        staging: Staging,
+        compiled: Vec<Compiled>,
+    ) -> Result<(), PublishError> {
+        let mut builder = LayerBuilder::new();
+        for Compiled {
+            path,
+            mtime,
+            content,
+        } in compiled
+        {
+            match content {
+                Content::Inline(bytes) => builder.inline(&path, 0o644, mtime, bytes)?,
+                Content::Blob(blob, size) => builder.file(&path, 0o644, mtime, blob, size)?,
+            }
+        }
+        let companion = staging.layer(builder)?;
+        staging.publish()?;
+        self.store.put_bytecode(layer.id(), tag, companion)?;
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum PublishError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Layer(#[from] blast_store::LayerError),
+}
+
+/// All modules of a layer, tests last: nobody waits for those.
+fn sources(layer: &Layer) -> Vec<EntryIndex> {
+    let mut found = Vec::new();
+    let mut folders: Vec<_> = layer
+        .find("lib")
+        .map(|root| (root, false))
+        .into_iter()
+        .collect();
+    while let Some((folder, in_tests)) = folders.pop() {
+        for child in layer.children(folder) {
+            let entry = layer.entry(child);
+            match entry.kind {
+                EntryKind::Dir { .. } => {
+                    let tests = in_tests || matches!(entry.name, b"tests" | b"test");
+                    folders.push((child, tests));
+                }
+                EntryKind::File { .. } | EntryKind::Inline { .. }
+                    if entry.name.ends_with(b".py") =>
+                {
+                    found.push((in_tests, child));
+                }
+                _ => {}
+            }
+        }
+    }
+    found.sort_by_key(|&(in_tests, _)| in_tests); // stable
+    found.into_iter().map(|(_, entry)| entry).collect()
+}
+
+fn compile_slice(
+    store: &Store,
+    helpers: &mut HashMap<PathBuf, Helper>,
+    layer: &Layer,
+    staging: &Staging,
+    flavour: &Flavour,
+    sources: &[EntryIndex],
+) -> Vec<Compiled> {
+    let mut compiled = Vec::with_capacity(sources.len());
+    for &source in sources {
+        match compile_one(store, helpers, layer, flavour, source) {
+            Ok(Some((path, mtime, bytes))) => match stage(staging, bytes) {
+                Ok(content) => compiled.push(Compiled {
+                    path,
+                    mtime,
+                    content,
+                }),
+                Err(error) => tracing::warn!(%error, path, "bytecode cannot be staged"),
+            },
+            Ok(None) => {} // does not compile: Python will say so if anybody imports it
+            Err(error) => {
+                // The helper died of this source, or cannot be started: the next gets a new one.
+                tracing::debug!(%error, "a bytecode helper failed");
+                helpers.remove(&flavour.executable);
+            }
+        }
+    }
+    compiled
+}
+
+fn stage(staging: &Staging, bytes: Vec<u8>) -> Result<Content, StoreError> {
+    if bytes.len() <= 256 {
+        return Ok(Content::Inline(bytes));
+    }
+    Ok(Content::Blob(staging.blob(&bytes)?, bytes.len() as u64))
+}
+
+fn compile_one(
+    store: &Store,
+    helpers: &mut HashMap<PathBuf, Helper>,
+    layer: &Layer,
+    flavour: &Flavour,
+    source: EntryIndex,
+) -> std::io::Result<Option<(String, i64, Vec<u8>)>> {
+    let helper = match helpers.entry(flavour.executable.clone()) {
+        std::collections::hash_map::Entry::Occupied(found) => found.into_mut(),
+        std::collections::hash_map::Entry::Vacant(free) => {
+            free.insert(Helper::start(&flavour.executable)?)
+        }
+    };
+    let entry = layer.entry(source);
+    let path = layer.path(source);
+    let request = match entry.kind {
+        EntryKind::File { blob } => (
+            Some(store.blob_path(blob)),
+            None,
+            &path,
+            entry.mtime,
+            entry.size,
+        ),
+        EntryKind::Inline { bytes } => {
+            let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+            (None, Some(text), &path, entry.mtime, entry.size)
+        }
+        _ => return Ok(None),
+    };
+    let Some(bytes) = helper.compile(&serde_json::to_vec(&request)?)? else {
+        return Ok(None);
+    };
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+    let stem = name.strip_suffix(".py").unwrap_or(name);
+    let target = format!("{folder}/__pycache__/{stem}.{}.pyc", flavour.cache_tag);
+    Ok(Some((target, entry.mtime, bytes)))
+}
+
+/// A running `compile.py`; ends when dropped.
+struct Helper {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Helper {
+    fn start(python: &Path) -> std::io::Result<Self> {
+        let mut child = Command::new(python)
+            .args(["-I", "-S", "-B", "-c", HELPER])
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (requests, answers) = pipes.ok_or(std::io::ErrorKind::BrokenPipe)?;
+        Ok(Self {
+            child,
+            requests,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    /// The bytecode file, or `None` where the source does not compile.
+    fn compile(&mut self, request: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
+        self.requests.write_all(request)?;
+        self.requests.write_all(b"\n")?;
+        let mut length = [0; 8];
+        self.answers.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length == FAILED {
+            return Ok(None);
+        }
+        let mut content = vec![0; length as usize];
+        self.answers.read_exact(&mut content)?;
+        Ok(Some(content))
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        // It ends by itself at the end of its input; this only makes sure.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

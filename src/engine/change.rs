@@ -1,0 +1,435 @@
+//! Changing what an environment holds: install, update, remove, sync.
+//!
+//! Each action first decides on a [`Plan`]: the direct requirements afterwards and, for each
+//! package, either the one that is installed or an artifact to bring in. What follows is the same
+//! for all: ingest what is missing, build the generated layer, write the generation, publish the
+//! operation by one compare-and-swap, and swap the view. Its cost grows with the number of
+//! packages, never with their files. Nothing is visible before the last step, so a request that is
+//! cancelled or fails at any point before it leaves the environment as it was.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use blast_index::{Index, RedactedUrl, Sources};
+use blast_store::{
+    Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, OperationDraft,
+    OperationKind, Package, WheelKey, WheelRecord,
+};
+use blast_types::{
+    DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement, Version,
+};
+
+use super::error::{EngineError, at};
+use super::generated;
+use super::home::{Home, now_ms};
+use super::ingest::{Artifact, Ingest, ingest, scheme_key};
+use super::requirements::{Needs, merged, package_name, parse_lines};
+use super::resolve;
+use super::views;
+use crate::ipc::protocol::{Action, Change, Changed};
+
+/// What an environment shall hold.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Direct requirements, as PEP 508 texts.
+    pub(crate) requirements: Vec<String>,
+    /// All packages.
+    pub(crate) packages: Vec<Planned>,
+    /// SHA-256 of the lock that the plan follows.
+    pub(crate) lock: Option<blast_types::Sha256>,
+}
+
+/// One package of a [`Plan`].
+#[derive(Debug, Clone)]
+pub(crate) struct Planned {
+    pub(crate) name: PackageName,
+    pub(crate) version: Version,
+    pub(crate) artifact: Artifact,
+    pub(crate) index: Option<String>,
+    pub(crate) direct_url: Option<DirectUrl>,
+    pub(crate) requested: bool,
+    pub(crate) extras: Vec<ExtraName>,
+}
+
+/// Everything that one change works with.
+pub(crate) struct Job {
+    pub(crate) home: Arc<Home>,
+    pub(crate) state: EnvState,
+    pub(crate) before: Arc<Generation>,
+    pub(crate) index: Index,
+    pub(crate) reporter: Arc<dyn Reporter>,
+}
+
+/// Who asked for a change, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    /// User name.
+    pub(crate) who: String,
+    /// Command line.
+    pub(crate) command: Vec<String>,
+}
+
+/// Carries out one change.
+pub(crate) async fn change(
+    home: Arc<Home>,
+    change: Change,
+    asker: Asker,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Changed, EngineError> {
+    let (started, started_ms) = (Instant::now(), now_ms());
+    let _turn = home.turn(&change.env).await;
+    let state = home.env(&change.env)?;
+    let before = home.store.generation(state.head)?;
+    let sources = complete(&home, change.sources, &state.record.interpreter).await?;
+    let index = home.index.index(sources);
+    let job = Job {
+        home,
+        state,
+        before,
+        index,
+        reporter,
+    };
+    let (kind, plan) = plan(&job, change.action, &change.options).await?;
+    let outcome = job
+        .carry_out(kind, plan, change.dry_run, asker, started_ms)
+        .await?;
+    Ok(Changed {
+        took_ms: started.elapsed().as_secs_f64() * 1000.0,
+        ..outcome
+    })
+}
+
+/// Fills in the index that the interpreter's own pip would use, where none is named.
+pub(crate) async fn complete(
+    home: &Arc<Home>,
+    mut sources: Sources,
+    interpreter: &Interpreter,
+) -> Result<Sources, EngineError> {
+    if sources.needs_default_index() {
+        let (home, interpreter) = (Arc::clone(home), interpreter.clone());
+        let url =
+            tokio::task::spawn_blocking(move || home.probes.default_index(&interpreter)).await?;
+        let url = url
+            .as_deref()
+            .and_then(|url| url.parse::<RedactedUrl>().ok());
+        sources.set_default_index(url.ok_or(EngineError::NoIndex)?);
+    }
+    Ok(sources)
+}
+
+async fn plan(
+    job: &Job,
+    action: Action,
+    options: &crate::ipc::protocol::ResolveOptions,
+) -> Result<(OperationKind, Plan), EngineError> {
+    Ok(match action {
+        Action::Install {
+            requirements,
+            upgrade,
+            no_deps,
+        } => {
+            let asked = parse_lines(&requirements.requirements)?;
+            let plan = resolve::install(
+                job,
+                &asked,
+                &requirements.constraints,
+                options,
+                upgrade,
+                no_deps,
+            );
+            (OperationKind::Install, plan.await?)
+        }
+        Action::Update { packages } => {
+            let names = packages
+                .iter()
+                .map(|name| package_name(name))
+                .collect::<Result<_, _>>()?;
+            (
+                OperationKind::Update,
+                resolve::update(job, names, options).await?,
+            )
+        }
+        Action::Remove { packages } => {
+            let names = packages
+                .iter()
+                .map(|name| package_name(name))
+                .collect::<Result<Vec<_>, _>>()?;
+            (OperationKind::Remove, job.without(&names)?)
+        }
+        Action::SyncRequirements { requirements } => (
+            OperationKind::Sync,
+            resolve::sync_requirements(job, &requirements, options).await?,
+        ),
+        Action::SyncLock {
+            path,
+            text,
+            extras,
+            groups,
+        } => (
+            OperationKind::Sync,
+            super::lock::sync_lock(job, &path, &text, &extras, groups.as_deref())?,
+        ),
+    })
+}
+
+impl Job {
+    /// The metadata of all installed packages.
+    pub(crate) fn records(&self) -> Result<HashMap<PackageName, Arc<WheelRecord>>, EngineError> {
+        self.before
+            .packages
+            .iter()
+            .map(|package| Ok((package.name.clone(), self.record(package)?)))
+            .collect()
+    }
+
+    fn record(&self, package: &Package) -> Result<Arc<WheelRecord>, EngineError> {
+        let missing = || EngineError::Bug(format!("the record of {} is lost", package.name));
+        let sha256 = package.artifact.sha256.ok_or_else(missing)?;
+        let key = WheelKey {
+            sha256,
+            scheme: package.scheme.clone(),
+        };
+        self.home.store.wheel(&key)?.ok_or_else(missing)
+    }
+
+    /// An installed package as part of a plan.
+    pub(crate) fn keep(&self, package: &Package) -> Result<Planned, EngineError> {
+        Ok(Planned {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            artifact: Artifact::installed(package, &*self.record(package)?)?,
+            index: package.artifact.index.clone(),
+            direct_url: package.direct_url.clone(),
+            requested: package.requested,
+            extras: package.extras.clone(),
+        })
+    }
+
+    /// The plan that takes packages out, and what only they needed. No index is asked.
+    fn without(&self, names: &[PackageName]) -> Result<Plan, EngineError> {
+        let env = &self.state.record.name;
+        for name in names {
+            if self.before.package(name).is_none() {
+                return Err(EngineError::NotInstalled {
+                    package: name.clone(),
+                    env: env.clone(),
+                });
+            }
+        }
+        let requirements = merged(&self.before.requirements, &[])?
+            .into_iter()
+            .filter(|requirement| !names.contains(&requirement.name))
+            .collect::<Vec<Requirement>>();
+        let markers = self.state.record.interpreter.markers.environment()?;
+        let needs = Needs::new(&self.before, &self.records()?, &markers);
+        let kept = needs.closure(
+            requirements
+                .iter()
+                .map(|requirement| requirement.name.clone()),
+        );
+        if let Some(name) = names.iter().find(|name| kept.contains(*name)) {
+            let needed_by = needs
+                .needed_by(name, &kept)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            return Err(EngineError::StillNeeded {
+                package: name.clone(),
+                needed_by,
+            });
+        }
+        let packages = self
+            .before
+            .packages
+            .iter()
+            .filter(|package| kept.contains(&package.name))
+            .map(|package| self.keep(package))
+            .collect::<Result<_, _>>()?;
+        let requirements = requirements.iter().map(ToString::to_string).collect();
+        Ok(Plan {
+            requirements,
+            packages,
+            lock: None,
+        })
+    }
+
+    /// Makes the plan true.
+    async fn carry_out(
+        self,
+        kind: OperationKind,
+        mut plan: Plan,
+        dry_run: bool,
+        asker: Asker,
+        started_ms: i64,
+    ) -> Result<Changed, EngineError> {
+        plan.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        let changes = views::planned_changes(&self.before, &plan);
+        let unchanged = changes.is_empty()
+            && plan.requirements == self.before.requirements
+            && plan.lock == self.before.lock
+            && self.is_installed(&plan);
+        if unchanged || dry_run {
+            return Ok(Changed {
+                operation: None,
+                generation: (!dry_run).then_some(self.state.head),
+                dry_run,
+                changes,
+                packages: plan.packages.len(),
+                took_ms: 0.0,
+                summary: None,
+            });
+        }
+        let packages = plan.packages.len();
+        let (ingested, staging) = self.bring_in(&plan).await?;
+        self.reporter.report(Event::Phase {
+            name: "committing".to_owned(),
+        });
+        let draft = OperationDraft {
+            kind,
+            command: asker.command,
+            who: asker.who,
+            started_ms,
+            note: None,
+        };
+        // On a blocking thread and not cancellable from here on: it is one short write.
+        let operation =
+            tokio::task::spawn_blocking(move || self.publish(plan, ingested, staging, draft))
+                .await??;
+        Ok(Changed {
+            operation: Some(operation.id.0),
+            generation: Some(operation.after),
+            dry_run: false,
+            changes,
+            packages,
+            took_ms: 0.0,
+            summary: None,
+        })
+    }
+
+    /// Whether the plan's artifacts are those that are installed.
+    fn is_installed(&self, plan: &Plan) -> bool {
+        plan.packages.len() == self.before.packages.len()
+            && plan
+                .packages
+                .iter()
+                .zip(&self.before.packages)
+                .all(|(planned, package)| {
+                    planned.name == package.name
+                        && planned.version == package.version
+                        && planned.requested == package.requested
+                        && planned.direct_url == package.direct_url
+                        && (planned.artifact.file.sha256.is_none()
+                            || planned.artifact.file.sha256 == package.artifact.sha256)
+                })
+    }
+
+    async fn bring_in(
+        &self,
+        plan: &Plan,
+    ) -> Result<(Vec<super::ingest::Ingested>, Arc<blast_store::Staging>), EngineError> {
+        let downloads = self.home.cache().join("wheels-v1");
+        std::fs::create_dir_all(&downloads).map_err(at(&downloads))?;
+        let staging = Arc::new(self.home.store.stage()?);
+        let work = Ingest {
+            store: Arc::clone(&self.home.store),
+            staging: Arc::clone(&staging),
+            index: self.index.clone(),
+            downloads,
+            scheme: self.state.record.interpreter.scheme.clone(),
+            reporter: Arc::clone(&self.reporter),
+        };
+        let artifacts = plan
+            .packages
+            .iter()
+            .map(|planned| planned.artifact.clone())
+            .collect();
+        Ok((ingest(Arc::new(work), artifacts).await?, staging))
+    }
+
+    fn publish(
+        self,
+        plan: Plan,
+        ingested: Vec<super::ingest::Ingested>,
+        staging: Arc<blast_store::Staging>,
+        draft: OperationDraft,
+    ) -> Result<blast_store::Operation, EngineError> {
+        let record = &self.state.record;
+        let scheme = scheme_key(&record.interpreter.scheme);
+        let mut packages = Vec::with_capacity(plan.packages.len());
+        for (planned, ingested) in plan.packages.into_iter().zip(&ingested) {
+            packages.push(planned.installed(ingested, &scheme));
+        }
+        let prefix = self.home.prefix(&record.name);
+        let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
+        let spec = generated::Spec::of(record, &prefix, &blast);
+        let read_blob = |blob| {
+            // A blob that this very change brings is still staged under another name.
+            let path = staging.blob_path(blob);
+            std::fs::read(&path).map_err(at(path))
+        };
+        let records = ingested.iter().map(|ingested| &*ingested.record);
+        let generated = generated::layer(&spec, packages.iter().zip(records), &read_blob)?;
+        let generation = Generation {
+            interpreter: InterpreterRef::from(&record.interpreter),
+            prefix: prefix.clone(),
+            generated: staging.layer(generated)?,
+            packages,
+            captured: Vec::new(),
+            requirements: plan.requirements,
+            lock: plan.lock,
+            policy: self.before.policy,
+        };
+        let staging = Arc::into_inner(staging)
+            .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
+        let transaction = self.home.store.begin(&record.name)?;
+        let unpublished = transaction.write(&generation, staging)?;
+        for ingested in &ingested {
+            if let Some(key) = &ingested.fresh {
+                self.home.store.put_wheel(key, &ingested.record)?;
+            }
+        }
+        let operation = unpublished.publish(draft, now_ms())?;
+        self.home.swap(&record.name, operation.after)?;
+        Ok(operation)
+    }
+}
+
+impl Planned {
+    fn installed(self, ingested: &super::ingest::Ingested, scheme: &str) -> Package {
+        let file = &self.artifact.file;
+        Package {
+            name: self.name,
+            version: self.version,
+            layer: ingested.record.layer,
+            artifact: StoredArtifact {
+                filename: file.filename.to_string(),
+                sha256: Some(ingested.sha256),
+                url: Some(blast_index::redact(&file.url)),
+                index: self.index,
+            },
+            direct_url: self
+                .direct_url
+                .map(|direct| with_hash(direct, ingested.sha256)),
+            requested: self.requested,
+            extras: self.extras,
+            scheme: scheme.to_owned(),
+        }
+    }
+}
+
+/// States the archive's hash in `direct_url.json`, as PEP 610 asks.
+fn with_hash(mut direct: DirectUrl, sha256: blast_types::Sha256) -> DirectUrl {
+    if let Some(archive) = &mut direct.archive_info {
+        archive.hashes = BTreeMap::from([("sha256".to_owned(), sha256.to_hex())]);
+    }
+    direct
+}
+
+/// Marks what was asked for by name.
+pub(crate) fn requested_names(requirements: &[Requirement]) -> BTreeSet<PackageName> {
+    requirements
+        .iter()
+        .map(|requirement| requirement.name.clone())
+        .collect()
+}

@@ -1,0 +1,337 @@
+//! Why the engine could not do what it was asked, and how that is told to a client.
+
+use std::error::Error as _;
+use std::io;
+use std::path::PathBuf;
+
+use blast_types::{EnvName, Hint, PackageName};
+
+use crate::interpreter::FindError;
+use crate::ipc::protocol::{ErrorKind, Failure};
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EngineError {
+    /// No environment of this name.
+    #[error("there is no environment `{0}`")]
+    NoEnvironment(EnvName),
+    /// The name belongs to another project.
+    #[error("the environment `{name}` belongs to the project {project}")]
+    OtherProject {
+        /// The name asked for.
+        name: EnvName,
+        /// Whose it is.
+        project: PathBuf,
+    },
+    /// It exists, with an interpreter other than the one asked for.
+    #[error("the environment `{name}` exists with Python {has}, not {wanted}")]
+    OtherPython {
+        /// The environment.
+        name: EnvName,
+        /// Its version.
+        has: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// A requirement cannot be read.
+    #[error("`{text}`{origin} is no requirement: {reason}")]
+    BadRequirement {
+        /// As written.
+        text: String,
+        /// ` (requirements.txt:3)` or empty.
+        origin: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A project name cannot be read.
+    #[error("`{0}` is no valid package name")]
+    BadPackageName(String),
+    /// Source trees cannot be installed yet.
+    #[error("`{0}` needs to be built from source, which this version of blast cannot do")]
+    NeedsBuild(String),
+    /// A package to remove or update is not there.
+    #[error("{package} is not installed in `{env}`")]
+    NotInstalled {
+        /// The package.
+        package: PackageName,
+        /// Where it was looked for.
+        env: EnvName,
+    },
+    /// A package to remove is needed by others.
+    #[error("{package} is needed by {}", needed_by.join(", "))]
+    StillNeeded {
+        /// The package.
+        package: PackageName,
+        /// Installed packages that require it.
+        needed_by: Vec<String>,
+    },
+    /// Nothing to undo or do again.
+    #[error("there is nothing to {verb} in `{env}`")]
+    NothingTo {
+        /// `undo` or `redo`.
+        verb: &'static str,
+        /// Where.
+        env: EnvName,
+    },
+    /// A target of `revert` or `diff` that names nothing.
+    #[error("`{target}` names no operation, generation or snapshot of `{env}`")]
+    NoSuchState {
+        /// As typed.
+        target: String,
+        /// Where it was looked for.
+        env: EnvName,
+    },
+    /// No snapshot of this name.
+    #[error("there is no snapshot `{name}` of `{env}`")]
+    NoSnapshot {
+        /// As typed.
+        name: String,
+        /// Where it was looked for.
+        env: EnvName,
+    },
+    /// The hash that a lock or `--hash` states is not the artifact's.
+    #[error("{file} does not have the hash that {stated_by} states")]
+    WrongHash {
+        /// The artifact.
+        file: String,
+        /// Lock or requirements file.
+        stated_by: String,
+    },
+    /// No file of a pinned version can be installed.
+    #[error("{package}=={version} has no wheel for {target}: {reason}")]
+    NoWheel {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version: String,
+        /// The interpreter, in words.
+        target: String,
+        /// Why the file that came closest does not do.
+        reason: String,
+    },
+    /// The index has no such version.
+    #[error("{package}=={version} is not to be found")]
+    NoVersion {
+        /// The package.
+        package: PackageName,
+        /// The version.
+        version: String,
+        /// Versions near it.
+        near: Vec<String>,
+    },
+    /// A lock is not what PEP 751 allows, or not for this interpreter.
+    #[error("{path} cannot be used")]
+    Lock {
+        /// The lock.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A name, path or variable that no activation script can hold.
+    #[error(transparent)]
+    Activation(#[from] crate::activation::ActivationError),
+    /// Nobody says where packages come from.
+    #[error("no package index is configured, and the interpreter has no pip that knows one")]
+    NoIndex,
+    /// Two pins of one package.
+    #[error("{package} is pinned twice: {} and {}", pins[0], pins[1])]
+    TwoPins {
+        /// The package.
+        package: PackageName,
+        /// Both, as written.
+        pins: [String; 2],
+    },
+    /// The daemon shall end while it works for others.
+    #[error("the daemon is working for another command")]
+    Busy,
+    /// A `--python` that cannot be read.
+    #[error(transparent)]
+    PythonRequest(#[from] crate::interpreter::RequestError),
+    /// The view shall go while programs use it.
+    #[error("programs use the environments in {live}")]
+    InUse {
+        /// Where the view is mounted.
+        live: PathBuf,
+    },
+    /// Finding an interpreter.
+    #[error(transparent)]
+    Interpreter(#[from] FindError),
+    /// Resolving.
+    #[error(transparent)]
+    Resolve(#[from] blast_resolver::ResolveError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] blast_index::IndexError),
+    /// A wheel that is refused.
+    #[error(transparent)]
+    Wheel(#[from] blast_index::wheel::WheelError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] blast_store::StoreError),
+    /// Two changes at once.
+    #[error(transparent)]
+    Publish(#[from] blast_store::PublishError),
+    /// A layer cannot be made.
+    #[error("the layer of {what} cannot be made")]
+    Layer {
+        /// The distribution.
+        what: String,
+        /// Why.
+        source: blast_store::LayerError,
+    },
+    /// Mounting the view.
+    #[error(transparent)]
+    Mount(#[from] blast_fs::MountError),
+    /// A file of ours.
+    #[error("cannot access {path}")]
+    Io {
+        /// It.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Marker values or tags of an interpreter.
+    #[error(transparent)]
+    Target(#[from] blast_types::TargetError),
+    /// A broken promise of our own.
+    #[error("internal error: {0}")]
+    Bug(String),
+}
+
+impl EngineError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoEnvironment(_)
+            | Self::OtherProject { .. }
+            | Self::OtherPython { .. }
+            | Self::BadRequirement { .. }
+            | Self::BadPackageName(_)
+            | Self::PythonRequest(_)
+            | Self::Activation(_)
+            | Self::NoIndex => ErrorKind::Usage,
+            Self::NeedsBuild(_)
+            | Self::NotInstalled { .. }
+            | Self::StillNeeded { .. }
+            | Self::NothingTo { .. }
+            | Self::NoSuchState { .. }
+            | Self::NoSnapshot { .. }
+            | Self::WrongHash { .. }
+            | Self::NoWheel { .. }
+            | Self::NoVersion { .. }
+            | Self::Lock { .. }
+            | Self::InUse { .. }
+            | Self::TwoPins { .. }
+            | Self::Busy
+            | Self::Interpreter(_)
+            | Self::Resolve(_)
+            | Self::Index(_)
+            | Self::Wheel(_)
+            | Self::Publish(_) => ErrorKind::No,
+            Self::Store(_)
+            | Self::Layer { .. }
+            | Self::Mount(_)
+            | Self::Io { .. }
+            | Self::Target(_)
+            | Self::Bug(_) => ErrorKind::Internal,
+        }
+    }
+
+    /// What a client is told.
+    pub(crate) fn failure(&self) -> Failure {
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        Failure {
+            kind: self.kind(),
+            message: self.to_string(),
+            causes,
+            hints: self.hints(),
+        }
+    }
+}
+
+impl Hint for EngineError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoEnvironment(name) => vec![
+                format!("`blast start {name}` makes it"),
+                "`blast envs` lists those that there are".to_owned(),
+            ],
+            Self::OtherProject { .. } => {
+                vec!["choose another name: `blast start OTHER-NAME`".to_owned()]
+            }
+            Self::OtherPython { name, .. } => vec![
+                format!("`blast envs rm {name}` deletes it, then start it anew"),
+                "or choose another name".to_owned(),
+            ],
+            Self::NeedsBuild(_) => vec!["name a release that has a wheel".to_owned()],
+            Self::NotInstalled { env, .. } => {
+                vec![format!("`blast list --env {env}` shows what is installed")]
+            }
+            Self::StillNeeded { package, needed_by } => {
+                vec![format!(
+                    "`blast remove {} {package}` removes them together",
+                    needed_by.join(" ")
+                )]
+            }
+            Self::NothingTo { env, .. } | Self::NoSuchState { env, .. } => {
+                vec![format!("`blast log --env {env}` shows the history")]
+            }
+            Self::NoSnapshot { env, .. } => {
+                vec![format!(
+                    "`blast save --list --env {env}` shows the snapshots"
+                )]
+            }
+            Self::WrongHash { .. } => vec![
+                "the file was changed after it was locked, or on its way; do not install it"
+                    .to_owned(),
+            ],
+            Self::NoWheel { package, .. } => {
+                vec![format!(
+                    "`blast install {package}` finds a version that fits"
+                )]
+            }
+            Self::NoVersion { near, .. } if near.is_empty() => Vec::new(),
+            Self::NoVersion { near, .. } => vec![format!("near it are {}", near.join(", "))],
+            Self::NoIndex => {
+                vec![
+                    "name one: `--index-url URL`, or `BLAST_INDEX_URL`, or pip's configuration"
+                        .to_owned(),
+                ]
+            }
+            Self::Busy => vec!["wait for it, or add `--force`".to_owned()],
+            Self::InUse { .. } => {
+                vec!["end them first, or add `--force`: they keep what they have open".to_owned()]
+            }
+            Self::Interpreter(error) => error.hints(),
+            Self::Resolve(error) => error.hints(),
+            Self::Index(error) => error.hints(),
+            Self::Wheel(_) => vec![
+                "the wheel itself is at fault: choose another version, or tell its authors"
+                    .to_owned(),
+            ],
+            Self::Store(error) => error.hints(),
+            Self::Publish(error) => error.hints(),
+            Self::Mount(error) => error.hints(),
+            Self::BadRequirement { .. }
+            | Self::BadPackageName(_)
+            | Self::Lock { .. }
+            | Self::PythonRequest(_)
+            | Self::Activation(_)
+            | Self::TwoPins { .. }
+            | Self::Layer { .. }
+            | Self::Io { .. }
+            | Self::Target(_) => Vec::new(),
+            Self::Bug(_) => vec!["this is a defect of blast: please report it".to_owned()],
+        }
+    }
+}
+
+/// Gives an I/O error its path.
+pub(crate) fn at(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> EngineError {
+    let path = path.into();
+    move |source| EngineError::Io { path, source }
+}

@@ -1,0 +1,293 @@
+//! One home: a store, its view, and what serves them.
+//!
+//! All methods may be called from any thread. Those that say so block on disk or on other
+//! processes and belong on a blocking thread. Changes of one environment are serialised by
+//! [`Home::turn`]; different environments do not wait for each other.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use blast_fs::{MountOptions, View};
+use blast_store::{EnvState, Generation, LayerNumber, Store};
+use blast_types::{EnvName, GenerationId};
+
+use super::bytecode::{Compiler, Listener};
+use super::content::{StoreContent, flavour};
+use super::error::{EngineError, at};
+use super::skeleton::Skeletons;
+use crate::interpreter::ProbeCache;
+use crate::ipc::protocol::Place;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(super) store: Arc<Store>,
+    pub(super) compiler: Compiler,
+    /// Caches and connections of the index client.
+    pub(super) index: blast_index::Shared,
+    pub(super) probes: ProbeCache,
+    cache: PathBuf,
+    live: PathBuf,
+    skeletons: Skeletons,
+    view: Arc<Mutex<Option<View>>>,
+    turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Keeps the compiler's listener alive.
+    _listener: Arc<ViewListener>,
+}
+
+/// Passes on to the view that bytecode is ready.
+struct ViewListener(Arc<Mutex<Option<View>>>);
+
+impl std::fmt::Debug for ViewListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ViewListener")
+    }
+}
+
+impl Listener for ViewListener {
+    fn bytecode_ready(&self, layer: LayerNumber) {
+        if let Some(view) = &*lock(&self.0) {
+            view.bytecode_ready(layer);
+        }
+    }
+}
+
+impl Home {
+    /// Opens (or makes) the home at this path. Blocks.
+    pub(crate) fn open(home: &Path, cache: &Path) -> Result<Self, EngineError> {
+        for folder in [home, cache] {
+            std::fs::create_dir_all(folder).map_err(at(folder))?;
+        }
+        let live = home.join("live");
+        if blast_fs::reap(&live)? {
+            tracing::warn!(live = %live.display(), "a mount that its daemon left was taken away");
+        }
+        std::fs::create_dir_all(&live).map_err(at(&live))?;
+        let store = Arc::new(Store::open(home)?);
+        let compiler = Compiler::new(Arc::clone(&store));
+        let view = Arc::default();
+        let listener = Arc::new(ViewListener(Arc::clone(&view)));
+        let weak: std::sync::Weak<dyn Listener> =
+            Arc::downgrade(&(Arc::clone(&listener) as Arc<dyn Listener>));
+        compiler.set_listener(weak);
+        Ok(Self {
+            index: blast_index::Shared::new(cache),
+            probes: ProbeCache::new(cache),
+            skeletons: Skeletons::open(&live)?,
+            cache: cache.to_owned(),
+            store,
+            compiler,
+            live,
+            view,
+            turns: Mutex::default(),
+            _listener: listener,
+        })
+    }
+
+    /// Whether the directory is still the one that was opened.
+    pub(crate) fn is_present(&self) -> bool {
+        self.store.is_present()
+    }
+
+    /// `$BLAST_CACHE` of this home.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// Where environments appear.
+    pub(crate) fn live(&self) -> &Path {
+        &self.live
+    }
+
+    /// What `sys.prefix` of an environment is.
+    pub(crate) fn prefix(&self, env: &EnvName) -> PathBuf {
+        self.live.join(env.as_str())
+    }
+
+    /// The environment, or the error that names it.
+    pub(crate) fn env(&self, name: &EnvName) -> Result<EnvState, EngineError> {
+        self.store
+            .env(name)?
+            .ok_or_else(|| EngineError::NoEnvironment(name.clone()))
+    }
+
+    /// The right to change one environment; held until dropped.
+    pub(crate) async fn turn(&self, env: &EnvName) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = Arc::clone(lock(&self.turns).entry(env.clone()).or_default());
+        turn.lock_owned().await
+    }
+
+    /// Whether anything is mounted.
+    pub(crate) fn is_shown(&self) -> bool {
+        lock(&self.view).is_some()
+    }
+
+    /// FUSE requests served so far, by kind; empty where nothing is mounted.
+    pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
+        let view = lock(&self.view);
+        let counters = view.as_ref().map(View::counters).unwrap_or_default();
+        counters
+            .into_iter()
+            .map(|(kind, count)| (kind.to_owned(), count))
+            .collect()
+    }
+
+    /// Mounts the view unless it is mounted, with all environments in it. Blocks.
+    pub(crate) fn show(&self) -> Result<(), EngineError> {
+        let mut view = lock(&self.view);
+        if view.as_ref().is_some_and(|view| !view.is_serving()) {
+            // Somebody else unmounted it, or it broke: start over.
+            if let Some(gone) = view.take() {
+                gone.unmount().unwrap_or_else(|error| {
+                    tracing::debug!(%error, "the old view was gone already");
+                });
+            }
+            blast_fs::reap(&self.live)?;
+        }
+        if view.is_some() {
+            return Ok(());
+        }
+        let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
+        let mounted = View::mount(&self.live, Arc::new(content), &MountOptions::default())?;
+        for state in self.store.envs()? {
+            mounted.set_environment(&state.record.name, self.store.tree_of(state.head)?.number);
+        }
+        *view = Some(mounted);
+        Ok(())
+    }
+
+    /// Makes a new head visible, where the view is mounted, and has its bytecode compiled. Blocks
+    /// for no longer than the swap takes.
+    pub(super) fn swap(&self, env: &EnvName, head: GenerationId) -> Result<(), EngineError> {
+        let generation = self.store.generation(head)?;
+        self.compile(&generation)?;
+        if let Some(view) = &*lock(&self.view) {
+            view.set_environment(env, self.store.tree_of(head)?.number);
+        }
+        Ok(())
+    }
+
+    /// Queues the bytecode of all packages of a generation.
+    fn compile(&self, generation: &Generation) -> Result<(), EngineError> {
+        let flavour = flavour(generation);
+        let tag = flavour.tag.clone();
+        self.compiler.know(flavour);
+        let layers: Vec<_> = generation
+            .packages
+            .iter()
+            .map(|package| package.layer)
+            .collect();
+        Ok(self.compiler.request(&layers, &tag)?)
+    }
+
+    /// Writes what the environment is while nothing is mounted. Blocks.
+    pub(super) fn make_skeleton(&self, state: &EnvState) -> Result<(), EngineError> {
+        self.skeletons.make(state)
+    }
+
+    /// After environments were deleted: takes them out of the view, and the view away with the
+    /// last of them. Blocks.
+    pub(super) fn forget(&self, names: &[EnvName]) -> Result<(), EngineError> {
+        for name in names {
+            self.skeletons.remove(name)?;
+            lock(&self.turns).remove(name);
+        }
+        let left = self.store.envs()?;
+        let mut view = lock(&self.view);
+        if left.is_empty() {
+            if let Some(view) = view.take() {
+                view.unmount()?;
+            }
+        } else if let Some(view) = &*view {
+            for name in names {
+                view.remove_environment(name);
+            }
+        }
+        drop(view);
+        self.drop_needless_bytecode(&left)
+    }
+
+    fn drop_needless_bytecode(&self, left: &[EnvState]) -> Result<(), EngineError> {
+        if self.compiler.pending() == 0 {
+            return Ok(());
+        }
+        let mut needed = HashSet::new();
+        for state in left {
+            for layer in self.store.generation(state.head)?.layers() {
+                needed.insert(self.store.layer_number(layer)?);
+            }
+        }
+        self.compiler.retain(|layer| needed.contains(&layer));
+        Ok(())
+    }
+
+    /// Takes one environment, or the whole view, out of sight. Blocks.
+    pub(crate) fn hide(&self, env: Option<&EnvName>, force: bool) -> Result<(), EngineError> {
+        let mut view = lock(&self.view);
+        match env {
+            Some(name) => {
+                if let Some(view) = &*view {
+                    view.remove_environment(name);
+                }
+            }
+            None if force || !view.as_ref().is_some_and(|_| self.is_used()) => {
+                if let Some(view) = view.take() {
+                    view.unmount()?;
+                }
+            }
+            None => {
+                return Err(EngineError::InUse {
+                    live: self.live.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a process of this user runs from, stands in or has open something of the view.
+    fn is_used(&self) -> bool {
+        super::processes::users_of(&self.live).next().is_some()
+    }
+
+    /// Unmounts and ends what runs in the background. Blocks.
+    pub(crate) fn close(&self, force: bool) -> Result<(), EngineError> {
+        self.compiler.close();
+        self.hide(None, force)
+    }
+
+    /// Where an environment is to be found. Blocks.
+    pub(crate) fn place(&self, state: &EnvState, pin: bool) -> Result<Place, EngineError> {
+        let prefix = if pin {
+            let tree = self.store.tree_of(state.head)?;
+            self.live.join(".generation").join(tree.number.to_string())
+        } else {
+            self.prefix(&state.record.name)
+        };
+        let record = &state.record;
+        Ok(Place {
+            env: record.name.clone(),
+            prefix,
+            project: record.project.clone(),
+            variables: record.variables.clone(),
+            python: record.interpreter.markers.python_full_version.clone(),
+            interpreter: record.interpreter.executable.clone(),
+            site_packages: record.interpreter.scheme.purelib.clone(),
+            generation: state.head,
+            mode: "view".to_owned(),
+        })
+    }
+}
+
+pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,31 @@
+//! What blast does, without sockets and terminals: environments over a store, an index, a
+//! resolver and a view.
+//!
+//! [`Home`] is one `$BLAST_HOME` with everything that is open in it. [`environment`] makes and
+//! deletes environments, [`change`] changes what they hold, [`history`] moves them between
+//! generations, [`lock`] resolves without touching any. Requests of the daemon map onto these one
+//! to one; the protocol's types are the vocabulary, so that nothing is translated twice.
+
+mod bytecode;
+pub(crate) mod change;
+mod content;
+pub(crate) mod environment;
+mod error;
+mod findings;
+mod generated;
+pub(crate) mod history;
+mod home;
+mod ingest;
+pub(crate) mod lock;
+mod processes;
+mod provider;
+mod requirements;
+mod resolve;
+mod skeleton;
+pub(crate) mod status;
+mod undo;
+mod views;
+
+pub(crate) use change::Asker;
+pub(crate) use error::EngineError;
+pub(crate) use home::Home;

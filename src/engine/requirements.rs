@@ -1,0 +1,240 @@
+//! Requirements as a user's words: parsing, merging with those an environment has, and what they
+//! keep installed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use blast_store::{Generation, WheelRecord};
+use blast_types::{
+    ExtraName, MarkerEnvironment, PackageName, Requirement, Sha256, Version, VersionOrUrl,
+};
+
+use super::error::EngineError;
+use crate::ipc::protocol::RequirementLine;
+
+/// A requirement with what the user said beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    /// The requirement.
+    pub(crate) requirement: Requirement,
+    /// Hashes of which one must match; empty: any.
+    pub(crate) hashes: Vec<Sha256>,
+    /// Where it stands, for messages.
+    pub(crate) origin: Option<String>,
+}
+
+/// Parses one PEP 508 requirement.
+pub(crate) fn parse(text: &str, origin: Option<&str>) -> Result<Requirement, EngineError> {
+    Requirement::from_str(text).map_err(|error| EngineError::BadRequirement {
+        text: text.to_owned(),
+        origin: origin
+            .map(|origin| format!(" ({origin})"))
+            .unwrap_or_default(),
+        // The parser repeats the text and points at the place; its first line says what is wrong.
+        reason: error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    })
+}
+
+/// Parses all lines of a request.
+pub(crate) fn parse_lines(lines: &[RequirementLine]) -> Result<Vec<Asked>, EngineError> {
+    lines
+        .iter()
+        .map(|line| {
+            if line.editable {
+                return Err(EngineError::NeedsBuild(line.text.clone()));
+            }
+            let mut hashes = Vec::new();
+            for hash in &line.hashes {
+                let digits = hash
+                    .strip_prefix("sha256:")
+                    .and_then(|digits| digits.parse().ok());
+                hashes.push(digits.ok_or_else(|| {
+                    EngineError::BadRequirement {
+                        text: line.text.clone(),
+                        origin: line
+                            .origin
+                            .clone()
+                            .map(|o| format!(" ({o})"))
+                            .unwrap_or_default(),
+                        reason: format!(
+                            "`{hash}` is no SHA-256 hash, the only kind that is used here"
+                        ),
+                    }
+                })?);
+            }
+            let requirement = parse(&line.text, line.origin.as_deref())?;
+            Ok(Asked {
+                requirement,
+                hashes,
+                origin: line.origin.clone(),
+            })
+        })
+        .collect()
+}
+
+/// Parses a project name.
+pub(crate) fn package_name(text: &str) -> Result<PackageName, EngineError> {
+    PackageName::from_str(text).map_err(|_| EngineError::BadPackageName(text.to_owned()))
+}
+
+/// The version that a requirement pins, by `==` or `===` without a wildcard.
+pub(crate) fn pinned_version(requirement: &Requirement) -> Option<Version> {
+    let VersionOrUrl::VersionSpecifier(specifiers) = requirement.version_or_url.as_ref()? else {
+        return None;
+    };
+    let mut specifiers = specifiers.iter();
+    let only = specifiers.next()?;
+    let is_pin = !only.operator().is_star()
+        && matches!(
+            only.operator(),
+            uv_pep440::Operator::Equal | uv_pep440::Operator::ExactEqual
+        );
+    (specifiers.next().is_none() && is_pin).then(|| only.version().clone())
+}
+
+/// Whether a requirement applies in this environment, outside any extra.
+pub(crate) fn applies(requirement: &Requirement, markers: &MarkerEnvironment) -> bool {
+    requirement.evaluate_markers(markers, &[])
+}
+
+/// The direct requirements of an environment after some were added: an addition replaces all that
+/// it has of the same name.
+pub(crate) fn merged(
+    existing: &[String],
+    added: &[Requirement],
+) -> Result<Vec<Requirement>, EngineError> {
+    let replaced: BTreeSet<_> = added.iter().map(|requirement| &requirement.name).collect();
+    let mut all = Vec::new();
+    for text in existing {
+        let requirement = parse(text, None)?;
+        if !replaced.contains(&requirement.name) {
+            all.push(requirement);
+        }
+    }
+    all.extend(added.iter().cloned());
+    Ok(all)
+}
+
+/// Which packages need which, by what is installed.
+#[derive(Debug)]
+pub(crate) struct Needs {
+    /// Package to the packages that it requires here.
+    edges: BTreeMap<PackageName, BTreeSet<PackageName>>,
+}
+
+impl Needs {
+    /// From the metadata of the installed packages and the extras they are installed with.
+    pub(crate) fn new(
+        generation: &Generation,
+        records: &HashMap<PackageName, Arc<WheelRecord>>,
+        markers: &MarkerEnvironment,
+    ) -> Self {
+        let mut edges = BTreeMap::new();
+        for package in &generation.packages {
+            let requires = records
+                .get(&package.name)
+                .map(|record| &record.requires_dist);
+            let needed = requires
+                .into_iter()
+                .flatten()
+                .filter_map(|text| Requirement::from_str(text).ok())
+                .filter(|requirement| is_active(requirement, markers, &package.extras))
+                .map(|requirement| requirement.name)
+                .filter(|name| *name != package.name && generation.package(name).is_some())
+                .collect();
+            edges.insert(package.name.clone(), needed);
+        }
+        Self { edges }
+    }
+
+    /// All that these need, themselves included.
+    pub(crate) fn closure(
+        &self,
+        roots: impl IntoIterator<Item = PackageName>,
+    ) -> BTreeSet<PackageName> {
+        let mut found = BTreeSet::new();
+        let mut next: Vec<_> = roots.into_iter().collect();
+        while let Some(name) = next.pop() {
+            if let Some(needed) = self.edges.get(&name)
+                && found.insert(name)
+            {
+                next.extend(needed.iter().cloned());
+            }
+        }
+        found
+    }
+
+    /// The packages among `within` that require this one.
+    pub(crate) fn needed_by(
+        &self,
+        name: &PackageName,
+        within: &BTreeSet<PackageName>,
+    ) -> Vec<PackageName> {
+        self.edges
+            .iter()
+            .filter(|(package, needed)| within.contains(*package) && needed.contains(name))
+            .map(|(package, _)| package.clone())
+            .collect()
+    }
+}
+
+fn is_active(requirement: &Requirement, markers: &MarkerEnvironment, extras: &[ExtraName]) -> bool {
+    requirement.evaluate_markers(markers, extras)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_versions_are_pins() {
+        let pin = |text: &str| pinned_version(&parse(text, None).expect("valid"));
+        assert_eq!(
+            pin("a==1.0").map(|version| version.to_string()),
+            Some("1.0".to_owned())
+        );
+        assert!(pin("a===1.0").is_some());
+        for text in [
+            "a",
+            "a>=1",
+            "a==1.*",
+            "a==1,!=2",
+            "a @ https://files.example/a-1-py3-none-any.whl",
+        ] {
+            assert_eq!(pin(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_addition_replaces_what_was_asked_of_the_same_name() {
+        let existing = ["flask".to_owned(), "six>1".to_owned()];
+        let added = [parse("Flask==2.3.3", None).expect("valid")];
+        let texts: Vec<_> = merged(&existing, &added)
+            .expect("valid")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(texts, ["six>1", "flask==2.3.3"]);
+    }
+
+    #[test]
+    fn hashes_other_than_sha256_are_refused_with_their_place() {
+        let line = RequirementLine {
+            text: "six==1".into(),
+            hashes: vec!["md5:abc".into()],
+            origin: Some("r.txt:3".into()),
+            editable: false,
+        };
+        let error = parse_lines(&[line]).expect_err("not SHA-256").to_string();
+        assert!(
+            error.contains("(r.txt:3)") && error.contains("md5:abc"),
+            "{error}"
+        );
+    }
+}

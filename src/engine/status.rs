@@ -1,0 +1,100 @@
+//! What `status`, `check` and `clean` say.
+
+use std::collections::BTreeSet;
+
+use blast_store::{CleanOptions, EnvState};
+use blast_types::EnvName;
+
+use super::error::EngineError;
+use super::home::Home;
+use super::{environment, findings, history, processes, views};
+use crate::ipc::protocol::{EnvironmentStatus, Reply, StoreStatus, ViewStatus};
+
+/// The view of a home.
+pub(crate) fn view_status(home: &Home) -> ViewStatus {
+    let shown = home.is_shown();
+    ViewStatus {
+        mode: if shown { "view" } else { "hidden" }.to_owned(),
+        reason: (!shown).then(|| "nothing has asked for it since the daemon started".to_owned()),
+        live: home.live().to_owned(),
+        requests: home.requests(),
+        bytecode_pending: home.compiler.pending(),
+    }
+}
+
+/// The store of a home.
+pub(crate) fn store_status(home: &Home) -> Result<StoreStatus, EngineError> {
+    Ok(StoreStatus {
+        home: home.store.home().to_owned(),
+        environments: home.store.envs()?.len(),
+    })
+}
+
+/// One environment.
+pub(crate) fn environment_status(
+    home: &Home,
+    name: &EnvName,
+) -> Result<EnvironmentStatus, EngineError> {
+    let state = home.env(name)?;
+    let generation = home.store.generation(state.head)?;
+    let in_words = |found: Option<(blast_store::Operation, _)>| {
+        found.map(|(operation, _)| format!("{} ({})", operation.id, views::summary(&operation)))
+    };
+    Ok(EnvironmentStatus {
+        view: environment::view(home, &state)?,
+        interpreter: state.record.interpreter.executable.clone(),
+        site_packages: home
+            .prefix(name)
+            .join(&state.record.interpreter.scheme.purelib),
+        requirements: generation.requirements.clone(),
+        undo: in_words(history::undoable(home, &state)?),
+        redo: in_words(history::redoable(home, &state)?),
+    })
+}
+
+/// Looks for damage. Blocks for as long as reading the store takes.
+pub(crate) fn check(home: &Home, deep: bool) -> Result<Reply, EngineError> {
+    let report = home.store.check(deep)?;
+    let objects = report.generations + report.layers + report.blobs;
+    Ok(Reply::Checked {
+        objects: objects as u64,
+        bytes: report.bytes_read,
+        findings: report.findings.iter().map(findings::view).collect(),
+    })
+}
+
+/// Frees what nothing refers to. What running programs see is kept, whether or not the history
+/// still names it. Blocks.
+pub(crate) fn clean(
+    home: &Home,
+    dry_run: bool,
+    keep_operations: Option<usize>,
+) -> Result<Reply, EngineError> {
+    let in_use = if home.is_shown() && processes::users_of(home.live()).next().is_some() {
+        // Which tree a process stands in is not told apart: as long as any runs, every state that
+        // was shown stays.
+        shown_states(home)?
+    } else {
+        Vec::new()
+    };
+    let report = home.store.clean(&CleanOptions {
+        dry_run,
+        keep_operations,
+        in_use,
+    })?;
+    Ok(Reply::Cleaned {
+        objects: report.blobs.count + report.layers.count + report.generations.count,
+        bytes: report.object_bytes(),
+        operations: report.operations,
+    })
+}
+
+fn shown_states(home: &Home) -> Result<Vec<blast_types::GenerationId>, EngineError> {
+    let mut states = BTreeSet::new();
+    for EnvState { record, .. } in home.store.envs()? {
+        for operation in home.store.operations(&record.name)? {
+            states.insert(operation?.after);
+        }
+    }
+    Ok(states.into_iter().collect())
+}
