@@ -174,7 +174,7 @@ fn levels_beat_each_other_and_lists_add_up_above_pip() {
         index_url: Some("https://flag.example/".into()),
         ..Flags::default()
     };
-    let last = |project, flags| {
+    let last = |project, flags: &Flags| {
         let configured = resolve(&f.around, project, flags).expect("usable");
         let setting = configured
             .settings

@@ -31,9 +31,6 @@ pub enum PageError {
     /// The JSON form is damaged.
     #[error("the JSON is not that of a project page")]
     Json(#[from] serde_json::Error),
-    /// The HTML form is damaged.
-    #[error("the HTML cannot be parsed: {0}")]
-    Html(String),
     /// A major version of the API that is not known.
     #[error("version {0} of the index API is not known")]
     Version(String),

@@ -179,7 +179,7 @@ mod tests {
         ] {
             assert!(check_name(name).is_err(), "{name:?}");
         }
-        for name in ["a", "a/b.py", "a/", "..a/b..", "a:b", "ä/…", &long[1..]] {
+        for name in ["a", "a/b.py", "a/", "..a/b..", "ab:c", "ä/…", &long[1..]] {
             assert!(check_name(name).is_ok(), "{name:?}");
         }
     }
