@@ -23,9 +23,8 @@ mod tests;
 pub(crate) use cache::ProbeCache;
 pub(crate) use error::FindError;
 pub(crate) use find::{Found, FoundState, find, find_all};
-pub(crate) use probe::ProbeError;
 pub(crate) use request::{PythonRequest, RequestError};
-pub(crate) use search::{Search, Source};
+pub(crate) use search::Search;
 
 use blast_types::Interpreter;
 

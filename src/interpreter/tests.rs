@@ -8,6 +8,7 @@ use std::os::unix::fs::symlink;
 
 use blast_types::{Hint as _, Interpreter, VersionSpecifiers};
 
+use super::probe::ProbeError;
 use super::*;
 use fake::Machine;
 
