@@ -376,3 +376,6 @@ fn checksum(json: &[u8]) -> [u8; CHECKSUM_DIGITS] {
         .expect("eight bytes are sixteen digits");
     digits
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,3 +132,6 @@ impl Default for Marks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

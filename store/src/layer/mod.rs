@@ -69,3 +69,6 @@ fn is_plain_name(name: &[u8]) -> bool {
         && name != b".."
         && !name.iter().any(|&byte| byte == b'/' || byte == 0)
 }
+
+#[cfg(test)]
+mod tests;

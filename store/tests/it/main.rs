@@ -1,0 +1,11 @@
+//! The store by its public API, over both indexes.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod check;
+mod clean;
+mod crash;
+mod environments;
+mod fixture;
+mod model;
+mod open;
+mod staging;
