@@ -2,8 +2,8 @@
 //!
 //! [`resolve`] finds one version of each package such that every requirement holds on one target
 //! (a Python on a platform). What it does not know it asks a [`Provider`]; the crate opens neither
-//! file nor socket. Other modules read requirements files (`requirements`) and read, write and
-//! select from PEP 751 locks (`lock`).
+//! file nor socket. Other modules read requirements files ([`requirements`]) and read, write and
+//! select from PEP 751 locks ([`lock`]).
 //!
 //! The parts, in the order of use: `policy` (the inputs arranged for look-up), `fetch` (pages and
 //! metadata, ahead and in parallel), `project` and `ranks` (releases as integers), `solver` (one
@@ -21,11 +21,13 @@ mod error;
 mod explain;
 mod fetch;
 mod inputs;
+pub mod lock;
 mod policy;
 mod project;
 mod provider;
 mod ranks;
 mod reason;
+pub mod requirements;
 mod resolution;
 mod search;
 mod select;

@@ -1,0 +1,216 @@
+//! Locks in the form of PEP 751 (`pylock.toml`): the model, and its making from a resolution.
+//! [`Lock::parse`] reads and validates, `Display` writes, [`Lock::select`] says what to install.
+//!
+//! Invariants of a [`Lock`]: what the specification demands of a file holds for the value, so that
+//! reading back what was written gives an equal lock. Text comes out in one canonical form:
+//! packages by name and version, files by name.
+
+mod read;
+mod select;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use blast_types::{
+    DistFile, DistKind, ExtraName, GroupName, MarkerTree, PackageName, Version, VersionSpecifiers,
+};
+use url::Url;
+
+use crate::resolution::{Resolution, ResolvedPackage};
+
+pub use read::LockReadError;
+pub use select::{Artifact, SelectError, Selected};
+
+/// A lock for one or several environments.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Lock {
+    /// Environments the lock is for; empty: not stated.
+    pub environments: Vec<MarkerTree>,
+    /// Pythons the lock is for.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// Extras that can be chosen.
+    pub extras: Vec<ExtraName>,
+    /// Dependency groups that can be chosen.
+    pub dependency_groups: Vec<GroupName>,
+    /// Groups that are installed unless others are chosen.
+    pub default_groups: Vec<GroupName>,
+    /// The tool that wrote the lock.
+    pub created_by: String,
+    /// The packages.
+    pub packages: Vec<LockedPackage>,
+}
+
+/// One package of a lock.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LockedPackage {
+    /// Its name.
+    pub name: PackageName,
+    /// Its version; absent where the source decides.
+    pub version: Option<Version>,
+    /// When it is installed.
+    pub marker: MarkerTree,
+    /// Pythons it supports.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// Packages of this lock that it depends on, by name.
+    pub dependencies: Vec<PackageName>,
+    /// The index it came from.
+    pub index: Option<String>,
+    /// Where it comes from.
+    pub source: LockedSource,
+}
+
+/// Where a locked package comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LockedSource {
+    /// Files that an index lists.
+    Files {
+        /// Wheels.
+        wheels: Vec<LockedFile>,
+        /// The source distribution.
+        sdist: Option<LockedFile>,
+    },
+    /// One archive, wheel or source.
+    Archive {
+        /// The archive.
+        file: LockedFile,
+        /// The project's folder in it.
+        subdirectory: Option<String>,
+    },
+    /// A folder.
+    Directory {
+        /// Its path, relative to the lock.
+        path: String,
+        /// Whether it is installed in editable form.
+        editable: bool,
+        /// The project's folder in it.
+        subdirectory: Option<String>,
+    },
+    /// A version control system.
+    Vcs {
+        /// Which (`git`).
+        kind: String,
+        /// Where.
+        location: Location,
+        /// What was asked for.
+        requested_revision: Option<String>,
+        /// What it came to.
+        commit_id: String,
+        /// The project's folder in it.
+        subdirectory: Option<String>,
+    },
+}
+
+/// A URL or a path; PEP 751 wants one at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A URL.
+    Url(String),
+    /// A path relative to the lock.
+    Path(String),
+}
+
+/// One file of a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedFile {
+    /// File name.
+    pub name: String,
+    /// Where it is.
+    pub location: Location,
+    /// Milliseconds since the Unix epoch.
+    pub upload_time_ms: Option<i64>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// Algorithm to hexadecimal digest; never empty.
+    pub hashes: BTreeMap<String, String>,
+}
+
+/// Why a resolution cannot be locked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// The index states no hash for the file to install.
+    #[error("`{file}` cannot be locked: its index states no SHA-256")]
+    NoHash {
+        /// The file.
+        file: String,
+    },
+}
+
+impl Lock {
+    /// Locks a resolution, for the target it was made for.
+    pub fn new(
+        resolution: &Resolution,
+        requires_python: Option<VersionSpecifiers>,
+    ) -> Result<Self, LockError> {
+        let packages = resolution.packages.iter().map(LockedPackage::new);
+        Ok(Self {
+            requires_python,
+            created_by: "blast".to_owned(),
+            packages: packages.collect::<Result<_, _>>()?,
+            ..Self::default()
+        })
+    }
+}
+
+impl LockedPackage {
+    fn new(package: &ResolvedPackage) -> Result<Self, LockError> {
+        let no_hash = || LockError::NoHash { file: package.file.filename.to_string() };
+        let chosen = LockedFile::new(&package.file).ok_or_else(no_hash)?;
+        let source = if package.direct.is_some() {
+            LockedSource::Archive { file: chosen, subdirectory: None }
+        } else {
+            files(&package.all_files)
+        };
+        Ok(Self {
+            name: package.name.clone(),
+            version: Some(package.version.clone()),
+            marker: MarkerTree::default(),
+            requires_python: package.metadata.requires_python.clone(),
+            dependencies: package.dependencies.clone(),
+            index: (!package.index.is_empty()).then(|| package.index.to_string()),
+            source,
+        })
+    }
+}
+
+/// The files of one version, those without hash left out.
+fn files(all: &[Arc<DistFile>]) -> LockedSource {
+    let mut wheels = Vec::new();
+    let mut sdists = Vec::new();
+    for file in all {
+        let list = match file.kind {
+            DistKind::Wheel(_) => &mut wheels,
+            DistKind::Sdist(_) => &mut sdists,
+        };
+        list.extend(LockedFile::new(file));
+    }
+    wheels.sort_by(|a: &LockedFile, b| a.name.cmp(&b.name));
+    // PEP 751 has room for one; a gzipped tar is what everyone can read.
+    sdists.sort_by_key(|file: &LockedFile| (!file.name.ends_with(".tar.gz"), file.name.clone()));
+    LockedSource::Files { wheels, sdist: sdists.into_iter().next() }
+}
+
+impl LockedFile {
+    fn new(file: &DistFile) -> Option<Self> {
+        let sha256 = file.sha256?;
+        Some(Self {
+            name: file.filename.to_string(),
+            location: Location::Url(without_credentials(&file.url)),
+            upload_time_ms: file.upload_time_ms,
+            size: file.size,
+            hashes: BTreeMap::from([("sha256".to_owned(), sha256.to_hex())]),
+        })
+    }
+}
+
+/// A lock is shared; what opens an index is not.
+fn without_credentials(url: &str) -> String {
+    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    if parsed.username().is_empty() && parsed.password().is_none() {
+        return url.to_owned();
+    }
+    // Both fail only for URLs that cannot have credentials.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    parsed.to_string()
+}

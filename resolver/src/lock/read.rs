@@ -1,0 +1,314 @@
+//! Reading a lock, and checking what PEP 751 demands of it. Keys that the specification does not
+//! know are passed over, as it asks of readers of a later minor version.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use blast_types::{
+    ExtraName, GroupName, MarkerTree, PackageName, SourceDistExtension, SourceDistFilename,
+    Version, VersionSpecifiers, WheelFilename,
+};
+use toml::{Table, Value};
+
+use super::{Location, Lock, LockedFile, LockedPackage, LockedSource};
+
+/// Why a text is no lock.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LockReadError {
+    /// It is not TOML.
+    #[error("the lock is not TOML: {0}")]
+    Toml(String),
+    /// A later major version of the format.
+    #[error("the lock has format version {0}, this reads 1.x")]
+    Version(String),
+    /// A member is missing or wrong.
+    #[error("{path}: {problem}")]
+    Member {
+        /// Where, such as `packages[3].wheels[0].hashes`.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Lock {
+    /// Reads and validates a lock.
+    pub fn parse(text: &str) -> Result<Self, LockReadError> {
+        let table: Table = text
+            .parse()
+            .map_err(|error: toml::de::Error| LockReadError::Toml(error.to_string()))?;
+        let root = At { table: &table, path: String::new() };
+        let format = root.required_text("lock-version")?;
+        let major = match format.split_once('.') {
+            Some((major, minor)) if minor.parse::<u32>().is_ok() => major,
+            _ => return Err(LockReadError::Version(format.to_owned())),
+        };
+        if major != "1" {
+            return Err(LockReadError::Version(format.to_owned()));
+        }
+        let packages = root.tables("packages")?;
+        let packages = packages.ok_or_else(|| root.problem("packages", "is missing"))?;
+        Ok(Self {
+            environments: root.parsed_list::<MarkerTree>("environments")?,
+            requires_python: root.parsed::<VersionSpecifiers>("requires-python")?,
+            extras: root.parsed_list::<ExtraName>("extras")?,
+            dependency_groups: root.parsed_list::<GroupName>("dependency-groups")?,
+            default_groups: root.parsed_list::<GroupName>("default-groups")?,
+            created_by: root.required_text("created-by")?.to_owned(),
+            packages: packages.iter().map(package).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
+    let written = at.required_text("name")?;
+    let name = PackageName::from_str(written).map_err(|error| at.problem("name", error))?;
+    if name.as_str() != written {
+        return Err(at.problem("name", format!("must be in its normal form, `{name}`")));
+    }
+    let version = at.parsed::<Version>("version")?;
+    Ok(LockedPackage {
+        marker: at.parsed::<MarkerTree>("marker")?.unwrap_or_default(),
+        requires_python: at.parsed::<VersionSpecifiers>("requires-python")?,
+        dependencies: dependencies(at)?,
+        index: at.text("index")?.map(str::to_owned),
+        source: source(at, &name, version.as_ref())?,
+        name,
+        version,
+    })
+}
+
+fn dependencies(at: &At<'_>) -> Result<Vec<PackageName>, LockReadError> {
+    let tables = at.tables("dependencies")?.unwrap_or_default();
+    let names = tables.iter().map(|at| {
+        at.parsed::<PackageName>("name")?.ok_or_else(|| at.problem("name", "is missing"))
+    });
+    names.collect()
+}
+
+fn source(
+    at: &At<'_>,
+    name: &PackageName,
+    version: Option<&Version>,
+) -> Result<LockedSource, LockReadError> {
+    let archive = at.table("archive")?;
+    let directory = at.table("directory")?;
+    let vcs = at.table("vcs")?;
+    let sdist = at.table("sdist")?;
+    let wheels = at.tables("wheels")?.unwrap_or_default();
+    let listed = usize::from(sdist.is_some() || !wheels.is_empty());
+    let kinds = [&archive, &directory, &vcs].into_iter().flatten().count() + listed;
+    if kinds != 1 {
+        let problem = "exactly one of archive, directory, vcs and (sdist, wheels) must be given";
+        return Err(LockReadError::Member { path: at.path.clone(), problem: problem.to_owned() });
+    }
+    if let Some(at) = archive {
+        let file = file(&at)?;
+        return Ok(LockedSource::Archive { file, subdirectory: at.owned("subdirectory")? });
+    }
+    if let Some(at) = directory {
+        return Ok(LockedSource::Directory {
+            path: at.required_text("path")?.to_owned(),
+            editable: at.flag("editable")?,
+            subdirectory: at.owned("subdirectory")?,
+        });
+    }
+    if let Some(at) = vcs {
+        return Ok(LockedSource::Vcs {
+            kind: at.required_text("type")?.to_owned(),
+            location: at.location()?,
+            requested_revision: at.owned("requested-revision")?,
+            commit_id: at.required_text("commit-id")?.to_owned(),
+            subdirectory: at.owned("subdirectory")?,
+        });
+    }
+    let wheels = wheels.iter().map(|at| wheel(at, name, version)).collect::<Result<_, _>>()?;
+    let sdist = sdist.map(|at| sdist_file(&at, name, version)).transpose()?;
+    Ok(LockedSource::Files { wheels, sdist })
+}
+
+fn wheel(
+    at: &At<'_>,
+    name: &PackageName,
+    version: Option<&Version>,
+) -> Result<LockedFile, LockReadError> {
+    let file = file(at)?;
+    let parsed = WheelFilename::from_str(&file.name).map_err(|error| at.problem("name", error))?;
+    check_belongs(at, &file.name, (&parsed.name, &parsed.version), (name, version))?;
+    Ok(file)
+}
+
+fn sdist_file(
+    at: &At<'_>,
+    name: &PackageName,
+    version: Option<&Version>,
+) -> Result<LockedFile, LockReadError> {
+    let file = file(at)?;
+    let extension = SourceDistExtension::from_path(&file.name)
+        .map_err(|_| at.problem("name", format!("`{}` is no source distribution", file.name)))?;
+    let parsed = SourceDistFilename::parse(&file.name, extension, name)
+        .map_err(|error| at.problem("name", error))?;
+    check_belongs(at, &file.name, (&parsed.name, &parsed.version), (name, version))?;
+    Ok(file)
+}
+
+fn check_belongs(
+    at: &At<'_>,
+    file: &str,
+    is: (&PackageName, &Version),
+    wanted: (&PackageName, Option<&Version>),
+) -> Result<(), LockReadError> {
+    let belongs = is.0 == wanted.0 && wanted.1.is_none_or(|version| version == is.1);
+    if belongs {
+        return Ok(());
+    }
+    let version = wanted.1.map(|version| format!(" {version}")).unwrap_or_default();
+    Err(at.problem("name", format!("`{file}` is not a file of {}{version}", wanted.0)))
+}
+
+fn file(at: &At<'_>) -> Result<LockedFile, LockReadError> {
+    let location = at.location()?;
+    let name = match at.text("name")? {
+        Some(name) => name.to_owned(),
+        None => file_name(&location),
+    };
+    let table = at.table("hashes")?.ok_or_else(|| at.problem("hashes", "is missing"))?;
+    let hashes: BTreeMap<String, String> = table
+        .table
+        .keys()
+        .map(|key| Ok((key.clone(), table.required_text(key)?.to_owned())))
+        .collect::<Result<_, LockReadError>>()?;
+    if hashes.is_empty() {
+        return Err(at.problem("hashes", "must hold a hash"));
+    }
+    Ok(LockedFile {
+        name,
+        location,
+        upload_time_ms: at.time("upload-time")?,
+        size: at.size("size")?,
+        hashes,
+    })
+}
+
+/// The last part of a path or URL, decoded.
+fn file_name(location: &Location) -> String {
+    match location {
+        Location::Path(path) => path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned(),
+        Location::Url(url) => {
+            let path = url.split(['?', '#']).next().unwrap_or_default();
+            let last = path.rsplit('/').next().unwrap_or_default();
+            percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
+        }
+    }
+}
+
+/// A table and where it stands.
+struct At<'a> {
+    table: &'a Table,
+    path: String,
+}
+
+impl<'a> At<'a> {
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn problem(&self, key: &str, problem: impl Display) -> LockReadError {
+        LockReadError::Member { path: self.path_of(key), problem: problem.to_string() }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&'a str>, LockReadError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.problem(key, "must be a string")),
+        }
+    }
+
+    fn owned(&self, key: &str) -> Result<Option<String>, LockReadError> {
+        Ok(self.text(key)?.map(str::to_owned))
+    }
+
+    fn required_text(&self, key: &str) -> Result<&'a str, LockReadError> {
+        self.text(key)?.ok_or_else(|| self.problem(key, "is missing"))
+    }
+
+    fn parsed<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, LockReadError> {
+        let text = self.text(key)?;
+        text.map(|text| text.parse().map_err(|error| self.problem(key, error))).transpose()
+    }
+
+    fn parsed_list<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Vec<T>, LockReadError> {
+        let items = match self.table.get(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(self.problem(key, "must be an array of strings")),
+        };
+        let parse = |item: &Value| match item {
+            Value::String(text) => text.parse().map_err(|error| self.problem(key, error)),
+            _ => Err(self.problem(key, "must be an array of strings")),
+        };
+        items.iter().map(parse).collect()
+    }
+
+    fn table(&self, key: &str) -> Result<Option<At<'a>>, LockReadError> {
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Table(table)) => Ok(Some(At { table, path: self.path_of(key) })),
+            Some(_) => Err(self.problem(key, "must be a table")),
+        }
+    }
+
+    fn tables(&self, key: &str) -> Result<Option<Vec<At<'a>>>, LockReadError> {
+        let items = match self.table.get(key) {
+            None => return Ok(None),
+            Some(Value::Array(items)) => items,
+            Some(_) => return Err(self.problem(key, "must be an array of tables")),
+        };
+        let at = |(position, item): (usize, &'a Value)| match item {
+            Value::Table(table) => {
+                Ok(At { table, path: format!("{}[{position}]", self.path_of(key)) })
+            }
+            _ => Err(self.problem(key, "must be an array of tables")),
+        };
+        items.iter().enumerate().map(at).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, LockReadError> {
+        match self.table.get(key) {
+            None => Ok(false),
+            Some(Value::Boolean(flag)) => Ok(*flag),
+            Some(_) => Err(self.problem(key, "must be true or false")),
+        }
+    }
+
+    fn size(&self, key: &str) -> Result<Option<u64>, LockReadError> {
+        let refuse = || self.problem(key, "must be a whole number, not negative");
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Integer(size)) => u64::try_from(*size).map(Some).map_err(|_| refuse()),
+            Some(_) => Err(refuse()),
+        }
+    }
+
+    fn time(&self, key: &str) -> Result<Option<i64>, LockReadError> {
+        let refuse = || self.problem(key, "must be a date and time with offset");
+        match self.table.get(key) {
+            None => Ok(None),
+            Some(Value::Datetime(time)) => {
+                let time: jiff::Timestamp = time.to_string().parse().map_err(|_| refuse())?;
+                Ok(Some(time.as_millisecond()))
+            }
+            Some(_) => Err(refuse()),
+        }
+    }
+
+    fn location(&self) -> Result<Location, LockReadError> {
+        match (self.text("url")?, self.text("path")?) {
+            (_, Some(path)) => Ok(Location::Path(path.to_owned())),
+            (Some(url), None) => Ok(Location::Url(url.to_owned())),
+            (None, None) => Err(self.problem("url", "or path must be given")),
+        }
+    }
+}
