@@ -13,16 +13,17 @@ use std::time::{Duration, Instant};
 
 use blast_types::{DistFile, Event, Reporter, Sha256};
 use bytes::Bytes;
-use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE};
+use reqwest::{Method, StatusCode};
 use sha2::Digest as _;
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::client::{Reply, blocking, raw_bytes, status_error};
+use crate::client::{Reply, raw_bytes, status_error};
 use crate::error::IndexError;
 use crate::index::{Index, IndexInner};
 use crate::remote_metadata::parse_content_range;
+use crate::transport::blocking;
 use crate::url::{RedactedUrl, local_path};
 
 /// Pieces on their way to the disk; bounds memory where the disk is slower than the network.
@@ -72,7 +73,9 @@ impl Index {
         } else if let Some(kept) = self.0.take_kept(promised, dest).await? {
             kept
         } else {
-            self.0.transfer(file, &url, dest, reporter).await?
+            self.0
+                .transfer(file, &url, dest, promised, reporter)
+                .await?
         };
         received.check(file, promised)
     }
@@ -159,6 +162,7 @@ impl IndexInner {
         file: &DistFile,
         url: &Url,
         dest: &Path,
+        promised: Option<Sha256>,
         reporter: &dyn Reporter,
     ) -> Result<Received, IndexError> {
         let mut progress = Progress::new(file, reporter);
@@ -166,39 +170,44 @@ impl IndexInner {
         let mut etag = None;
         let mut attempt = 0;
         loop {
+            // Only a strong validator or a hash can say that the rest belongs to the same file.
+            if sink.sent > 0 && etag.is_none() && promised.is_none() {
+                sink = sink.restart(dest).await;
+            }
             let reply = self.ask(url, sink.sent, etag.as_ref()).await?;
-            match reply.status.as_u16() {
-                206 if starts_at(&reply, sink.sent) => {}
-                // The whole again: the server serves no parts, or the file changed.
-                200 | 206 if sink.sent > 0 => {
-                    sink = Sink::open(dest);
-                    if reply.status.as_u16() == 206 {
-                        etag = None;
-                        continue;
-                    }
-                }
-                200 => {}
-                _ => return Err(status_error(reply.status, &reply.url)),
+            let Continuation::Usable(total) = continuation(&reply, sink.sent)? else {
+                // The server cannot go on where we stand, or has another file now.
+                sink = sink.restart(dest).await;
+                etag = None;
+                continue;
+            };
+            if reply.status == StatusCode::OK && sink.sent > 0 {
+                sink = sink.restart(dest).await;
             }
             etag = strong_etag(&reply);
-            progress.total = file.size.or_else(|| {
-                reply
-                    .content_length()
-                    .map(|rest| rest.saturating_add(sink.sent))
-            });
-            match self.pour(reply, &mut sink, file, &mut progress).await {
-                Ok(()) => break,
-                Err(error @ IndexError::Body { .. }) if attempt < self.fetcher.retries() => {
-                    tracing::debug!(file = %file.filename, %error, "transfer broke off");
-                    self.fetcher.pause(attempt, None).await;
-                    attempt += 1;
-                }
+            progress.total = file.size.or(total);
+            let poured = self.pour(reply, &mut sink, file, &mut progress).await;
+            let more = attempt < self.fetcher.retries();
+            match poured {
+                Ok(()) if more && total.is_some_and(|total| sink.sent < total) => {}
+                Err(IndexError::Body { .. }) if more => {}
                 // What is wrong with the disk is more telling than the end of the channel.
-                Err(IndexError::Interrupted) => break,
+                Ok(()) | Err(IndexError::Interrupted) => break,
                 Err(error) => return Err(error),
             }
+            tracing::debug!(file = %file.filename, at = sink.sent, "transfer broke off");
+            self.fetcher.pause(attempt, None).await;
+            attempt += 1;
         }
         let received = sink.finish().await?;
+        if let Some(expected) = progress.total.filter(|total| *total != received.bytes) {
+            let file = file.filename.to_string();
+            return Err(IndexError::SizeMismatch {
+                file,
+                expected,
+                actual: received.bytes,
+            });
+        }
         progress.finish(received.bytes);
         Ok(received)
     }
@@ -209,8 +218,6 @@ impl IndexInner {
         from: u64,
         etag: Option<&HeaderValue>,
     ) -> Result<Reply, IndexError> {
-        // Without a strong validator nothing says that the rest belongs to the same file; but the
-        // hash will tell, so only files without one need it. Asking is harmless in any case.
         let range = (from > 0).then(|| format!("bytes={from}-"));
         let mut headers = raw_bytes(range.as_deref());
         if let Some(etag) = etag.filter(|_| from > 0) {
@@ -243,15 +250,27 @@ impl IndexInner {
     }
 }
 
-/// Whether a partial answer goes on where we stand.
-fn starts_at(reply: &Reply, at: u64) -> bool {
+/// What an answer to a request for the rest of a file is good for.
+enum Continuation {
+    /// Its bytes; the whole file has this length, where it says so.
+    Usable(Option<u64>),
+    /// Nothing: the whole must be asked for.
+    Useless,
+}
+
+fn continuation(reply: &Reply, at: u64) -> Result<Continuation, IndexError> {
     let header = reply
         .headers
         .get(CONTENT_RANGE)
         .and_then(|value| value.to_str().ok());
-    header
-        .and_then(parse_content_range)
-        .is_some_and(|(range, _)| range.start == at)
+    match (reply.status.as_u16(), header.and_then(parse_content_range)) {
+        (200, _) => Ok(Continuation::Usable(reply.content_length())),
+        (206, Some((range, total))) if at > 0 && range.start == at => {
+            Ok(Continuation::Usable(Some(total)))
+        }
+        (206 | 416, _) if at > 0 => Ok(Continuation::Useless),
+        _ => Err(status_error(reply.status, &reply.url)),
+    }
 }
 
 fn strong_etag(reply: &Reply) -> Option<HeaderValue> {
@@ -335,6 +354,12 @@ impl Sink {
         Ok(())
     }
 
+    /// Starts the file again. The old writer must be done first: both write to one file.
+    async fn restart(self, dest: &Path) -> Self {
+        drop(self.finish().await);
+        Self::open(dest)
+    }
+
     async fn finish(self) -> Result<Received, IndexError> {
         drop(self.pieces);
         match self.writer.await {
@@ -385,7 +410,7 @@ impl<'a> Progress<'a> {
 
 /// Removes what earlier runs left in `wheels-v1` and nobody took for a day.
 pub(crate) fn sweep(directory: &Path) -> io::Result<()> {
-    const OLD: Duration = Duration::from_secs(24 * 3600);
+    const OLD: Duration = Duration::from_hours(24);
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         // Others sweep too: what is gone meanwhile is no error.

@@ -12,12 +12,13 @@ use blast_types::{DistFile, MetadataAt, PackageName, Yanked};
 use url::Url;
 
 use crate::cache::{DiskCache, Stored};
-use crate::client::{blocking, status_error};
+use crate::client::status_error;
 use crate::error::IndexError;
 use crate::freshness::{Freshness, now_ms};
 use crate::index::IndexInner;
 use crate::project::{PAGE_LIMIT, head_of, question};
 use crate::simple::{classify, parse_link_page};
+use crate::transport::blocking;
 use crate::url::{RedactedUrl, file_url, local_path};
 
 /// What the find-links of a command hold.

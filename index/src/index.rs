@@ -12,13 +12,14 @@ use tokio::sync::OnceCell;
 
 use crate::auth::Credentials;
 use crate::cache::DiskCache;
-use crate::client::{Fetcher, Reach, Tally, Transport};
+use crate::client::{Fetcher, Tally};
 use crate::error::IndexError;
 use crate::find_links::Links;
 use crate::memory::{Bounded, Flights};
 use crate::project::{PageKey, Remembered};
 use crate::remote_metadata::MetadataKey;
 use crate::sources::Sources;
+use crate::transport::{Reach, Transport};
 
 /// Weight of project pages kept in memory, in estimated bytes.
 const PAGES_BYTES: usize = 256 << 20;

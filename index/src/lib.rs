@@ -38,6 +38,7 @@ mod ranges;
 mod remote_metadata;
 pub mod simple;
 mod sources;
+mod transport;
 mod url;
 pub mod wheel;
 

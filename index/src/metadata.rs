@@ -207,9 +207,12 @@ mod tests {
 
     #[test]
     fn what_must_be_there_must_be_right() {
-        assert_eq!(parse(b"").unwrap_err(), MetadataError::Missing("Name"));
         assert_eq!(
-            parse(b"Name: a\n\nVersion: 1").unwrap_err(),
+            parse(b"").expect_err("refused"),
+            MetadataError::Missing("Name")
+        );
+        assert_eq!(
+            parse(b"Name: a\n\nVersion: 1").expect_err("refused"),
             MetadataError::Missing("Version")
         );
         for text in [
@@ -223,7 +226,7 @@ mod tests {
             );
         }
         assert_eq!(
-            parse(b"Metadata-Version: 3.0\nName: a\nVersion: 1").unwrap_err(),
+            parse(b"Metadata-Version: 3.0\nName: a\nVersion: 1").expect_err("refused"),
             MetadataError::Version("3.0".to_owned())
         );
     }

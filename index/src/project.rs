@@ -18,12 +18,13 @@ use reqwest::header::{
 use url::Url;
 
 use crate::cache::{DiskCache, Head, Stored};
-use crate::client::{Page, blocking, status_error};
+use crate::client::{Page, status_error};
 use crate::error::IndexError;
 use crate::freshness::{Freshness, now_ms};
 use crate::index::{Index, IndexInner};
 use crate::simple::{self, group};
 use crate::sources::IndexSource;
+use crate::transport::blocking;
 use crate::url::{local_path, project_page, without_credentials};
 
 /// The largest page that is read.
@@ -114,9 +115,10 @@ impl IndexInner {
             }))
             .collect();
         let name = name.clone();
-        match searched.is_empty() {
-            true => IndexError::NoIndex { name },
-            false => IndexError::NotFound { name, searched },
+        if searched.is_empty() {
+            IndexError::NoIndex { name }
+        } else {
+            IndexError::NotFound { name, searched }
         }
     }
 
@@ -398,10 +400,11 @@ mod tests {
     #[test]
     fn local_files_come_first_and_count_once() {
         let parse = |names: &[&str]| {
-            let body: String = names
+            let body = names
                 .iter()
                 .map(|name| format!("<a href='{name}'></a>"))
-                .collect();
+                .collect::<Vec<_>>()
+                .concat();
             let url = Url::parse("http://127.0.0.1:1/simple/demo/").expect("valid");
             let name = "demo".parse().expect("a name");
             simple::parse_project(body.as_bytes(), None, &url, "index".into(), &name)

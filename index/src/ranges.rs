@@ -186,7 +186,7 @@ mod tests {
     fn archive(padding: usize) -> Vec<u8> {
         let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
         let options = zip::write::SimpleFileOptions::default();
-        let noise: Vec<u8> = (0..padding).map(|n| (n * 7919 >> 5) as u8).collect();
+        let noise: Vec<u8> = (0..padding).map(|n| ((n * 7919) >> 5) as u8).collect();
         for (name, body) in [
             ("demo-1.0.dist-info/METADATA", &b"Name: demo"[..]),
             ("other/demo-1.0.dist-info/METADATA", b"no"),

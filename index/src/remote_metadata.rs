@@ -20,7 +20,7 @@ use reqwest::header::CONTENT_RANGE;
 use url::Url;
 
 use crate::cache::{DiskCache, Head};
-use crate::client::{Reply, blocking, raw_bytes, status_error};
+use crate::client::{Reply, raw_bytes, status_error};
 use crate::download::{file_url_of, sweep};
 use crate::error::IndexError;
 use crate::freshness::Freshness;
@@ -28,6 +28,7 @@ use crate::index::{Index, IndexInner};
 use crate::metadata::{self, MetadataError};
 use crate::ranges::{Attempt, Sparse, read_metadata};
 use crate::simple::version_of;
+use crate::transport::blocking;
 use crate::url::{local_path, without_credentials};
 use crate::wheel::{self, WheelError};
 

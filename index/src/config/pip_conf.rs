@@ -90,10 +90,7 @@ fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, Config
             let (Some(key), Some(value)) = (found.filter(|key| *key != Key::Offline), value) else {
                 continue;
             };
-            let texts = match key.is_list() {
-                true => value.split_whitespace().map(str::to_owned).collect(),
-                false => vec![value.trim().to_owned()],
-            };
+            let texts = key.values(value);
             level
                 .values
                 .push((key, texts, Origin::PipConf(path.to_owned())));

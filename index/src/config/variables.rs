@@ -2,7 +2,8 @@
 
 use crate::sources::Sources;
 
-use super::{ConfigError, Key, Level, Origin, Setting, Surroundings, absolute, parse_proxy};
+use super::answer::{absolute, parse_proxy};
+use super::{ConfigError, Key, Level, Origin, Setting, Surroundings};
 
 /// pip's variables; each option of pip's has one.
 const PIP: [(&str, Key); 10] = [
@@ -52,10 +53,7 @@ fn of(names: &[(&str, Key)], around: &Surroundings, adds: bool) -> Level {
         else {
             continue;
         };
-        let texts = match key.is_list() {
-            true => value.split_whitespace().map(str::to_owned).collect(),
-            false => vec![value.trim().to_owned()],
-        };
+        let texts = key.values(value);
         level
             .values
             .push((*key, texts, Origin::Variable((*name).to_owned())));
@@ -70,64 +68,68 @@ pub(super) fn fill_in(
     around: &Surroundings,
     settings: &mut Vec<Setting>,
 ) -> Result<(), ConfigError> {
-    let mut first = |key: &str, names: &[&str]| {
-        let found = names.iter().find_map(|name| {
-            let value = around
-                .variables
-                .get(*name)
-                .filter(|value| !value.trim().is_empty())?;
-            Some((value.clone(), Origin::Variable((*name).to_owned())))
+    let path = |text: &str| absolute(text.as_ref(), &around.cwd, around.home.as_deref());
+    let mut note = |key: &str, value: String, origin| {
+        settings.push(Setting {
+            key: key.to_owned(),
+            value,
+            origin,
         });
-        if let Some((value, origin)) = &found {
-            let value = parse_proxy(value)
-                .ok()
-                .filter(|_| key == "proxy")
-                .map_or_else(|| value.clone(), |proxy| proxy.to_string());
-            settings.push(Setting {
-                key: key.to_owned(),
-                value,
-                origin: origin.clone(),
-            });
-        }
-        found
     };
-    if sources.cert.is_none() {
-        let names = [
-            "REQUESTS_CA_BUNDLE",
-            "CURL_CA_BUNDLE",
-            "SSL_CERT_FILE",
-            "SSL_CERT_DIR",
-        ];
-        if let Some((path, _)) = first("cert", &names) {
-            sources.cert = Some(absolute(path.as_ref(), &around.cwd, around.home.as_deref()));
-        }
+    if sources.cert.is_none()
+        && let Some((text, origin)) = first(around, &CERTIFICATES)
+    {
+        sources.cert = Some(path(&text));
+        note("cert", text, origin);
     }
     if sources.proxy.http.is_none() && sources.proxy.https.is_none() {
         for (slot, names) in [
-            (
-                &mut sources.proxy.http,
-                &["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"],
-            ),
-            (
-                &mut sources.proxy.https,
-                &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],
-            ),
+            (&mut sources.proxy.http, &HTTP_PROXIES),
+            (&mut sources.proxy.https, &HTTPS_PROXIES),
         ] {
-            if let Some((text, origin)) = first("proxy", names) {
-                let error = |source| ConfigError::Url {
-                    key: "proxy",
-                    origin,
-                    source,
-                };
-                *slot = Some(parse_proxy(&text).map_err(error)?);
-            }
+            let Some((text, origin)) = first(around, names) else {
+                continue;
+            };
+            let error = |source| ConfigError::Url {
+                key: "proxy",
+                origin: origin.clone(),
+                source,
+            };
+            let proxy = parse_proxy(&text).map_err(error)?;
+            note("proxy", proxy.to_string(), origin);
+            *slot = Some(proxy);
         }
     }
-    sources.proxy.no_proxy = first("no-proxy", &["no_proxy", "NO_PROXY"]).map(|(text, _)| text);
-    let home_netrc = || Some(around.home.as_ref()?.join(".netrc")).filter(|path| path.is_file());
-    sources.netrc = match first("netrc", &["NETRC"]) {
-        Some((path, _)) => Some(absolute(path.as_ref(), &around.cwd, around.home.as_deref())),
-        None => home_netrc(),
-    };
+    if let Some((text, origin)) = first(around, &["no_proxy", "NO_PROXY"]) {
+        note("no-proxy", text.clone(), origin);
+        sources.proxy.no_proxy = Some(text);
+    }
+    if let Some((text, origin)) = first(around, &["NETRC"]) {
+        sources.netrc = Some(path(&text));
+        note("netrc", text, origin);
+    } else {
+        let at_home = around.home.as_ref().map(|home| home.join(".netrc"));
+        sources.netrc = at_home.filter(|path| path.is_file());
+    }
     Ok(())
+}
+
+const CERTIFICATES: [&str; 4] = [
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+const HTTP_PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+const HTTPS_PROXIES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+
+/// The first of these variables that says something.
+fn first(around: &Surroundings, names: &[&str]) -> Option<(String, Origin)> {
+    names.iter().find_map(|name| {
+        let value = around
+            .variables
+            .get(*name)
+            .filter(|value| !value.trim().is_empty())?;
+        Some((value.clone(), Origin::Variable((*name).to_owned())))
+    })
 }

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 
 use blast_types::Yanked;
 
-use super::{Link, Links, PageError, metadata_attribute};
+use super::{Link, Listing, PageError, metadata_attribute};
 
-pub(super) fn links(text: &str) -> Result<Links<'_>, PageError> {
-    let mut page = Links::default();
+pub(super) fn links(text: &str) -> Result<Listing<'_>, PageError> {
+    let mut page = Listing::default();
     let tags = Tags { rest: text };
     for tag in tags {
         if tag.is("a") {
@@ -27,7 +27,7 @@ pub(super) fn links(text: &str) -> Result<Links<'_>, PageError> {
     Ok(page)
 }
 
-fn meta(tag: &Tag<'_>, page: &mut Links<'_>) -> Result<(), PageError> {
+fn meta(tag: &Tag<'_>, page: &mut Listing<'_>) -> Result<(), PageError> {
     match (tag.value("name").as_deref(), tag.value("content")) {
         (Some("pypi:repository-version"), Some(version))
             if version.trim().split('.').next() != Some("1") =>
@@ -47,10 +47,12 @@ fn anchor<'a>(tag: &Tag<'a>) -> Option<Link<'a>> {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     };
-    let yanked = tag.attribute("data-yanked").map_or(Yanked::No, |reason| {
-        let reason = reason.filter(|text| !text.is_empty());
-        Yanked::Yes(reason.map(|text| decode(text).into()))
-    });
+    let yanked = tag
+        .attribute("data-yanked")
+        .map_or(Yanked::No, |(_, reason)| {
+            let reason = reason.filter(|text| !text.is_empty());
+            Yanked::Yes(reason.map(|text| decode(text).into()))
+        });
     let metadata = tag
         .value("data-core-metadata")
         .or_else(|| tag.value("data-dist-info-metadata"))
@@ -78,17 +80,15 @@ impl<'a> Tag<'a> {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The attribute, if it is there; its value, if it has one. The first of two counts.
-    fn attribute(&self, name: &str) -> Option<Option<&'a str>> {
-        let found = self
-            .attributes
+    /// The attribute with its value, if it has one. The first of two counts.
+    fn attribute(&self, name: &str) -> Option<&(&'a str, Option<&'a str>)> {
+        self.attributes
             .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| *value)
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
     }
 
     fn value(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.attribute(name)?.map(decode)
+        self.attribute(name)?.1.map(decode)
     }
 }
 
@@ -186,15 +186,12 @@ fn decode(text: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('&') {
         decoded.push_str(&rest[..at]);
         rest = &rest[at..];
-        match entity(rest) {
-            Some((character, length)) => {
-                decoded.push(character);
-                rest = &rest[length..];
-            }
-            None => {
-                decoded.push('&');
-                rest = &rest[1..];
-            }
+        if let Some((character, length)) = entity(rest) {
+            decoded.push(character);
+            rest = &rest[length..];
+        } else {
+            decoded.push('&');
+            rest = &rest[1..];
         }
     }
     decoded.push_str(rest);

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use blast_types::{MetadataAt, Yanked};
 use serde::Deserialize;
 
-use super::{Link, Links, PageError};
+use super::{Link, Listing, PageError};
 
 #[derive(Deserialize)]
 struct Page<'a> {
@@ -71,7 +71,7 @@ enum Flag<'a> {
     Hashes(Hashes<'a>),
 }
 
-pub(super) fn links(body: &[u8]) -> Result<Links<'_>, PageError> {
+pub(super) fn links(body: &[u8]) -> Result<Listing<'_>, PageError> {
     let page: Page<'_> = serde_json::from_slice(body)?;
     if let Some(version) = page.meta.api_version
         && version.split('.').next() != Some("1")
@@ -83,7 +83,7 @@ pub(super) fn links(body: &[u8]) -> Result<Links<'_>, PageError> {
         Status::Text(status) => Some(status),
     });
     let links = page.files.into_iter().map(link).collect();
-    Ok(Links {
+    Ok(Listing {
         base: None,
         status,
         links,

@@ -59,7 +59,7 @@ struct Link<'a> {
 
 /// Everything a page tells.
 #[derive(Debug, Default)]
-struct Links<'a> {
+struct Listing<'a> {
     /// `<base href>`.
     base: Option<Cow<'a, str>>,
     status: Option<String>,
@@ -100,7 +100,7 @@ pub fn parse_link_page(
 fn with_links<T>(
     body: &[u8],
     content_type: Option<&str>,
-    use_links: impl FnOnce(Links<'_>) -> Result<T, PageError>,
+    use_links: impl FnOnce(Listing<'_>) -> Result<T, PageError>,
 ) -> Result<T, PageError> {
     let kind = content_type
         .unwrap_or_default()
@@ -111,14 +111,15 @@ fn with_links<T>(
     let looks_like_json = || body.trim_ascii_start().starts_with(b"{");
     match kind.to_ascii_lowercase().as_str() {
         "application/vnd.pypi.simple.v1+json" | "application/json" => use_links(json::links(body)?),
-        "application/vnd.pypi.simple.v1+html" | "text/html" | "application/xhtml+xml" => {
-            let text = String::from_utf8_lossy(body);
-            use_links(html::links(&text)?)
-        }
         "" | "text/plain" | "application/octet-stream" if looks_like_json() => {
             use_links(json::links(body)?)
         }
-        "" | "text/plain" | "application/octet-stream" => {
+        "application/vnd.pypi.simple.v1+html"
+        | "text/html"
+        | "application/xhtml+xml"
+        | ""
+        | "text/plain"
+        | "application/octet-stream" => {
             let text = String::from_utf8_lossy(body);
             use_links(html::links(&text)?)
         }
@@ -127,7 +128,7 @@ fn with_links<T>(
 }
 
 fn files(
-    page: &Links<'_>,
+    page: &Listing<'_>,
     url: &Url,
     project: Option<&PackageName>,
 ) -> Result<Vec<(PackageName, Arc<DistFile>)>, PageError> {
@@ -208,7 +209,8 @@ pub fn classify(filename: &str, project: Option<&PackageName>) -> Option<(Packag
     if filename.contains(['/', '\\']) || filename.contains(char::is_control) {
         return None;
     }
-    if filename.ends_with(".whl") {
+    let (_, extension) = filename.rsplit_once('.')?;
+    if extension == "whl" {
         let wheel = WheelFilename::from_str(filename).ok()?;
         let name = wheel.name.clone();
         return (project.is_none_or(|wanted| *wanted == name))

@@ -154,10 +154,11 @@ fn only_wheels_and_sdists_of_the_project_count_and_versions_are_sorted() {
         "",
         "Demo-2.0a1.tar.gz",
     ];
-    let body: String = names
+    let body = names
         .iter()
         .map(|name| format!("<a href='{name}'>{name}</a>"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     assert_eq!(
         shown(&html(&body)),
         [

@@ -1,6 +1,6 @@
 //! Wheels (PEP 427): archives that are checked as a whole before a byte of them is released.
 //!
-//! - [`archive`] opens a wheel and reads its members;
+//! - [`archive`] opens a wheel (the checks are in `opening`) and reads its members;
 //! - [`layout`] decides which names are safe and where a member is installed;
 //! - [`record`] and [`entry_points`] parse the files of those names.
 
@@ -8,6 +8,7 @@ pub mod archive;
 pub mod entry_points;
 mod error;
 pub mod layout;
+mod opening;
 pub mod record;
 
 pub use archive::{Limits, Member, WheelArchive};

@@ -122,6 +122,40 @@ async fn without_ranges_a_broken_transfer_starts_again() {
 }
 
 #[tokio::test]
+async fn a_file_that_changed_meanwhile_is_not_mixed_with_the_old_one() {
+    let new: Vec<u8> = body().iter().map(|byte| !byte).collect();
+    let answer = new.clone();
+    let count = AtomicUsize::new(0);
+    let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+        // No validator and no promised hash: nothing says that a rest would fit.
+        0 => Response::ok(body()).cut(200_000),
+        _ => Response::ranged(request, &answer),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("x");
+    let index = index(dir.path(), &server.url);
+    let file = file(&server.url, None, None);
+    assert_eq!(fetch(&index, &file, &dest).await.unwrap(), Sha256::of(&new));
+    assert_eq!(std::fs::read(&dest).unwrap(), new);
+}
+
+#[tokio::test]
+async fn a_part_that_was_not_asked_for_is_no_answer() {
+    let server =
+        Server::start(|_| Response::new(206, "part").with("Content-Range", "bytes 0-3/100"));
+    let dir = tempfile::tempdir().unwrap();
+    let index = index(dir.path(), &server.url);
+    let file = file(&server.url, None, None);
+    let error = fetch(&index, &file, &dir.path().join("x"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, IndexError::Status { status: 206, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_transfer_that_always_breaks_is_an_error() {
     let server = Server::start(|_| Response::ok(body()).cut(10));
     let dir = tempfile::tempdir().unwrap();

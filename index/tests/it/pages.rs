@@ -58,9 +58,9 @@ async fn what_must_be_confirmed_is_confirmed_once_per_command() {
 #[tokio::test]
 async fn a_changed_page_is_seen_by_the_next_command() {
     let body = Arc::new(Mutex::new(page(WHEEL, "")));
-    let served = Arc::clone(&body);
+    let current = Arc::clone(&body);
     let server = Server::start(move |_| {
-        Response::html(&served.lock().unwrap()).with("Cache-Control", "no-cache")
+        Response::html(&current.lock().unwrap()).with("Cache-Control", "no-cache")
     });
     let dir = tempfile::tempdir().unwrap();
     let shared = Shared::new(dir.path());

@@ -4,6 +4,8 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::*;
+use crate::wheel::opening::DOS_EPOCH;
+use crate::wheel::record;
 
 const NAME: &str = "demo-1.0-py3-none-any.whl";
 const WHEEL: &str =
@@ -259,9 +261,8 @@ fn record_must_list_every_member_as_it_is() {
     };
     let init = "demo/__init__.py";
     let unlisted: String = honest
-        .lines()
+        .split_inclusive('\n')
         .filter(|line| !line.starts_with(init))
-        .map(|l| format!("{l}\n"))
         .collect();
     for (record, said) in [
         (unlisted.clone(), "not listed in RECORD"),
