@@ -69,7 +69,6 @@ impl fmt::Debug for Compiler {
 struct Shared {
     store: Arc<Store>,
     state: Mutex<State>,
-    finished: std::sync::Condvar,
     listener: Mutex<Option<Weak<dyn Listener>>>,
 }
 
@@ -120,7 +119,6 @@ impl Compiler {
             shared: Arc::new(Shared {
                 store,
                 state: Mutex::default(),
-                finished: std::sync::Condvar::new(),
                 listener: Mutex::new(None),
             }),
         }
@@ -211,19 +209,6 @@ impl Compiler {
         let mut state = self.shared.state();
         state.queue.retain(|slice| is_needed(slice.key.0));
         state.jobs.retain(|key, _| is_needed(key.0));
-        self.shared.finished.notify_all();
-    }
-
-    /// Waits until nothing is pending.
-    pub(crate) fn wait(&self) {
-        let mut state = self.shared.state();
-        while !state.jobs.is_empty() && !state.closed {
-            state = self
-                .shared
-                .finished
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
     }
 
     /// Drops all work; threads end after the source they are at.
@@ -232,7 +217,6 @@ impl Compiler {
         state.closed = true;
         state.queue.clear();
         state.jobs.clear();
-        self.shared.finished.notify_all();
     }
 }
 
@@ -370,7 +354,6 @@ impl Shared {
                 self.state().failed.insert(key.clone());
             }
         }
-        self.finished.notify_all();
     }
 
     fn publish(
@@ -556,7 +539,8 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         // It ends by itself at the end of its input; this only makes sure.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if self.child.kill().is_ok() {
+            self.child.wait().ok();
+        }
     }
 }

@@ -127,6 +127,9 @@ pub(crate) enum EngineError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A resolution that no lock can state.
+    #[error(transparent)]
+    NotLockable(#[from] blast_resolver::lock::LockError),
     /// A name, path or variable that no activation script can hold.
     #[error(transparent)]
     Activation(#[from] crate::activation::ActivationError),
@@ -222,6 +225,7 @@ impl EngineError {
             | Self::InUse { .. }
             | Self::TwoPins { .. }
             | Self::Busy
+            | Self::NotLockable(_)
             | Self::Interpreter(_)
             | Self::Resolve(_)
             | Self::Index(_)
@@ -319,6 +323,7 @@ impl Hint for EngineError {
             Self::BadRequirement { .. }
             | Self::BadPackageName(_)
             | Self::Lock { .. }
+            | Self::NotLockable(_)
             | Self::PythonRequest(_)
             | Self::Activation(_)
             | Self::TwoPins { .. }

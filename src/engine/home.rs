@@ -150,7 +150,7 @@ impl Home {
             return Ok(());
         }
         let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
-        let mounted = View::mount(&self.live, Arc::new(content), &MountOptions::default())?;
+        let mounted = View::mount(&self.live, Arc::new(content), MountOptions::default())?;
         for state in self.store.envs()? {
             mounted.set_environment(&state.record.name, self.store.tree_of(state.head)?.number);
         }

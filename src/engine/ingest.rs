@@ -15,9 +15,7 @@ use blast_index::wheel::{InstallRoot, Member, RecordHash, RecordRow, WheelArchiv
 use blast_store::{
     EntryPoint, LayerBuilder, LayerError, PythonScript, Staging, Store, WheelKey, WheelRecord,
 };
-use blast_types::{
-    DistFile, DistKind, Event, PackageName, Reporter, SchemePaths, Sha256, WheelFilename,
-};
+use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256, WheelFilename};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
 use rayon::prelude::*;
@@ -38,8 +36,6 @@ const DOWNLOADS: usize = 16;
 /// One artifact that an environment shall hold.
 #[derive(Debug, Clone)]
 pub(crate) struct Artifact {
-    /// Its project, for messages.
-    pub(crate) name: PackageName,
     /// The file.
     pub(crate) file: Arc<DistFile>,
     /// Hashes that a lock or `--hash` allows; empty: what the index says is enough.

@@ -1,24 +1,355 @@
-//! temporary
-use super::change::{Job, Plan};
+//! Locks (PEP 751): resolving into one without touching an environment, and following one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use blast_resolver::lock::{
+    Artifact as Locked, Location, Lock, LockedFile, LockedPackage, LockedSource,
+};
+use blast_resolver::{Inputs, Upgrade, resolve};
+use blast_types::{
+    ArchiveInfo, DirInfo, DirectUrl, DistFile, DistKind, EnvName, Event, ExtraName, GroupName,
+    Interpreter, MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement,
+    Sha256, Target, Version, Yanked,
+};
+
+use super::change::{Job, Plan, Planned, complete};
+use super::environment::find_interpreter;
 use super::error::EngineError;
 use super::home::Home;
-use crate::ipc::protocol::{LockRequest, Reply};
-use blast_types::Reporter;
-use std::path::Path;
-use std::sync::Arc;
+use super::ingest::Artifact;
+use super::provider::IndexProvider;
+use super::requirements::{merged, parse, parse_lines};
+use super::resolve::resolver_options;
+use crate::interpreter::FindError;
+use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply};
+
+/// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
-    _h: Arc<Home>,
-    _r: LockRequest,
-    _p: Arc<dyn Reporter>,
+    home: Arc<Home>,
+    request: LockRequest,
+    reporter: Arc<dyn Reporter>,
 ) -> Result<Reply, EngineError> {
-    Err(EngineError::Bug("x".into()))
+    let generation = request
+        .env
+        .as_ref()
+        .map(|env| installed(&home, env))
+        .transpose()?;
+    let (interpreter, markers) = {
+        let (home, request) = (Arc::clone(&home), request.clone());
+        tokio::task::spawn_blocking(move || target_of(&home, &request)).await??
+    };
+    let asked = parse_lines(&request.requirements.requirements)?;
+    let requirements: Vec<Requirement> = if asked.is_empty() {
+        let direct = generation
+            .as_ref()
+            .map(|generation| generation.requirements.as_slice());
+        merged(direct.unwrap_or_default(), &[])?
+    } else {
+        asked.into_iter().map(|asked| asked.requirement).collect()
+    };
+    let previous = request
+        .previous
+        .as_deref()
+        .and_then(|text| Lock::parse(text).ok());
+    let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
+    if let Some(generation) = &generation {
+        let packages = generation.packages.iter();
+        preferences.extend(packages.map(|package| (package.name.clone(), package.version.clone())));
+    }
+    preferences.extend(versions(previous.as_ref()));
+    let sources = complete(&home, request.sources.clone(), &interpreter).await?;
+    let inputs = Inputs {
+        constraints: request
+            .requirements
+            .constraints
+            .iter()
+            .map(|text| parse(text, Some("a constraint")))
+            .collect::<Result<_, _>>()?,
+        preferences,
+        upgrade: if request.upgrade {
+            Upgrade::All
+        } else {
+            Upgrade::None
+        },
+        options: resolver_options(&request.options)?,
+        ..Inputs::new(requirements, Target::new(&markers, &interpreter.platform)?)
+    };
+    reporter.report(Event::Phase {
+        name: "resolving".to_owned(),
+    });
+    let provider = Arc::new(IndexProvider::new(home.index.index(sources)));
+    let resolution = resolve(inputs, provider, reporter).await?;
+    let mut lock = Lock::new(&resolution, None)?;
+    lock.environments = vec![environment_of(&markers)?];
+    Ok(Reply::Locked {
+        text: lock.to_string(),
+        packages: lock.packages.len(),
+        changes: changes(&versions(previous.as_ref()), &versions(Some(&lock))),
+    })
 }
+
+fn installed(home: &Home, env: &EnvName) -> Result<Arc<blast_store::Generation>, EngineError> {
+    Ok(home.store.generation(home.env(env)?.head)?)
+}
+
+/// The interpreter to lock for, and the marker values of the Python asked for. A version that is
+/// not installed is locked for all the same, on the platform of an interpreter that is.
+fn target_of(
+    home: &Home,
+    request: &LockRequest,
+) -> Result<(Interpreter, MarkerVariables), EngineError> {
+    if let (Some(env), None) = (&request.env, &request.python) {
+        let interpreter = home.env(env)?.record.interpreter;
+        let markers = interpreter.markers.clone();
+        return Ok((interpreter, markers));
+    }
+    let wanted = request.python.as_deref();
+    let found = find_interpreter(
+        home,
+        wanted,
+        request.requires_python.as_deref(),
+        &request.search,
+    );
+    match (found, wanted.and_then(plain_version)) {
+        (Err(EngineError::Interpreter(FindError::NotFound { .. })), Some(version)) => {
+            let interpreter = find_interpreter(home, None, None, &request.search)?;
+            let markers = of_version(&interpreter.markers, &version);
+            Ok((interpreter, markers))
+        }
+        (found, _) => {
+            let interpreter = found?;
+            let markers = interpreter.markers.clone();
+            Ok((interpreter, markers))
+        }
+    }
+}
+
+/// `3.12` or `3.12.1`, of a CPython that environments could be made for.
+fn plain_version(text: &str) -> Option<Version> {
+    let version = Version::from_str(text).ok()?;
+    let release = version.release().to_vec();
+    let supported = matches!(*release, [3, 8..=14] | [3, 8..=14, _]);
+    supported.then_some(version)
+}
+
+/// The same platform with another Python.
+fn of_version(markers: &MarkerVariables, version: &Version) -> MarkerVariables {
+    let release = version.release();
+    let short = format!("{}.{}", release[0], release[1]);
+    let full = if release.len() > 2 {
+        version.to_string()
+    } else {
+        format!("{short}.0")
+    };
+    MarkerVariables {
+        python_version: short,
+        implementation_version: full.clone(),
+        python_full_version: full,
+        ..markers.clone()
+    }
+}
+
+/// What the lock is for, as PEP 751 states it: one kind of Python on one platform.
+fn environment_of(markers: &MarkerVariables) -> Result<MarkerTree, EngineError> {
+    let text = format!(
+        "python_version == '{}' and implementation_name == '{}' and sys_platform == '{}' and \
+         platform_machine == '{}'",
+        markers.python_version,
+        markers.implementation_name,
+        markers.sys_platform,
+        markers.platform_machine,
+    );
+    MarkerTree::from_str(&text).map_err(|error| EngineError::Bug(format!("{text}: {error}")))
+}
+
+fn versions(lock: Option<&Lock>) -> BTreeMap<PackageName, Version> {
+    lock.into_iter()
+        .flat_map(|lock| &lock.packages)
+        .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
+        .collect()
+}
+
+fn changes(
+    before: &BTreeMap<PackageName, Version>,
+    after: &BTreeMap<PackageName, Version>,
+) -> Vec<PackageChangeView> {
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| before.get(name) != after.get(name))
+        .map(|name| PackageChangeView {
+            name: name.to_string(),
+            before: before.get(name).map(ToString::to_string),
+            after: after.get(name).map(ToString::to_string),
+        })
+        .collect()
+}
+
+/// The plan that follows a lock exactly. No index is asked: the lock says where everything is.
 pub(super) fn sync_lock(
-    _j: &Job,
-    _p: &Path,
-    _t: &str,
-    _e: &[String],
-    _g: Option<&[String]>,
+    job: &Job,
+    path: &Path,
+    text: &str,
+    extras: &[String],
+    groups: Option<&[String]>,
 ) -> Result<Plan, EngineError> {
-    Err(EngineError::Bug("x".into()))
+    let unusable = |source: Box<dyn std::error::Error + Send + Sync>| EngineError::Lock {
+        path: path.to_owned(),
+        source,
+    };
+    let lock = Lock::parse(text).map_err(|error| unusable(error.into()))?;
+    let extras: Vec<ExtraName> = extras
+        .iter()
+        .map(|name| ExtraName::from_str(name).map_err(|error| unusable(error.into())))
+        .collect::<Result<_, _>>()?;
+    let groups: Option<Vec<GroupName>> = groups
+        .map(|groups| {
+            groups
+                .iter()
+                .map(|name| GroupName::from_str(name).map_err(|error| unusable(error.into())))
+                .collect()
+        })
+        .transpose()?;
+    let target = job.state.record.interpreter.target()?;
+    let selected = lock
+        .select(&target, &extras, groups.as_deref())
+        .map_err(|error| unusable(error.into()))?;
+    let depended: BTreeSet<_> = lock
+        .packages
+        .iter()
+        .flat_map(|package| &package.dependencies)
+        .collect();
+    let mut packages = Vec::with_capacity(selected.len());
+    for chosen in selected {
+        let package = chosen.package;
+        let (Locked::Wheel(file) | Locked::Archive(file)) = chosen.artifact else {
+            return Err(EngineError::NeedsBuild(package.name.to_string()));
+        };
+        // A lock does not tell what was asked for by name: what nothing depends on was.
+        let requested = !depended.contains(&package.name);
+        packages.push(planned(path, package, file, requested).map_err(unusable)?);
+    }
+    let requirements = packages
+        .iter()
+        .filter(|planned| planned.requested)
+        .map(|planned| match &planned.direct_url {
+            Some(direct) => format!("{} @ {}", planned.name, direct.url),
+            None => format!("{}=={}", planned.name, planned.version),
+        })
+        .collect();
+    Ok(Plan {
+        requirements,
+        packages,
+        lock: Some(Sha256::of(text.as_bytes())),
+    })
+}
+
+fn planned(
+    lock: &Path,
+    package: &LockedPackage,
+    file: &LockedFile,
+    requested: bool,
+) -> Result<Planned, Box<dyn std::error::Error + Send + Sync>> {
+    let sha256 = file
+        .hashes
+        .get("sha256")
+        .ok_or_else(|| format!("{} has no SHA-256", file.name))?
+        .parse::<Sha256>()?;
+    let wheel: blast_types::WheelFilename = file
+        .name
+        .parse()
+        .map_err(|error| format!("{} is no wheel: {error}", file.name))?;
+    if wheel.name != package.name {
+        return Err(format!("{} is no file of {}", file.name, package.name).into());
+    }
+    let url = match &file.location {
+        Location::Url(url) => url.clone(),
+        Location::Path(relative) => {
+            let folder = lock.parent().unwrap_or(Path::new("/"));
+            let file = std::path::absolute(folder.join(relative))?;
+            url::Url::from_file_path(&file)
+                .map_err(|()| format!("{} is no path", file.display()))?
+                .into()
+        }
+    };
+    let direct = matches!(package.source, LockedSource::Archive { .. });
+    Ok(Planned {
+        name: package.name.clone(),
+        version: package
+            .version
+            .clone()
+            .unwrap_or_else(|| wheel.version.clone()),
+        artifact: Artifact {
+            file: Arc::new(DistFile {
+                filename: file.name.as_str().into(),
+                kind: DistKind::Wheel(Box::new(wheel)),
+                url: url.as_str().into(),
+                sha256: Some(sha256),
+                size: file.size,
+                requires_python: package.requires_python.clone(),
+                yanked: Yanked::No,
+                upload_time_ms: file.upload_time_ms,
+                metadata: MetadataAt::Inside,
+            }),
+            allowed: vec![sha256],
+            stated_by: lock.display().to_string(),
+        },
+        index: package.index.clone(),
+        direct_url: direct.then(|| DirectUrl {
+            url: blast_index::redact(&url),
+            archive_info: Some(ArchiveInfo::default()),
+            dir_info: None::<DirInfo>,
+        }),
+        requested,
+        extras: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_supported_pythons_are_locked_for_without_being_installed() {
+        for text in ["3.8", "3.14", "3.12.4"] {
+            assert!(plain_version(text).is_some(), "{text}");
+        }
+        for text in ["3", "3.7", "3.99", "2.7", "4.1", "cpython", "3.12.1.2"] {
+            assert!(plain_version(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn changes_are_by_name_and_leave_out_what_stayed() {
+        let side = |pairs: &[(&str, &str)]| {
+            pairs
+                .iter()
+                .map(|(name, version)| {
+                    (
+                        name.parse().expect("valid"),
+                        version.parse().expect("valid"),
+                    )
+                })
+                .collect::<BTreeMap<PackageName, Version>>()
+        };
+        let found = changes(
+            &side(&[("a", "1"), ("b", "1"), ("c", "1")]),
+            &side(&[("a", "1"), ("b", "2"), ("d", "1")]),
+        );
+        let short: Vec<_> = found
+            .iter()
+            .map(|c| (c.name.as_str(), c.before.as_deref(), c.after.as_deref()))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("b", Some("1"), Some("2")),
+                ("c", Some("1"), None),
+                ("d", None, Some("1"))
+            ]
+        );
+    }
 }

@@ -14,8 +14,8 @@ use blast_resolver::{
 };
 use blast_store::{Package, WheelRecord};
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Reporter as _,
-    Requirement, Version, VersionOrUrl, VersionSpecifiers, Yanked,
+    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Requirement,
+    Version, VersionOrUrl, VersionSpecifiers, Yanked,
 };
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -347,7 +347,6 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
         .iter()
         .find(|asked| asked.requirement.name == *name && !asked.hashes.is_empty());
     Artifact {
-        name: name.clone(),
         file: Arc::clone(file),
         allowed: stated.map(|asked| asked.hashes.clone()).unwrap_or_default(),
         stated_by: stated
@@ -499,7 +498,6 @@ impl Artifact {
             ))
         })?;
         Ok(Self {
-            name: package.name.clone(),
             file: Arc::new(DistFile {
                 filename: package.artifact.filename.as_str().into(),
                 kind: DistKind::Wheel(Box::new(wheel)),
