@@ -259,10 +259,17 @@ impl IndexError {
     }
 
     /// Whether only this file or version is unusable, so that others may be tried.
+    ///
+    /// A 404 of [`crate::Index::metadata`] or [`crate::Index::download`] is that of a file: the
+    /// page lists it, but it is gone.
     pub fn is_about_one_file(&self) -> bool {
         matches!(
             self,
             Self::NeedsBuild { .. }
+                | Self::Status {
+                    status: 404 | 410,
+                    ..
+                }
                 | Self::Metadata { .. }
                 | Self::MetadataDisagrees { .. }
                 | Self::HashMismatch { .. }

@@ -5,7 +5,7 @@
 //! trusted hosts: reading the platform's certificates takes longer than a warm command, so plain
 //! HTTP must not pay for it. They follow no redirects and read no environment variables.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,6 +150,12 @@ fn build(reach: &Reach, channel: Channel) -> Result<Client, IndexError> {
             if let Some(path) = &reach.cert {
                 let pem = read_pem(path)?;
                 let bundle = Certificate::from_pem_bundle(&pem).map_err(setting("certificate"))?;
+                if bundle.is_empty() {
+                    // Nothing would be trusted, and every handshake would fail for no visible
+                    // reason.
+                    let empty = io::Error::new(io::ErrorKind::InvalidData, "no certificate in it");
+                    return Err(IndexError::io("use", path)(empty));
+                }
                 builder = builder.tls_certs_only(bundle);
             }
         }
@@ -209,5 +215,26 @@ mod tests {
         assert!(trusts("https://a.example/x") && trusts("https://a.example:444/x"));
         assert!(trusts("https://b.example:8443/"));
         assert!(!trusts("https://b.example/") && !trusts("https://c.example/"));
+    }
+
+    #[test]
+    fn certificates_must_be_there() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("ca.pem");
+        let build_with = |path: &Path| {
+            let cert = Some(path.to_owned());
+            let reach = Reach::of(&Sources {
+                cert,
+                ..Sources::default()
+            });
+            build(&reach, Channel::Plain).expect("no certificate is needed");
+            build(&reach, Channel::Secure)
+                .map(|_| ())
+                .expect_err("no certificates")
+                .to_string()
+        };
+        assert_eq!(build_with(&path), format!("cannot read {}", path.display()));
+        std::fs::write(&path, "nothing").expect("written");
+        assert_eq!(build_with(&path), format!("cannot use {}", path.display()));
     }
 }

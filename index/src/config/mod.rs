@@ -17,6 +17,7 @@ use std::io;
 use std::path::PathBuf;
 
 use answer::Answer;
+use blast_types::Hint;
 use serde::{Deserialize, Serialize};
 
 use crate::sources::Sources;
@@ -158,6 +159,23 @@ pub enum ConfigError {
         /// What the parser said.
         reason: String,
     },
+}
+
+impl Hint for ConfigError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Url { key: "proxy", .. } => {
+                vec!["write it like http://proxy.example:3128".to_owned()]
+            }
+            Self::Url { .. } => vec!["write it like https://index.example/simple/".to_owned()],
+            Self::Parse { .. } => {
+                vec![
+                    "correct the file, or set PIP_CONFIG_FILE=/dev/null to leave it out".to_owned(),
+                ]
+            }
+            Self::Value { .. } | Self::Io { .. } => Vec::new(),
+        }
+    }
 }
 
 /// One level's say.

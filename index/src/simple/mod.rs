@@ -1,6 +1,6 @@
 //! Project pages of the simple API: bytes in, [`ProjectFiles`] out. JSON (PEP 691, 700, 714, 792)
 //! and HTML (PEP 503, 592, 658, 714, and the upload times some caches add) yield the same
-//! [`Link`]s, which this module turns into files: names that are no wheel or sdist of the project
+//! links, which this module turns into files: names that are no wheel or sdist of the project
 //! are left out, relative URLs are resolved, versions sorted. Pure; a page of 4000 files takes
 //! milliseconds, so callers keep it off the runtime's threads.
 

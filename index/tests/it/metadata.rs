@@ -151,6 +151,21 @@ async fn a_promised_metadata_file_that_is_missing_is_made_up_for() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_listed_and_gone_spoils_only_itself() {
+    let server = serve("data-core-metadata='true'".to_owned(), |_| {
+        Response::new(404, "")
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let index = index(dir.path(), &server.url);
+    let error = index.metadata(&*only_file(&index).await).await.unwrap_err();
+    assert!(
+        matches!(error, IndexError::Status { status: 404, .. }),
+        "{error}"
+    );
+    assert!(error.is_about_one_file());
+}
+
+#[tokio::test]
 async fn metadata_of_something_else_is_refused() {
     let server = serve("data-core-metadata='true'".to_owned(), |_| {
         Response::ok("Metadata-Version: 2.1\nName: demo\nVersion: 2.0\n")
