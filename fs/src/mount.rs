@@ -28,6 +28,7 @@ pub(crate) const SOURCE: &str = "blast";
 
 const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
+const TABLE: &str = "/proc/self/mountinfo";
 /// How long a mount point may take to answer before it counts as busy rather than dead.
 const PROBE: Duration = Duration::from_secs(2);
 /// Mounts can lie on top of one another at one path; more than this is no accident of ours.
@@ -45,6 +46,9 @@ pub enum MountError {
     /// A normal user mounts through a set-user-id helper, and it is not there.
     #[error("`{HELPER}` is not installed")]
     NoHelper,
+    /// The list of mounts cannot be read.
+    #[error("cannot read {TABLE}")]
+    Table(#[source] io::Error),
     /// The mount point cannot be made or looked at.
     #[error("cannot use {} as a mount point", path.display())]
     MountPoint {
@@ -95,10 +99,12 @@ impl Hint for MountError {
                  `{HELPER}`"
             )],
             Self::Mounted(_) => vec!["blast kill --all".to_owned()],
-            Self::MountPoint { .. }
-            | Self::Mount { .. }
-            | Self::Unmount { .. }
-            | Self::Thread(_) => Vec::new(),
+            Self::Mount { .. } => vec![format!(
+                "in a container: it needs `--device {DEVICE} --cap-add SYS_ADMIN`"
+            )],
+            Self::Table(_) | Self::MountPoint { .. } | Self::Unmount { .. } | Self::Thread(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -192,11 +198,7 @@ pub(crate) fn resolve(live: &Path) -> Result<PathBuf, MountError> {
 
 /// The topmost mount at a resolved path.
 pub(crate) fn mounted_at(path: &Path) -> Result<Option<MountLine>, MountError> {
-    const TABLE: &str = "/proc/self/mountinfo";
-    let table = fs::read(TABLE).map_err(|source| MountError::MountPoint {
-        path: TABLE.into(),
-        source,
-    })?;
+    let table = fs::read(TABLE).map_err(MountError::Table)?;
     Ok(mount_at(&String::from_utf8_lossy(&table), path))
 }
 
@@ -303,12 +305,18 @@ pub(crate) fn anchor(path: &Path) -> Result<File, MountError> {
 
 /// What a failed mount means on this host.
 pub(crate) fn explain(path: &Path, source: io::Error) -> MountError {
-    match host_support().reason {
-        Some(reason) => reason,
-        None => MountError::Mount {
-            path: path.to_owned(),
-            source,
-        },
+    if let Some(reason) = host_support().reason {
+        return reason;
+    }
+    // Root that may not mount is sent to the helper too.
+    let source = if source.kind() == io::ErrorKind::NotFound && helper().is_none() {
+        Errno::EPERM.into()
+    } else {
+        source
+    };
+    MountError::Mount {
+        path: path.to_owned(),
+        source,
     }
 }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -40,7 +41,7 @@ use crate::node::{Ino, Node};
 use crate::server::{Change, GENERATIONS, Server};
 
 /// How to mount.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct MountOptions {
     /// Threads that serve requests, at least one. A second one keeps small look-ups from waiting
     /// behind big reads.
@@ -88,7 +89,7 @@ impl View {
     pub fn mount(
         live: &Path,
         content: Arc<dyn Content>,
-        options: &MountOptions,
+        options: MountOptions,
     ) -> Result<Self, MountError> {
         mount::reap(live)?;
         if mount::mount_state(live) == MountState::Alive {
@@ -106,14 +107,21 @@ impl View {
             .map_err(|source| mount::explain(&path, source))?;
         let notifier = session.notifier();
         let unmounter = session.unmount_callable();
-        let session = thread::Builder::new()
-            .name("view".into())
-            .spawn(move || session.run())
-            .map_err(MountError::Thread)?;
-        let anchor = mount::anchor(&path)?;
         let device = mount::mounted_at(&path)?
             .map(|mount| mount.device)
             .unwrap_or_default();
+        let anchor = mount::anchor(&path)?;
+        let session = thread::Builder::new()
+            .name("view".into())
+            .spawn(move || session.run());
+        let session = match session {
+            Ok(session) => session,
+            Err(error) => {
+                // Dropping the session did not unmount: the anchor kept the mount busy.
+                mount::detach(&path)?;
+                return Err(MountError::Thread(error));
+            }
+        };
         let mounted = Some(Mounted {
             path,
             device,
@@ -149,7 +157,7 @@ impl View {
         if change == Change::None {
             return;
         }
-        self.invalidate_entry(Ino::ROOT, name.as_str());
+        self.invalidate_entry(Ino::ROOT, OsStr::new(name.as_str()));
         if change == Change::Listed {
             self.invalidate_inode(Ino::ROOT);
         }
@@ -176,8 +184,8 @@ impl View {
 
     /// Makes the kernel forget what it caches of a tree that no environment shows any more, as far
     /// as nobody uses it; then it leaves [`View::trees_in_use`]. To be repeated for a tree that was still
-    /// in use. Takes up to a quarter of a second for a big tree: not for the path of a swap. Does nothing
-    /// for a tree that an environment shows.
+    /// in use. Takes up to a quarter of a second for a big tree: not for the path of a swap, which it
+    /// does not hold up. Does nothing for a tree that an environment shows.
     pub fn retire(&self, tree: TreeNumber) {
         let shown = self.environments().into_values().any(|shown| shown == tree);
         let held = self.server.held_trees().contains(&tree);
@@ -191,8 +199,21 @@ impl View {
         if let Err(errno) = fstatat(&mounted.anchor, &path, AtFlags::AT_SYMLINK_NOFOLLOW) {
             tracing::debug!(%errno, %tree, "a tree cannot be named for retiring");
         }
+        // The kernel locks the parent of what it drops until all of it is dropped. Piece by piece, so
+        // that it is not the folder of all trees that is locked for long.
+        match self.server.branches(tree) {
+            Ok(branches) => {
+                for (parent, name) in branches {
+                    self.invalidate_entry(parent, OsStr::from_bytes(&name));
+                }
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(error, %tree, "a tree is retired in one piece");
+            }
+        }
         if let Ok(generations) = Node::Generations.ino() {
-            self.invalidate_entry(generations, &name);
+            self.invalidate_entry(generations, OsStr::new(&name));
         }
     }
 
@@ -218,7 +239,7 @@ impl View {
         self.mounted.take().map_or(Ok(()), Mounted::take_down)
     }
 
-    fn invalidate_entry(&self, parent: Ino, name: &str) {
+    fn invalidate_entry(&self, parent: Ino, name: &OsStr) {
         self.counters.count(Op::InvalidateEntry);
         let told = self
             .notifier
@@ -230,7 +251,7 @@ impl View {
         self.counters.count(Op::InvalidateInode);
         // Attributes, and all pages from the first on: the listing.
         let told = self.notifier.inval_inode(INodeNo(node.0), 0, 0);
-        report(told, "listing");
+        report(told, OsStr::new("listing"));
     }
 }
 
@@ -284,13 +305,13 @@ impl Mounted {
 }
 
 /// The mount has gone, or the kernel does not know the node: nothing is left to invalidate.
-fn report(told: io::Result<()>, what: &str) {
+fn report(told: io::Result<()>, what: &OsStr) {
     if let Err(error) = told {
-        tracing::debug!(%error, what, "the kernel did not take a notification");
+        tracing::debug!(%error, ?what, "the kernel did not take a notification");
     }
 }
 
-fn config(options: &MountOptions) -> Config {
+fn config(options: MountOptions) -> Config {
     let mut config = Config::default();
     config.mount_options = vec![
         MountOption::FSName(SOURCE.to_owned()),

@@ -88,7 +88,7 @@ fn fuse_a_living_mount_is_not_mounted_over() {
     let again = View::mount(
         &mount.live(),
         Arc::clone(&mount.content) as _,
-        &MountOptions::default(),
+        MountOptions::default(),
     );
     assert!(matches!(again, Err(MountError::Mounted(_))), "{again:?}");
     assert!(
@@ -109,7 +109,7 @@ fn fuse_child_that_dies() {
         return;
     };
     let content = Arc::new(MemoryContent::new());
-    let _view = View::mount(Path::new(&live), content, &MountOptions::default()).unwrap();
+    let _view = View::mount(Path::new(&live), content, MountOptions::default()).unwrap();
     thread::sleep(Duration::from_mins(1));
 }
 
@@ -149,7 +149,7 @@ fn fuse_a_dead_daemons_mount_is_reaped() {
     child.kill().unwrap();
     child.wait().unwrap();
     let content = Arc::new(MemoryContent::new());
-    let view = View::mount(&live, content, &MountOptions::default()).unwrap();
+    let view = View::mount(&live, content, MountOptions::default()).unwrap();
     assert_eq!(mount_state(&live), MountState::Alive);
     assert_eq!(list(&live), [""; 0]);
     view.unmount().unwrap();

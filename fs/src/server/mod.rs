@@ -34,6 +34,9 @@ use crate::tree::{Child, Part};
 /// The directory at the root through which all trees are reached.
 pub(crate) const GENERATIONS: &str = ".generation";
 
+/// How deep directories that packages share are told apart; layers may be made to nest without end.
+const MAX_SHARED_DEPTH: usize = 16;
+
 /// Serves the nodes of a view.
 pub struct Server {
     content: Arc<dyn Content>,
@@ -188,10 +191,14 @@ impl Server {
                 return Ok(Lookup::Absent { lasting: false });
             }
         }
-        match directory.child(name) {
-            Some(child) => Ok(Lookup::Found(self.child_attr(place.tree, &child)?)),
-            None => Ok(Lookup::Absent { lasting: true }),
+        let Some(child) = directory.child(name) else {
+            return Ok(Lookup::Absent { lasting: true });
+        };
+        let attr = self.child_attr(place.tree, &child)?;
+        if let Child::Directory(parts) = child {
+            self.trees.compose(place_of(place.tree, &parts[0]), parts)?;
         }
+        Ok(Lookup::Found(attr))
     }
 
     fn lookup_in_bytecode(&self, place: Place, name: &[u8]) -> Result<Lookup, FsError> {
@@ -317,6 +324,34 @@ impl Server {
         } else {
             held.insert(tree, left);
         }
+    }
+
+    /// Every directory of a tree whose parent several layers share, as parent and name, each after
+    /// those that are in it: together the whole tree, in pieces of a package or less.
+    pub(crate) fn branches(&self, tree: TreeNumber) -> Result<Vec<(Ino, Vec<u8>)>, FsError> {
+        let mut branches = Vec::new();
+        self.collect_branches(Place::root(tree), MAX_SHARED_DEPTH, &mut branches)?;
+        Ok(branches)
+    }
+
+    fn collect_branches(
+        &self,
+        place: Place,
+        depth: usize,
+        branches: &mut Vec<(Ino, Vec<u8>)>,
+    ) -> Result<(), FsError> {
+        let directory = self.trees.directory(&*self.content, place)?;
+        for position in 0..directory.len() {
+            let Some((name, Child::Directory(parts))) = directory.child_at(position) else {
+                continue;
+            };
+            // Shared directories are few and not deep: what only one layer has is not entered.
+            if parts.len() > 1 && name != bytecode::NAME && depth > 0 {
+                self.collect_branches(place_of(place.tree, &parts[0]), depth - 1, branches)?;
+            }
+            branches.push((Node::Directory(place).ino()?, name.to_vec()));
+        }
+        Ok(())
     }
 
     /// The trees of which the kernel knows directories, heads of environments or not.

@@ -445,3 +445,41 @@ fn trees_are_held_while_the_kernel_knows_their_directories() {
     server.forget(lib, 1);
     assert_eq!(server.held_trees(), [], "another process had told of it");
 }
+
+#[test]
+fn a_trees_branches_are_its_packages_and_then_what_they_share() {
+    let world = World::new();
+    let one = world.layer(&["lib/site/one/deep/er/m.py", "lib/site/shared/a.py", "bin/x"]);
+    let two = world.layer(&["lib/site/two/m.py", "lib/site/shared/b.py", "pyvenv.cfg"]);
+    let tree = world.content.add_tree(&[one, two], Some(TAG));
+    let branches = world.server.branches(tree).unwrap();
+    let expected = [
+        ("", "bin"),
+        ("lib/site", "one"),
+        ("lib/site", "shared"),
+        ("lib/site", "two"),
+        ("lib", "site"),
+        ("", "lib"),
+    ];
+    let expected = expected
+        .map(|(parent, name)| (Ino(world.attr(tree, parent).ino), name.as_bytes().to_vec()));
+    assert_eq!(branches, expected);
+}
+
+#[test]
+fn endless_nesting_is_not_followed() {
+    let world = World::new();
+    let deep = vec!["d"; 3000].join("/");
+    let (one, two) = (
+        world.layer(&[&format!("{deep}/1")]),
+        world.layer(&[&format!("{deep}/2")]),
+    );
+    let tree = world.content.add_tree(&[one, two], Some(TAG));
+    assert_eq!(
+        world.server.branches(tree).unwrap().len(),
+        MAX_SHARED_DEPTH + 1
+    );
+    // Directories far down are found all the same, also by number alone.
+    let bottom = world.attr(tree, &deep).ino;
+    assert_eq!(names(&world.restarted(), bottom), ["1", "2"]);
+}

@@ -73,6 +73,18 @@ impl Trees {
         Ok(directory)
     }
 
+    /// The directory at this place, whose parts are known already: after a look-up, most likely what
+    /// is asked for next.
+    pub(super) fn compose(
+        &self,
+        place: Place,
+        parts: Vec<Part>,
+    ) -> Result<Arc<Directory>, FsError> {
+        let ino = Node::Directory(place).ino()?;
+        self.directories
+            .get_or_try(ino, || Ok(Arc::new(Directory::compose(parts))))
+    }
+
     /// The node of the directory that holds the one at this place.
     pub(super) fn parent(&self, content: &dyn Content, place: Place) -> Result<Node, FsError> {
         let path = path_of(content, place)?;
@@ -168,9 +180,7 @@ impl Trees {
             };
             place = place_of(tree, &parts[0]);
             node = Node::Directory(place);
-            directory = self.directories.get_or_try(node.ino()?, || {
-                Ok::<_, FsError>(Arc::new(Directory::compose(parts)))
-            })?;
+            directory = self.compose(place, parts)?;
         }
         Ok((node, directory))
     }

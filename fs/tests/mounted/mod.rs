@@ -44,7 +44,7 @@ impl Mount {
         View::mount(
             &self.live(),
             Arc::clone(&self.content) as _,
-            &MountOptions::default(),
+            MountOptions::default(),
         )
         .unwrap()
     }
