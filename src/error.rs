@@ -70,6 +70,11 @@ impl Error {
         }
     }
 
+    /// The answer is no.
+    pub(crate) fn no(message: impl Into<String>) -> Self {
+        Self::new(Kind::No, message)
+    }
+
     /// What was asked makes no sense here.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)

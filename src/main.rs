@@ -1,1 +1,39 @@
-fn main(){}
+//! `blast`: Python environments as views over one immutable store.
+//!
+//! One executable, three roles, told apart before anything else happens: the Python of an
+//! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
+//! `daemon`), and the command line ([`cli`]). The command line is thin: it starts in a few
+//! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
+//! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
+
+mod activation;
+mod cli;
+mod daemon;
+mod engine;
+mod env_vars;
+mod error;
+mod exit_code;
+mod interpreter;
+mod ipc;
+mod launcher;
+mod ui;
+
+use std::env;
+use std::process::ExitCode;
+
+use ui::{Level, Printer};
+
+fn main() -> ExitCode {
+    let words: Vec<_> = env::args_os().collect();
+    let plain = Printer::new(Level::Normal, None);
+    let outcome = if launcher::is_meant(words.first()) {
+        launcher::run(&words)
+    } else if words.get(1).is_some_and(|word| word == "daemon") {
+        cli::daemon::run()
+    } else {
+        return cli::main(words).into();
+    };
+    outcome
+        .unwrap_or_else(|error| cli::fail(plain, &error))
+        .into()
+}

@@ -99,25 +99,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         context.printer.data(&text)?;
         return Ok(Exit::Ok);
     };
-    // Without a lock before, every package is new, and the file says so itself.
-    let changes: &[PackageChangeView] = if previous.is_some() { &changes } else { &[] };
     let unchanged = previous.as_deref() == Some(text.as_str());
-    if args.dry_run.dry_run {
-        let lines = changes::lines(changes).join("\n");
-        context.printer.data(&if lines.is_empty() {
-            lines
-        } else {
-            lines + "\n"
-        })?;
-    } else {
-        if !unchanged {
-            write(&output, &text)?;
-        }
-        for line in changes::lines(changes) {
-            context.printer.say(line);
-        }
+    let dry_run = args.dry_run.dry_run;
+    if !dry_run && !unchanged {
+        write(&output, &text)?;
     }
-    let verb = match (args.dry_run.dry_run, unchanged) {
+    // Without a lock before, every package is new, and the file says so itself.
+    report(
+        if previous.is_some() { &changes } else { &[] },
+        dry_run,
+        context,
+    )?;
+    let verb = match (dry_run, unchanged) {
         (true, _) => "would lock",
         (false, true) => "nothing to do: locked are",
         (false, false) => "locked",
@@ -127,6 +120,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         .printer
         .say(format!("{verb} {packages} in {}", output.display()));
     Ok(Exit::Ok)
+}
+
+/// What a dry run would change is the answer and goes to stdout, what was changed is talk.
+fn report(changes: &[PackageChangeView], dry_run: bool, context: &Context) -> Result<(), Error> {
+    for line in changes::lines(changes) {
+        if dry_run {
+            context.printer.data(&(line + "\n"))?;
+        } else {
+            context.printer.say(line);
+        }
+    }
+    Ok(())
 }
 
 fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {

@@ -97,7 +97,7 @@ fn render_whole(operation: &OperationView, zone: &TimeZone) -> String {
             .into_iter()
             .map(|line| format!("  {line}")),
     );
-    lines.join("\n") + "\n\n"
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]

@@ -39,25 +39,6 @@ pub(super) fn choose(
     Ok(format!("{word}-{}", &hash[..6]).parse()?)
 }
 
-/// A name that the user gave, unless it is another project's environment.
-pub(super) fn checked(
-    name: &EnvName,
-    root: &Path,
-    environments: &[EnvironmentView],
-) -> Result<EnvName, Error> {
-    match environments.iter().find(|env| env.name == *name) {
-        Some(EnvironmentView {
-            project: Some(other),
-            ..
-        }) if other.is_dir() && !select::is_same(other, root) => Err(Error::usage(format!(
-            "environment {name} belongs to the project {}",
-            other.display()
-        ))
-        .hint("choose another name")),
-        _ => Ok(name.clone()),
-    }
-}
-
 /// Whether an environment may be this project's: it is, or it is nobody's, or its project moved.
 fn is_for(env: &EnvironmentView, root: &Path) -> bool {
     env.project
@@ -159,14 +140,5 @@ mod tests {
         assert_ne!(name(&copy).as_str(), "demo");
         std::fs::remove_dir_all(&original).expect("removed");
         assert_eq!(name(&copy).as_str(), "demo");
-    }
-
-    #[test]
-    fn another_projects_environment_is_not_taken() {
-        let folder = tempfile::tempdir().expect("temporary directory");
-        let name = "demo".parse().expect("valid");
-        let environments = [env("demo", Some(folder.path().to_owned()))];
-        assert!(checked(&name, Path::new("/elsewhere"), &environments).is_err());
-        assert!(checked(&name, folder.path(), &environments).is_ok());
     }
 }

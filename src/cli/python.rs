@@ -57,6 +57,8 @@ fn render(pythons: &[PythonView]) -> String {
             python.version.clone()
         } else {
             format!("{} {}", python.implementation, python.version)
+                .trim()
+                .to_owned()
         };
         let source = match &python.unusable {
             Some(reason) => format!("{} (not usable: {reason})", python.source),

@@ -125,7 +125,7 @@ mod tests {
             env: "demo".parse().expect("valid"),
             prefix: "/live/demo".into(),
             project: None,
-            variables: Default::default(),
+            variables: std::collections::BTreeMap::new(),
             python: "3.12.1".into(),
             interpreter: "/usr/bin/python3".into(),
             site_packages: "lib/python3.12/site-packages".into(),

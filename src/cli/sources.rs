@@ -26,6 +26,8 @@ pub(super) struct FromFiles {
     pub(super) find_links: Vec<String>,
     /// `--no-index`.
     pub(super) no_index: bool,
+    /// `--trusted-host`.
+    pub(super) trusted_hosts: Vec<String>,
 }
 
 /// The sources for this command.
@@ -34,7 +36,11 @@ pub(super) fn compute(
     options: &SourceOptions,
     files: &FromFiles,
 ) -> Result<Sources, Error> {
-    configured(context, options, files).map(|configured| configured.sources)
+    let mut sources = configured(context, options, files)?.sources;
+    sources
+        .trusted_hosts
+        .extend_from_slice(&files.trusted_hosts);
+    Ok(sources)
 }
 
 /// One line a setting: its name, its value, where it came from.

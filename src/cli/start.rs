@@ -134,7 +134,7 @@ fn plan(args: &Args, context: &Context) -> Result<Plan, Error> {
     let environments = context.environments()?;
     let live = context.places()?.live();
     let name = if let Some(name) = &args.name {
-        naming::checked(name, &root, &environments)?
+        name.clone()
     } else {
         let title = project.as_ref().and_then(Project::name);
         naming::choose(title, &root, &live, &environments)?

@@ -68,7 +68,7 @@ fn render(status: &Status, verbose: bool) -> String {
             daemon.build,
             daemon.pid,
             units::bytes(daemon.memory_bytes),
-            units::duration_ms(daemon.uptime_s.saturating_mul(1000))
+            units::duration_ms(daemon.uptime_s.max(1).saturating_mul(1000))
         ),
     ));
     let mut text = lines(&rows);

@@ -50,7 +50,7 @@ pub(crate) fn closing(changed: &Changed, undo: &str) -> String {
         return format!("dry run: nothing was changed; it would then hold {packages}");
     }
     match changed.operation {
-        None => format!("nothing to do: {packages} as asked for"),
+        None => format!("nothing to do: it holds {packages}, as asked for"),
         Some(operation) => {
             let undo = style::strong(&format!("`{undo}`"));
             let took = style::faint(&format!("({packages}, {:.1} ms)", changed.took_ms));
