@@ -52,12 +52,9 @@ pub(crate) fn assemble(
             version: release.version.clone(),
             extras: reached.extras,
             file: file.clone(),
-            all_files: match &release.origin {
-                Origin::Index(files) => files.clone(),
-                Origin::Url(_, dist) => vec![dist.file.clone()],
-            },
+            all_files: release.origin.files().to_vec(),
             index: match &release.origin {
-                Origin::Index(_) => project.index.clone(),
+                Origin::Index(..) => project.index.clone(),
                 Origin::Url(..) => Arc::from(""),
             },
             metadata,

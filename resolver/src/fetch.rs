@@ -118,7 +118,7 @@ impl Fetcher {
             let name = name.clone();
             let page = async move {
                 match answer.await {
-                    Ok(files) => Ok(Arc::new(Project::from_index(&files))),
+                    Ok(files) => Ok(Arc::new(Project::from_index(files))),
                     Err(ProviderError::NotFound) => {
                         Ok(Arc::new(Project::absent(name, Some(Absence::NotFound))))
                     }

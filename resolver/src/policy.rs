@@ -181,11 +181,18 @@ impl Policy {
     }
 
     /// What a release with these files comes down to.
-    pub(crate) fn candidate(&self, name: &PackageName, files: &[Arc<DistFile>]) -> Candidate {
+    ///
+    /// What `exclude_newer` says of time does not concern a file that the user names `by_url`.
+    pub(crate) fn candidate(
+        &self,
+        name: &PackageName,
+        files: &[Arc<DistFile>],
+        by_url: bool,
+    ) -> Candidate {
         let mut best: Option<(Rank, &Arc<DistFile>)> = None;
         let mut reason = Reason::NoFiles;
         for file in files {
-            match self.rank(name, file) {
+            match self.rank(name, file, by_url) {
                 Ok(rank) if best.as_ref().is_none_or(|(other, _)| *other < rank) => {
                     best = Some((rank, file));
                 }
@@ -202,9 +209,11 @@ impl Policy {
     }
 
     /// How good a file is for the target; the greatest wins.
-    fn rank(&self, name: &PackageName, file: &DistFile) -> Result<Rank, Reason> {
+    fn rank(&self, name: &PackageName, file: &DistFile, by_url: bool) -> Result<Rank, Reason> {
         let options = &self.inputs.options;
-        if let Some(limit) = options.exclude_newer {
+        if let Some(limit) = options.exclude_newer
+            && !by_url
+        {
             match file.upload_time_ms {
                 None => return Err(Reason::NoUploadTime),
                 Some(time) if time > limit => return Err(Reason::TooNew),

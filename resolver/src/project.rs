@@ -9,12 +9,13 @@
 //! Concurrency: a project is shared between the search thread and fetching tasks; what is found
 //! out late (candidates, metadata) sits in once-cells.
 
+use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use version_ranges::Ranges as VersionRanges;
 use blast_types::{
-    DistFile, PackageName, ProjectFiles, Requirement, VerbatimUrl, Version, VersionOrUrl,
+    DistFile, PackageName, ProjectFiles, Requirement, VerbatimUrl, Version, VersionOrUrl, Yanked,
 };
 use pubgrub::VersionSet as _;
 
@@ -40,10 +41,14 @@ pub(crate) struct Project {
     pub(crate) name: PackageName,
     pub(crate) index: Arc<str>,
     pub(crate) absence: Option<Absence>,
-    releases: Vec<Arc<Release>>,
+    page: Option<Arc<ProjectFiles>>,
+    /// A release for each version of the page, made when it is first looked at: most never are.
+    cells: Arc<[OnceLock<Arc<Release>>]>,
+    /// Releases from URLs with their ranks, ascending.
+    direct: Vec<(u32, Arc<Release>)>,
 }
 
-/// One version of a project.
+/// One version of a project that was looked at.
 #[derive(Debug)]
 pub(crate) struct Release {
     pub(crate) version: Version,
@@ -56,10 +61,20 @@ pub(crate) struct Release {
 /// Where a release comes from.
 #[derive(Debug)]
 pub(crate) enum Origin {
-    /// The index: these files.
-    Index(Vec<Arc<DistFile>>),
+    /// The index: a position on the project's page.
+    Index(Arc<ProjectFiles>, usize),
     /// A URL in a requirement.
     Url(VerbatimUrl, DirectDist),
+}
+
+impl Origin {
+    /// All files of the release.
+    pub(crate) fn files(&self) -> &[Arc<DistFile>] {
+        match self {
+            Self::Index(page, position) => &page.versions[*position].files,
+            Self::Url(_, dist) => std::slice::from_ref(&dist.file),
+        }
+    }
 }
 
 impl Release {
@@ -80,7 +95,7 @@ impl Release {
 
     pub(crate) fn url(&self) -> Option<&VerbatimUrl> {
         match &self.origin {
-            Origin::Index(_) => None,
+            Origin::Index(..) => None,
             Origin::Url(url, _) => Some(url),
         }
     }
@@ -91,13 +106,12 @@ impl Release {
             if let Some(reason) = policy.refuses(name, &self.version) {
                 return Candidate::Unusable(reason);
             }
-            match &self.origin {
-                Origin::Index(files) => policy.candidate(name, files),
-                // The user's URL is taken at its word; its tags still have to fit.
-                Origin::Url(_, dist) => match policy.candidate(name, &[dist.file.clone()]) {
-                    Candidate::Usable { file, .. } => Candidate::Usable { file, yanked: false },
-                    unusable @ Candidate::Unusable(_) => unusable,
-                },
+            match policy.candidate(name, self.origin.files(), self.url().is_some()) {
+                // Nobody withdraws what the user names by URL.
+                Candidate::Usable { file, .. } if self.url().is_some() => {
+                    Candidate::Usable { file, yanked: false }
+                }
+                candidate => candidate,
             }
         })
     }
@@ -108,8 +122,12 @@ impl Release {
         drop(self.broken.set(reason));
     }
 
-    /// The file to use, unless the release is no candidate.
-    pub(crate) fn usable(&self, name: &PackageName, policy: &Policy) -> Option<(&Arc<DistFile>, bool)> {
+    /// The file to use and whether it is withdrawn, unless the release is no candidate.
+    pub(crate) fn usable(
+        &self,
+        name: &PackageName,
+        policy: &Policy,
+    ) -> Option<(&Arc<DistFile>, bool)> {
         if self.broken.get().is_some() {
             return None;
         }
@@ -127,8 +145,8 @@ impl Release {
         match self.candidate(name, policy) {
             Candidate::Unusable(reason) => Some(reason.clone()),
             Candidate::Usable { yanked: true, file } => Some(Reason::Yanked(match &file.yanked {
-                blast_types::Yanked::Yes(Some(why)) => Some(why.to_string()),
-                blast_types::Yanked::Yes(None) | blast_types::Yanked::No => None,
+                Yanked::Yes(Some(why)) => Some(why.to_string()),
+                Yanked::Yes(None) | Yanked::No => None,
             })),
             Candidate::Usable { .. } => None,
         }
@@ -136,45 +154,84 @@ impl Release {
 }
 
 impl Project {
-    pub(crate) fn from_index(files: &ProjectFiles) -> Self {
-        let releases = files
-            .versions
-            .iter()
-            .map(|version| {
-                Release::new(version.version.clone(), Origin::Index(version.files.clone()))
-            })
-            .collect();
-        let mut project =
-            Self { name: files.name.clone(), index: files.index.clone(), absence: None, releases };
-        if !project.releases.is_sorted_by(|a, b| a.version < b.version) {
-            project.releases.sort_by(|a, b| a.version.cmp(&b.version));
+    pub(crate) fn from_index(page: Arc<ProjectFiles>) -> Self {
+        Self {
+            name: page.name.clone(),
+            index: page.index.clone(),
+            absence: None,
+            cells: page.versions.iter().map(|_| OnceLock::new()).collect(),
+            page: Some(page),
+            direct: Vec::new(),
         }
-        project
     }
 
     pub(crate) fn absent(name: PackageName, absence: Option<Absence>) -> Self {
-        Self { name, index: Arc::from(""), absence, releases: Vec::new() }
+        let (index, cells) = (Arc::from(""), Arc::from([]));
+        Self { name, index, absence, page: None, cells, direct: Vec::new() }
     }
 
     /// The same project with releases that URLs name.
-    pub(crate) fn with_direct(&self, direct: &[Arc<Release>]) -> Self {
-        let mut releases = self.releases.clone();
-        releases.extend(direct.iter().cloned());
-        // Stable: a release from the index stays before one of equal version from a URL.
+    pub(crate) fn with_direct(&self, releases: &[Arc<Release>]) -> Self {
+        let mut releases = releases.to_vec();
         releases.sort_by(|a, b| a.version.cmp(&b.version));
-        Self { name: self.name.clone(), index: self.index.clone(), absence: self.absence, releases }
+        let versions = self.page.as_ref().map_or(&[][..], |page| &page.versions);
+        let direct = (0_u32..).zip(releases).map(|(before, release)| {
+            // A release from the index stays before one of equal version from a URL.
+            let listed = versions.partition_point(|listed| listed.version <= release.version);
+            (u32::try_from(listed).unwrap_or(u32::MAX).saturating_add(before), release)
+        });
+        Self {
+            name: self.name.clone(),
+            index: self.index.clone(),
+            absence: self.absence,
+            page: self.page.clone(),
+            cells: self.cells.clone(),
+            direct: direct.collect(),
+        }
     }
 
     pub(crate) fn len(&self) -> u32 {
-        u32::try_from(self.releases.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.cells.len() + self.direct.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A release of the page by its rank, or one from a URL.
+    fn at(&self, rank: u32) -> Result<(&Arc<ProjectFiles>, usize), &Arc<Release>> {
+        let mut position = rank as usize;
+        for (direct, release) in &self.direct {
+            match direct.cmp(&rank) {
+                Ordering::Less => position -= 1,
+                Ordering::Equal => return Err(release),
+                Ordering::Greater => break,
+            }
+        }
+        let page = self.page.as_ref().expect("a rank that is no direct release is on the page");
+        Ok((page, position))
+    }
+
+    pub(crate) fn version(&self, rank: u32) -> &Version {
+        match self.at(rank) {
+            Ok((page, position)) => &page.versions[position].version,
+            Err(release) => &release.version,
+        }
     }
 
     pub(crate) fn release(&self, rank: u32) -> &Arc<Release> {
-        &self.releases[rank as usize]
+        match self.at(rank) {
+            Ok((page, position)) => self.cells[position].get_or_init(|| {
+                let version = page.versions[position].version.clone();
+                Release::new(version, Origin::Index(page.clone(), position))
+            }),
+            Err(release) => release,
+        }
     }
 
-    pub(crate) fn releases(&self) -> &[Arc<Release>] {
-        &self.releases
+    /// The rank of the release that a URL names.
+    pub(crate) fn rank_of_url(&self, url: &VerbatimUrl) -> Option<u32> {
+        self.direct.iter().find(|(_, release)| release.url() == Some(url)).map(|(rank, _)| *rank)
+    }
+
+    fn is_direct(&self, rank: u32) -> bool {
+        self.direct.iter().any(|(direct, _)| *direct == rank)
     }
 
     /// The ranks that a requirement admits, before any question of usability.
@@ -184,12 +241,9 @@ impl Project {
             Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
                 self.ranks_in(&VersionRanges::from(specifiers.clone()))
             }
-            Some(VersionOrUrl::Url(url)) => self
-                .releases
-                .iter()
-                .position(|release| release.url() == Some(url))
-                .and_then(|rank| u32::try_from(rank).ok())
-                .map_or_else(Ranks::empty, Ranks::one),
+            Some(VersionOrUrl::Url(url)) => {
+                self.rank_of_url(url).map_or_else(Ranks::empty, Ranks::one)
+            }
         }
     }
 
@@ -213,8 +267,10 @@ impl Project {
 
     /// How many releases, from the oldest on, a monotonous predicate holds for.
     fn count(&self, holds: impl Fn(&Version) -> bool) -> u32 {
-        let count = self.releases.partition_point(|release| holds(&release.version));
-        u32::try_from(count).unwrap_or(u32::MAX)
+        let versions = self.page.as_ref().map_or(&[][..], |page| &page.versions);
+        let listed = versions.partition_point(|listed| holds(&listed.version));
+        let direct = self.direct.iter().filter(|(_, release)| holds(&release.version)).count();
+        u32::try_from(listed + direct).unwrap_or(u32::MAX)
     }
 
     /// The ranks of a set that exist, newest first.
@@ -233,34 +289,52 @@ impl Project {
         policy: &'a Policy,
         admits: impl Fn(u32) -> bool + 'a,
     ) -> impl Iterator<Item = u32> + 'a {
-        let kept = policy.inputs.preferences.get(&self.name);
-        let kept = kept.and_then(|version| {
-            self.members(set).find(|rank| {
-                let release = self.release(*rank);
-                release.version == *version
-                    && release.url().is_none()
-                    && release.usable(&self.name, policy).is_some()
-            })
-        });
-        let mode = policy.inputs.options.prereleases;
-        let class = move |rank: u32| {
-            let release = self.release(rank);
-            let (_, yanked) = release.usable(&self.name, policy)?;
-            if release.url().is_some() || yanked {
-                return (kept != Some(rank) && admits(rank)).then_some(2);
+        let kept = self.kept(set, policy);
+        let allow = policy.inputs.options.prereleases == PrereleaseMode::Allow;
+        let is_wanted = move |rank: u32, class: Class| {
+            let early = !allow && self.version(rank).any_prerelease();
+            // The cheap questions first: a page may have thousands of releases.
+            let out = match class {
+                Class::Final => early,
+                Class::Prerelease => !early,
+                Class::Admitted => false,
+            };
+            if out || kept == Some(rank) {
+                return false;
             }
-            let early = mode != PrereleaseMode::Allow && release.version.any_prerelease();
-            (kept != Some(rank)).then_some(u8::from(early))
+            let Some((_, yanked)) = self.release(rank).usable(&self.name, policy) else {
+                return false;
+            };
+            let guarded = yanked || self.is_direct(rank);
+            guarded == (class == Class::Admitted) && (!guarded || admits(rank))
         };
         let lowest = policy.lowest_first(&self.name);
-        let ordered = (0..3_u8).flat_map(move |wanted| {
+        let classes = [Class::Final, Class::Prerelease, Class::Admitted];
+        let ordered = classes.into_iter().flat_map(move |class| {
             let mut members = self.members(set);
-            let mut next = move || if lowest { members.next_back() } else { members.next() };
-            std::iter::from_fn(move || next())
-                .map(move |rank| (wanted, rank))
+            std::iter::from_fn(move || if lowest { members.next_back() } else { members.next() })
+                .map(move |rank| (class, rank))
         });
-        kept.into_iter().chain(
-            ordered.filter(move |(wanted, rank)| class(*rank) == Some(*wanted)).map(|(_, rank)| rank),
-        )
+        let wanted = ordered.filter(move |(class, rank)| is_wanted(*rank, *class));
+        kept.into_iter().chain(wanted.map(|(_, rank)| rank))
     }
+
+    /// The version to be kept, if it is in the set and can still be had.
+    fn kept(&self, set: &Ranks, policy: &Policy) -> Option<u32> {
+        let version = policy.inputs.preferences.get(&self.name)?;
+        let ranks = self.count(|other| other < version)..self.count(|other| other <= version);
+        ranks.into_iter().find(|rank| {
+            set.contains(rank)
+                && !self.is_direct(*rank)
+                && self.release(*rank).usable(&self.name, policy).is_some()
+        })
+    }
+}
+
+/// In which turn candidates are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Final,
+    Prerelease,
+    Admitted,
 }

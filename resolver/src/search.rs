@@ -4,7 +4,7 @@
 //! an early, new choice makes a later package walk back through its whole history, the better
 //! answer lies in the other order. So a package that has tried more than a few versions is given
 //! an earlier turn and the search begins anew; data that was fetched stays, so a run costs
-//! milliseconds. The allowance of a package grows fourfold each time it is used up, so of two
+//! milliseconds. The allowance of a package grows eightfold each time it is used up, so of two
 //! packages that exclude each other's new versions the one that has to give way least does, and
 //! the whole costs no more than a small multiple of the run that succeeds.
 //!
@@ -30,6 +30,9 @@ use crate::solver::{Node, Solver, Stop};
 
 /// Versions that a package may try before it is given an earlier turn.
 const ALLOWANCE: usize = 5;
+
+/// What an allowance that was used up is multiplied by.
+const GROWTH: usize = 8;
 
 /// How often turns may change; a bound that no real set of packages comes near.
 const MAX_PROMOTIONS: u32 = 60;
@@ -57,7 +60,7 @@ impl Learned {
         if tried <= *allowance {
             return false;
         }
-        *allowance *= 4;
+        *allowance *= GROWTH;
         let first_already = self.last_turn > 0 && self.turn(name) == self.last_turn;
         if first_already || self.last_turn >= MAX_PROMOTIONS {
             return false;

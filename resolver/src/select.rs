@@ -30,7 +30,7 @@ impl Selector {
         name: &PackageName,
         files: &[Arc<DistFile>],
     ) -> Result<Arc<DistFile>, Reason> {
-        match self.policy.candidate(name, files) {
+        match self.policy.candidate(name, files, false) {
             Candidate::Usable { file, .. } => Ok(file),
             Candidate::Unusable(reason) => Err(reason),
         }

@@ -238,7 +238,7 @@ impl<'a> Solver<'a> {
         match &requirement.version_or_url {
             None => Ok(()),
             Some(VersionOrUrl::Url(url)) => {
-                if project.releases().iter().any(|release| release.url() == Some(url)) {
+                if project.rank_of_url(url).is_some() {
                     return Ok(());
                 }
                 let fetch = self.fetcher.direct(&requirement.name, url);

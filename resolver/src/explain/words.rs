@@ -32,7 +32,7 @@ pub(super) fn versions(
     let mut ranks = ranks.to_vec();
     ranks.sort_unstable();
     ranks.dedup();
-    let version = |rank: &u32| project.release(*rank).version.to_string();
+    let version = |rank: &u32| project.version(*rank).to_string();
     let count = ranks.len();
     let words = match ranks.as_slice() {
         [] => subject.to_owned(),
@@ -57,12 +57,12 @@ fn covers(project: &Project, policy: &Policy, ranks: &[u32], only_usable: bool) 
 
 /// What exists of a project.
 pub(super) fn existing(project: &Project) -> String {
-    match project.releases() {
-        [] => "none at all".to_owned(),
-        [only] => only.version.to_string(),
-        [first, second] => format!("{} and {}", first.version, second.version),
-        [first, .., last] => {
-            format!("{} to {}, {} in all", first.version, last.version, project.len())
+    match project.len() {
+        0 => "none at all".to_owned(),
+        1 => project.version(0).to_string(),
+        2 => format!("{} and {}", project.version(0), project.version(1)),
+        count => {
+            format!("{} to {}, {count} in all", project.version(0), project.version(count - 1))
         }
     }
 }
