@@ -170,7 +170,7 @@ impl Objects {
 
     /// Moves a finished file to its place. Says whether it went there: where the object exists
     /// already, the temporary one is removed instead.
-    pub(crate) fn place(&self, from: &Path, to: &Path) -> Result<bool, StoreError> {
+    pub(crate) fn place(from: &Path, to: &Path) -> Result<bool, StoreError> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         let flags = RenameFlags::RENAME_NOREPLACE;
         match renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) {

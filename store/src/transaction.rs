@@ -10,7 +10,7 @@ use blast_types::{EnvName, GenerationId, Hint};
 use crate::index::EnvEntry;
 use crate::journal::Event;
 use crate::pins::Guard;
-use crate::store::{Durability, Place};
+use crate::store::{Durability, HeadMove};
 use crate::{
     Changes, EnvRecord, Generation, Operation, OperationDraft, OperationId, Staging, Store,
     StoreError,
@@ -112,7 +112,7 @@ impl Transaction {
         generation: &Generation,
         staging: Staging,
     ) -> Result<Unpublished, StoreError> {
-        let after = self.store.inner.write_generation(generation, &staging)?;
+        let after = staging.write_generation(generation)?;
         drop(staging);
         let changes = Changes::between(Some(&self.generation), generation);
         Ok(self.unpublished(after, changes))
@@ -179,13 +179,13 @@ impl Unpublished {
             });
         };
         let id = OperationId(now.operation.0 + 1);
-        let place = Place {
+        let step = HeadMove {
             env,
             id,
             before: Some(expected),
             after: self.after,
         };
-        let operation = place.operation(draft, now_ms, self.changes);
+        let operation = step.operation(draft, now_ms, self.changes);
         let event = Event::Operation {
             operation: Box::new(operation.clone()),
         };

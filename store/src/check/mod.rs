@@ -31,7 +31,7 @@ impl Store {
         checker.journal();
         checker.histories()?;
         checker.records()?;
-        checker.layers()?;
+        checker.layers();
         if deep {
             checker.hash_blobs()?;
         }
@@ -211,7 +211,7 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    fn layers(&mut self) -> Result<(), StoreError> {
+    fn layers(&mut self) {
         for (id, users) in self.layers.clone() {
             self.report.layers += 1;
             if !self.inner.objects.has(id) {
@@ -222,17 +222,16 @@ impl<'a> Checker<'a> {
             let path = self.inner.objects.path(id);
             let verified = Layer::map(&path, id).and_then(|layer| layer.verify().map(|()| layer));
             match verified {
-                Ok(layer) => self.layer(layer, users)?,
+                Ok(layer) => self.layer(layer, users),
                 Err(error) => {
                     let reason = error.to_string();
                     self.find(Problem::DamagedLayer { layer: id, reason }, users);
                 }
             }
         }
-        Ok(())
     }
 
-    fn layer(&mut self, layer: Layer, users: Users) -> Result<(), StoreError> {
+    fn layer(&mut self, layer: Layer, users: Users) {
         if self.report.deep {
             self.report.bytes_read += layer.encoded().len() as u64;
             if blake3::hash(layer.encoded()).as_bytes() != layer.id().as_bytes() {
@@ -244,7 +243,7 @@ impl<'a> Checker<'a> {
                     },
                     users,
                 );
-                return Ok(());
+                return;
             }
         }
         for (_, entry) in layer.entries() {
@@ -257,7 +256,6 @@ impl<'a> Checker<'a> {
             }
         }
         self.open.push(layer);
-        Ok(())
     }
 
     fn blob(&mut self, blob: BlobId, expected: u64) {

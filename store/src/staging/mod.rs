@@ -36,7 +36,7 @@ use crate::error::At as _;
 use crate::objects::{Kind, ObjectId, Objects, make_shard};
 use crate::pins::Guard;
 use crate::store::Inner;
-use crate::{EncodedLayer, Layer, LayerBuilder, StoreError};
+use crate::{EncodedLayer, Generation, Layer, LayerBuilder, StoreError};
 
 /// How temporary blobs begin. A dot keeps them apart from objects, whose names are digits.
 const TEMPORARY: &str = ".staged-";
@@ -153,17 +153,20 @@ impl Staging {
         self.shared.publish()
     }
 
-    pub(crate) fn generation(&self, id: GenerationId, bytes: &[u8]) -> Result<(), StoreError> {
-        self.shared.object(id.into(), bytes)
-    }
-
-    /// Errs unless the layer is in the store or in this staging; pins it.
-    pub(crate) fn require_layer(&self, id: LayerId) -> Result<(), StoreError> {
-        if self.shared.is_there(id.into(), None) {
-            Ok(())
-        } else {
-            Err(StoreError::MissingLayer { id })
+    /// Makes a generation, and all objects that are staged with it, durable.
+    pub(crate) fn write_generation(
+        &self,
+        generation: &Generation,
+    ) -> Result<GenerationId, StoreError> {
+        let (id, bytes) = generation.encode()?;
+        for layer in generation.layers() {
+            if !self.shared.is_there(layer.into(), None) {
+                return Err(StoreError::MissingLayer { id: layer });
+            }
         }
+        self.shared.object(id.into(), &bytes)?;
+        self.shared.publish()?;
+        Ok(id)
     }
 }
 

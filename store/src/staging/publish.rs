@@ -58,7 +58,7 @@ impl Shared {
             .collect();
         // Blobs before layers before generations: even without syncs, nothing is visible before
         // what it refers to. Within a kind by shard, which keeps directories hot.
-        moves.sort_by(|a, b| a.id.cmp(&b.id));
+        moves.sort_by_key(|step| step.id);
         moves
     }
 
@@ -106,10 +106,10 @@ impl Shared {
                 return fs::rename(from, to).at("rename into place", to);
             }
         }
-        match self.store.objects.place(from, to) {
+        match Objects::place(from, to) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.make_shard(to)?;
-                self.store.objects.place(from, to).map(drop)
+                Objects::place(from, to).map(drop)
             }
             result => result.map(drop),
         }

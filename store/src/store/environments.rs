@@ -37,20 +37,20 @@ impl Store {
         if inner.find_env(&name)?.is_some() {
             return Err(StoreError::EnvExists(name));
         }
-        let head = inner.write_generation(first, &staging)?;
+        let head = staging.write_generation(first)?;
         let _gate = inner.gate();
         let mut writer = inner.writer();
         if inner.find_env(&name)?.is_some() {
             return Err(StoreError::EnvExists(name));
         }
         let changes = Changes::between(None, first);
-        let place = Place {
+        let step = HeadMove {
             env: name,
             id: OperationId(1),
             before: None,
             after: head,
         };
-        let operation = place.operation(draft, now_ms, changes);
+        let operation = step.operation(draft, now_ms, changes);
         let event = Event::Environment(Box::new(EnvironmentEvent {
             serial: writer.marks.serial,
             head,
@@ -203,16 +203,16 @@ impl Store {
     }
 }
 
-/// Where an operation stands.
+/// An operation's place in the history, and what it does to the head.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct HeadMove {
     pub(crate) env: EnvName,
     pub(crate) id: OperationId,
     pub(crate) before: Option<GenerationId>,
     pub(crate) after: GenerationId,
 }
 
-impl Place {
+impl HeadMove {
     pub(crate) fn operation(
         self,
         draft: OperationDraft,
@@ -285,32 +285,17 @@ impl Inner {
         draft: OperationDraft,
         now_ms: i64,
     ) -> Result<Operation, StoreError> {
-        let place = Place {
+        let step = HeadMove {
             env: entry.record.name.clone(),
             id: OperationId(entry.operation.0 + 1),
             before: Some(entry.head),
             after: entry.head,
         };
-        let operation = place.operation(draft, now_ms, Changes::default());
+        let operation = step.operation(draft, now_ms, Changes::default());
         let event = Event::Operation {
             operation: Box::new(operation.clone()),
         };
         self.commit(writer, &event, Durability::Now)?;
         Ok(operation)
-    }
-
-    /// Makes a generation, and all objects that are staged with it, durable.
-    pub(crate) fn write_generation(
-        &self,
-        generation: &Generation,
-        staging: &Staging,
-    ) -> Result<GenerationId, StoreError> {
-        let (id, bytes) = generation.encode()?;
-        for layer in generation.layers() {
-            staging.require_layer(layer)?;
-        }
-        staging.generation(id, &bytes)?;
-        staging.shared.publish()?;
-        Ok(id)
     }
 }

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use blast_types::BlobId;
 
 use self::caches::Caches;
-pub(crate) use self::environments::Place;
+pub(crate) use self::environments::HeadMove;
 use crate::apply::{changes_of, position, set_position};
 use crate::error::At as _;
 use crate::index::{Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};

@@ -86,7 +86,7 @@ fn damaged_and_missing_layers_are_found() {
     let generation = store.generation(store.envs().unwrap()[0].head).unwrap();
     let (first, second) = (generation.packages[0].layer, generation.packages[1].layer);
     overwrite(&path_of(&store, "layers", &first.to_hex()), |bytes| {
-        bytes[70] ^= 1
+        bytes[70] ^= 1;
     });
     fs::remove_file(path_of(&store, "layers", &second.to_hex())).unwrap();
     let report = store.check(false).unwrap();

@@ -19,6 +19,7 @@ fn wanted(round: u64) -> [(&'static str, u8); 2] {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how the victim acknowledges")]
 #[ignore = "the victim of the crash test, which starts it"]
 fn victim() {
     let home = std::env::var_os(HOME).expect("the crash test says where");
@@ -31,7 +32,7 @@ fn victim() {
         let round = store.env(&demo).unwrap().expect("created").operation.0 + 1;
         let operation = install(&store, "demo", &wanted(round));
         println!("done {}", operation.id);
-        if round % 10 == 0 {
+        if round.is_multiple_of(10) {
             store
                 .clean(&CleanOptions {
                     keep_operations: Some(3),
