@@ -102,6 +102,7 @@ impl Client {
     /// Ends the daemon; `false` where none was there. `force`: even if it does not answer.
     pub(crate) fn shut_down(&self, force: bool) -> Result<bool, Error> {
         let Some(stream) = self.connect()? else {
+            launch::tidy(&self.places)?;
             return Ok(false);
         };
         let peer = peer(&stream)?;
@@ -121,6 +122,7 @@ impl Client {
             Ok(_) | Err(_) if force => {
                 signal(peer, Signal::SIGKILL)?;
                 wait_for_end(peer);
+                launch::tidy(&self.places)?;
             }
             Ok(_) | Err(_) => return Err(still_there(peer)),
         }

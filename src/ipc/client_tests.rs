@@ -152,3 +152,14 @@ fn without_a_daemon_nothing_is_started_to_be_ended() {
             .is_none()
     );
 }
+
+#[test]
+fn what_a_dead_daemon_left_is_removed() {
+    let folder = tempfile::tempdir().expect("temporary directory");
+    let places = places(folder.path());
+    drop(UnixListener::bind(places.socket()).expect("bound"));
+    std::fs::write(places.pid_file(), "1\n").expect("written");
+    let client = Client::new(places.clone(), &[]);
+    assert!(!client.shut_down(false).expect("nobody there"));
+    assert!(!places.socket().exists() && !places.pid_file().exists());
+}

@@ -55,6 +55,28 @@ pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
     Ok(stream)
 }
 
+/// Removes what a daemon left that could not end well: its socket and its process number.
+pub(super) fn tidy(places: &Places) -> Result<(), Error> {
+    let left = [places.socket(), places.pid_file()];
+    if !left.iter().any(|path| path.exists()) {
+        return Ok(());
+    }
+    let turn = take_turn(&places.start_lock())?;
+    // Somebody may have started a new one meanwhile; those files are not ours to remove.
+    if UnixStream::connect(places.socket()).is_err_and(|error| means_nobody(&error)) {
+        for path in left {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+    }
+    drop(turn);
+    Ok(())
+}
+
 fn take_turn(path: &Path) -> Result<Flock<File>, Error> {
     let mut file = File::options()
         .create(true)
