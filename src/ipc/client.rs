@@ -28,6 +28,9 @@ use crate::error::Error;
 /// How long a daemon that was told to end may take.
 const END_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long a daemon may take to answer before `--force` kills it.
+const FORCED_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Asks the daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -107,7 +110,7 @@ impl Client {
         };
         let peer = peer(&stream)?;
         // A forced end does not wait for a daemon that hangs.
-        let patience = force.then_some(END_LIMIT);
+        let patience = force.then_some(FORCED_PATIENCE);
         stream
             .set_read_timeout(patience)
             .map_err(|error| Error::internal("cannot use the daemon's socket").caused_by(&error))?;
@@ -121,7 +124,7 @@ impl Client {
             Err(error) if !force => return Err(error),
             Ok(_) | Err(_) if force => {
                 signal(peer, Signal::SIGKILL)?;
-                wait_for_end(peer);
+                self.wait_until_deaf(peer);
                 launch::tidy(&self.places)?;
             }
             Ok(_) | Err(_) => return Err(still_there(peer)),
@@ -138,6 +141,18 @@ impl Client {
                 &self.places.socket(),
                 &error,
             )),
+        }
+    }
+
+    /// Waits until this process listens no more: its socket lives as long as its last thread,
+    /// which is longer than the process seems to.
+    fn wait_until_deaf(&self, daemon: Pid) {
+        let deadline = Instant::now() + END_LIMIT;
+        while Instant::now() < deadline
+            && let Ok(stream) = UnixStream::connect(self.places.socket())
+            && peer(&stream).is_ok_and(|listening| listening == daemon)
+        {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
