@@ -4,13 +4,13 @@ use blast_harness::{Means, WheelSpec, require};
 
 use crate::world::World;
 
-/// Activates, installs, imports and deactivates in one shell session.
+/// Activates, installs, imports and deactivates in one shell session; `@` stands for the program.
 fn session(shell: &str, script: &str) {
     let Some(world) = World::with([WheelSpec::simple("demo", "1.0")]) else {
         return;
     };
     let program = world.program().to_string_lossy().into_owned();
-    let script = script.replace("BLAST", &format!("'{program}'"));
+    let script = script.replace('@', &format!("'{program}'"));
     let run = world.run(world.command(shell, ["-c", &script])).success();
     let lines: Vec<&str> = run.stdout.lines().collect();
     let prefix = world.live().join("demo");
@@ -23,7 +23,7 @@ fn session(shell: &str, script: &str) {
 fn bash_activates_and_deactivates() {
     session(
         "bash",
-        "set -eu; eval \"$(BLAST start demo)\"; command -v python; BLAST install -q demo; \
+        "set -eu; eval \"$(@ start demo)\"; command -v python; @ install -q demo; \
          python -c 'import demo; print(demo.__version__)'; echo \"$BLAST_ENV\"; deactivate; \
          echo \"${VIRTUAL_ENV-left}\"",
     );
@@ -36,8 +36,8 @@ fn zsh_activates_and_deactivates() {
     }
     session(
         "zsh",
-        "set -eu; eval \"$(BLAST start demo --shell zsh)\"; command -v python; \
-         BLAST install -q demo; python -c 'import demo; print(demo.__version__)'; \
+        "set -eu; eval \"$(@ start demo --shell zsh)\"; command -v python; \
+         @ install -q demo; python -c 'import demo; print(demo.__version__)'; \
          echo \"$BLAST_ENV\"; deactivate; echo \"${VIRTUAL_ENV-left}\"",
     );
 }
@@ -49,8 +49,8 @@ fn fish_activates_and_deactivates() {
     }
     session(
         "fish",
-        "eval (BLAST start demo --shell fish | string collect); command -v python; \
-         BLAST install -q demo; python -c 'import demo; print(demo.__version__)'; \
+        "eval (@ start demo --shell fish | string collect); command -v python; \
+         @ install -q demo; python -c 'import demo; print(demo.__version__)'; \
          echo $BLAST_ENV; deactivate; set -q VIRTUAL_ENV; or echo left",
     );
 }

@@ -11,7 +11,13 @@ fn environments_are_listed() {
     };
     world.install("demo", &["demo"]).success();
     world.start("other");
-    insta::assert_snapshot!(world.blast(["envs"]), @"");
+    insta::assert_snapshot!(world.blast(["envs"]), @"
+    exit status: 0
+    --- stdout
+    Environment  Python  Packages  Changed           Project
+    demo         [PYTHON]  1         [DATE]
+    other        [PYTHON]  0         [DATE]
+    ");
 }
 
 #[test]
@@ -20,7 +26,11 @@ fn a_deleted_environment_is_gone_from_list_and_view() {
         return;
     };
     world.start("other");
-    insta::assert_snapshot!(world.blast(["envs", "rm", "demo"]), @"");
+    insta::assert_snapshot!(world.blast(["envs", "rm", "demo"]), @"
+    exit status: 0
+    --- stderr
+    deleted environment demo (0 packages)
+    ");
     assert!(!world.live().join("demo").join("bin/python").exists());
     assert!(world.live().join("other/bin/python").exists());
     let json = world.blast(["envs", "--json"]).success().json();
@@ -48,7 +58,11 @@ fn a_dry_deletion_deletes_nothing() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.blast(["envs", "rm", "--dry-run", "demo"]), @"");
+    insta::assert_snapshot!(world.blast(["envs", "rm", "--dry-run", "demo"]), @"
+    exit status: 0
+    --- stdout
+    would delete demo (0 packages)
+    ");
     assert!(world.live().join("demo/bin/python").exists());
 }
 
@@ -57,6 +71,12 @@ fn one_bad_name_among_several_deletes_none() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.blast(["envs", "rm", "demo", "ghost"]), @"");
+    insta::assert_snapshot!(world.blast(["envs", "rm", "demo", "ghost"]), @"
+    exit status: 2
+    --- stderr
+    error: there is no environment `ghost`
+    hint: `blast start ghost` makes it
+    hint: `blast envs` lists those that there are
+    ");
     assert!(world.live().join("demo/bin/python").exists());
 }

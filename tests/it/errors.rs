@@ -9,7 +9,14 @@ fn an_unknown_package_is_named() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["no-such-package"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["no-such-package"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `no-such-package`,
+        and no-such-package is not on the index
+    hint: check the spelling of `no-such-package`, and whether the index in use has it
+    ");
 }
 
 #[test]
@@ -17,7 +24,15 @@ fn an_unknown_dependency_is_named_with_who_needs_it() {
     let Some(world) = World::started([WheelSpec::simple("demo", "1.0").requires("ghost")]) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `demo`,
+        and demo 1.0 depends on `ghost`,
+        and ghost is not on the index
+    hint: check the spelling of `ghost`, and whether the index in use has it
+    ");
 }
 
 #[test]
@@ -25,7 +40,13 @@ fn a_version_that_nobody_made_is_named_with_those_there_are() {
     let Some(world) = World::started(demo_wheels()) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo>=3"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo>=3"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `demo>=3`,
+        and no version of demo matches `demo>=3` (there is 1.0 and 2.0)
+    ");
 }
 
 #[test]
@@ -33,7 +54,13 @@ fn requirements_that_exclude_each_other_are_explained() {
     let Some(world) = World::started(demo_wheels()) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo==1.0", "helper==2.0"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo==1.0", "helper==2.0"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `demo==1.0` and `helper==2.0`,
+        and demo 1.0 depends on `helper<2`
+    ");
     assert_eq!(world.inside("demo"), packages([]));
 }
 
@@ -50,7 +77,16 @@ fn a_conflict_deep_down_is_explained_by_its_chain() {
     ]) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["app"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["app"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `app`,
+        and app 1.0 depends on `right`,
+        and app 1.0 depends on `left`,
+        and left 1.0 depends on `shared<2`,
+        and right 1.0 depends on `shared>=2`
+    ");
 }
 
 #[test]
@@ -59,7 +95,14 @@ fn a_package_for_other_pythons_only_says_so() {
     else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `demo`,
+        and demo 1.0 is without a wheel for this platform (there is cp27-cp27m-win32)
+    hint: `demo` has neither a wheel for Python [MINOR] on this platform nor a source distribution: another Python version may have one
+    ");
 }
 
 #[test]
@@ -67,7 +110,12 @@ fn a_requirement_that_cannot_be_read_is_shown() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo=>1"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo=>1"]), @r#"
+    exit status: 2
+    --- stderr
+    error: `demo=>1` is no requirement: no such comparison operator "=>", must be one of ~= == != <= >= < > ===
+    hint: a requirement looks like `flask`, `"flask>=3"` or `name @ URL`
+    "#);
     world.write("requirements.txt", "fine\n\nnot fine at all!\n");
     let run = world.install("demo", &["-r", "requirements.txt"]);
     assert_ne!(run.code, 0, "{run}");
@@ -79,7 +127,13 @@ fn nothing_asked_for_is_a_usage_error() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &[]), @"");
+    insta::assert_snapshot!(world.install("demo", &[]), @"
+    exit status: 2
+    --- stderr
+    error: nothing to install
+    hint: name packages: `blast install flask`
+    hint: or a file: `blast install -r requirements.txt`
+    ");
 }
 
 #[test]
@@ -107,7 +161,14 @@ fn an_sdist_alone_is_refused_with_a_reason() {
         "demo-1.0.tar.gz",
         sdist,
     ));
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: no set of versions meets the requirements:
+        because you require `demo`,
+        and demo 1.0 is only a source distribution, which this version of blast cannot build yet
+    hint: allow versions of `demo` that have a wheel for this Python and platform, or try another Python version
+    ");
 }
 
 #[test]

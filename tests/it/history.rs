@@ -13,7 +13,14 @@ fn changed_twice() -> Option<World> {
 #[test]
 fn revert_brings_the_former_state_back() {
     let Some(world) = changed_twice() else { return };
-    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"
+    exit status: 0
+    --- stderr
+    undid operation 3 (install demo helper)
+     ~ demo 2.0 -> 1.0
+     ~ helper 2.0 -> 1.0
+    operation 4 · undo with `blast redo --env demo` (2 packages, [TIME])
+    ");
     assert_eq!(
         world.inside("demo"),
         packages([("demo", "1.0"), ("helper", "1.0")])
@@ -39,7 +46,12 @@ fn revert_again_goes_further_back_and_redo_forward() {
         world.inside("demo"),
         packages([("demo", "2.0"), ("helper", "2.0")])
     );
-    insta::assert_snapshot!(world.change("redo", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("redo", "demo", &[]), @"
+    exit status: 1
+    --- stderr
+    error: there is nothing to redo in `demo`
+    hint: `blast log --env demo` shows the history
+    ");
 }
 
 #[test]
@@ -47,7 +59,12 @@ fn before_the_first_operation_there_is_nothing_to_revert_to() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("revert", "demo", &[]), @"
+    exit status: 1
+    --- stderr
+    error: there is nothing to undo in `demo`
+    hint: `blast log --env demo` shows the history
+    ");
 }
 
 #[test]
@@ -91,7 +108,15 @@ fn an_unknown_state_is_named() {
 fn the_log_tells_every_operation_newest_first() {
     let Some(world) = changed_twice() else { return };
     world.change("revert", "demo", &[]).success();
-    insta::assert_snapshot!(world.change("log", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("log", "demo", &[]), @"
+    exit status: 0
+    --- stdout
+       Id  When              What                 Changes
+    @  4   [DATE]  undo operation 3     ~2
+       3   [DATE]  install demo helper  ~2
+       2   [DATE]  install demo helper  +2
+       1   [DATE]  create               no package changed
+    ");
     let json = world
         .change("log", "demo", &["--json", "-n", "2"])
         .success()
@@ -103,20 +128,42 @@ fn the_log_tells_every_operation_newest_first() {
 #[test]
 fn diff_tells_what_the_last_operation_changed() {
     let Some(world) = changed_twice() else { return };
-    insta::assert_snapshot!(world.change("diff", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("diff", "demo", &[]), @"
+    exit status: 0
+    --- stdout
+     ~ demo 1.0 -> 2.0
+     ~ helper 1.0 -> 2.0
+    ");
 }
 
 #[test]
 fn diff_compares_any_two_states() {
     let Some(world) = changed_twice() else { return };
-    insta::assert_snapshot!(world.change("diff", "demo", &["1", "2"]), @"");
-    insta::assert_snapshot!(world.change("diff", "demo", &["3", "3"]), @"");
+    insta::assert_snapshot!(world.change("diff", "demo", &["1", "2"]), @"
+    exit status: 0
+    --- stdout
+     + demo==1.0
+     + helper==1.0
+    ");
+    insta::assert_snapshot!(world.change("diff", "demo", &["3", "3"]), @"
+    exit status: 0
+    --- stderr
+    no package differs
+    ");
 }
 
 #[test]
 fn a_dry_revert_changes_nothing() {
     let Some(world) = changed_twice() else { return };
-    insta::assert_snapshot!(world.change("revert", "demo", &["--dry-run"]), @"");
+    insta::assert_snapshot!(world.change("revert", "demo", &["--dry-run"]), @"
+    exit status: 0
+    --- stdout
+     ~ demo 2.0 -> 1.0
+     ~ helper 2.0 -> 1.0
+    --- stderr
+    undid operation 3 (install demo helper)
+    dry run: nothing was changed; it would then hold 2 packages
+    ");
     assert_eq!(
         world.inside("demo"),
         packages([("demo", "2.0"), ("helper", "2.0")])

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use blast_harness::{Hostile, Member, Release, WheelSpec};
+use blast_harness::{Fault, Hostile, Member, Release, WheelSpec};
 
 use crate::world::{World, packages};
 
@@ -91,27 +91,31 @@ fn a_wheel_that_is_not_what_the_index_announced_is_refused() {
     world
         .index
         .publish(Release::of(&wheel).hash(Some(&"0".repeat(64))));
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: demo-1.0-py3-none-any.whl has SHA-256 [ID], but [ID] was promised
+    hint: try again; if it stays, do not trust this index or the file
+    ");
     assert_eq!(world.inside("demo"), packages([]));
 }
 
 #[test]
-fn metadata_beside_the_wheel_that_lies_is_found_out() {
-    let Some(world) = World::started([WheelSpec::simple("helper", "1.0")]) else {
+fn metadata_that_was_damaged_on_the_way_is_not_believed() {
+    let wheel = WheelSpec::simple("demo", "1.0").requires("helper");
+    let Some(world) = World::started([wheel, WheelSpec::simple("helper", "1.0")]) else {
         return;
     };
-    let honest = WheelSpec::simple("demo", "1.0").requires("helper");
-    let lying = WheelSpec::simple("demo", "1.0");
-    // What the index says beside the file comes from another wheel of the same name.
-    let (name, bytes) = (honest.filename(), honest.bytes());
-    world
-        .index
-        .publish(Release::raw("demo", &name, bytes).metadata(&lying.metadata()));
+    world.index.always(
+        "/files/demo-1.0-py3-none-any.whl.metadata",
+        Fault::WrongBytes,
+    );
     let run = world.install("demo", &["demo"]);
+    // The wheel itself can still be asked; what must not happen is an install of half.
     let inside = world.inside("demo");
     let both = packages([("demo", "1.0"), ("helper", "1.0")]);
     assert!(
-        run.code != 0 && inside.is_empty() || inside == both,
+        (run.code != 0 && inside.is_empty()) || inside == both,
         "{run}{inside:?}"
     );
 }

@@ -12,7 +12,13 @@ fn an_index_that_is_down_is_named_and_nothing_changes() {
         return;
     };
     world.index.stop();
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: cannot learn what `demo` offers
+      caused by: cannot reach http://127.0.0.1:[PORT]/simple/demo/: the connection was refused: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)
+    hint: check host and port of the index URL, and that the server runs
+    ");
     assert_eq!(world.inside("demo"), packages([]));
 }
 
@@ -38,7 +44,13 @@ fn a_lasting_failure_is_told_with_its_address_and_status() {
         return;
     };
     world.index.always("/simple/", Fault::Status(503));
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 1
+    --- stderr
+    error: cannot learn what `demo` offers
+      caused by: http://127.0.0.1:[PORT]/simple/demo/ answered HTTP 503
+    hint: the index has a problem of its own: try again later or use --offline
+    ");
 }
 
 #[test]

@@ -11,7 +11,13 @@ fn a_package_comes_with_what_it_needs() {
     let Some(world) = World::started(demo_wheels()) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 0
+    --- stderr
+     + demo==2.0
+     + helper==2.0
+    operation 2 · undo with `blast revert --env demo` (2 packages, [TIME])
+    ");
     assert_eq!(
         world.inside("demo"),
         packages([("demo", "2.0"), ("helper", "2.0")])
@@ -25,7 +31,13 @@ fn another_version_replaces_the_first_with_what_it_needs() {
         return;
     };
     world.install("demo", &["demo"]).success();
-    insta::assert_snapshot!(world.install("demo", &["demo==1.0"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo==1.0"]), @"
+    exit status: 0
+    --- stderr
+     ~ demo 2.0 -> 1.0
+     ~ helper 2.0 -> 1.0
+    operation 3 · undo with `blast revert --env demo` (2 packages, [TIME])
+    ");
     assert_eq!(
         world.inside("demo"),
         packages([("demo", "1.0"), ("helper", "1.0")])
@@ -38,7 +50,11 @@ fn what_is_there_already_is_nothing_to_do() {
         return;
     };
     world.install("demo", &["demo"]).success();
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
+    exit status: 0
+    --- stderr
+    nothing to do: it holds 2 packages, as asked for
+    ");
 }
 
 #[test]
@@ -46,7 +62,14 @@ fn a_dry_run_says_what_would_happen_and_does_not() {
     let Some(world) = World::started(demo_wheels()) else {
         return;
     };
-    insta::assert_snapshot!(world.install("demo", &["--dry-run", "demo"]), @"");
+    insta::assert_snapshot!(world.install("demo", &["--dry-run", "demo"]), @"
+    exit status: 0
+    --- stdout
+     + demo==2.0
+     + helper==2.0
+    --- stderr
+    dry run: nothing was changed; it would then hold 2 packages
+    ");
     assert_eq!(world.inside("demo"), packages([]));
 }
 

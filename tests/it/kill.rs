@@ -9,9 +9,14 @@ fn killing_all_leaves_no_process_and_no_mount() {
     let Some(world) = World::started([]) else {
         return;
     };
+    world.show("demo");
     assert!(world.daemon().is_some());
     assert!(!world.mounts().is_empty());
-    insta::assert_snapshot!(world.blast(["kill", "--all"]), @"");
+    insta::assert_snapshot!(world.blast(["kill", "--all"]), @"
+    exit status: 0
+    --- stderr
+    the daemon has ended; nothing of blast is running or mounted
+    ");
     for _ in 0..500 {
         if world.daemon().is_none() && world.mounts().is_empty() {
             break;
@@ -31,8 +36,16 @@ fn killing_all_leaves_no_process_and_no_mount() {
 #[test]
 fn killing_when_nothing_runs_starts_nothing() {
     let Some(sandbox) = sandbox() else { return };
-    insta::assert_snapshot!(sandbox.blast(["kill", "--all"]), @"");
-    insta::assert_snapshot!(sandbox.blast(["kill", "demo"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["kill", "--all"]), @"
+    exit status: 0
+    --- stderr
+    nothing to end: the daemon is not running
+    ");
+    insta::assert_snapshot!(sandbox.blast(["kill", "demo"]), @"
+    exit status: 0
+    --- stderr
+    nothing is shown: the daemon is not running
+    ");
     assert_eq!(sandbox.daemon(), None);
 }
 

@@ -10,7 +10,13 @@ fn packages_are_listed_by_name_with_their_versions() {
         return;
     };
     world.install("demo", &["demo"]).success();
-    insta::assert_snapshot!(world.change("list", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("list", "demo", &[]), @"
+    exit status: 0
+    --- stdout
+    Package  Version
+    demo     2.0
+    helper   2.0
+    ");
 }
 
 #[test]
@@ -39,19 +45,35 @@ fn an_empty_environment_lists_nothing() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.change("list", "demo", &[]), @"");
+    insta::assert_snapshot!(world.change("list", "demo", &[]), @"
+    exit status: 0
+    --- stderr
+    environment demo holds no packages
+    ");
 }
 
 #[test]
 fn an_environment_that_does_not_exist_is_named() {
     let Some(sandbox) = sandbox() else { return };
-    insta::assert_snapshot!(sandbox.blast(["list", "--env", "ghost"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["list", "--env", "ghost"]), @"
+    exit status: 2
+    --- stderr
+    error: there is no environment `ghost`
+    hint: `blast start ghost` makes it
+    hint: `blast envs` lists those that there are
+    ");
 }
 
 #[test]
 fn where_no_environment_is_meant_the_way_out_is_told() {
     let Some(sandbox) = sandbox() else { return };
-    insta::assert_snapshot!(sandbox.blast(["list"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["list"]), @"
+    exit status: 2
+    --- stderr
+    error: no environment is active, and there is no project here
+    hint: name one: `--env NAME` (`blast envs` lists them)
+    hint: or make one: `blast start NAME`
+    ");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::world::{World, demo_wheels, packages};
 
 const PYPROJECT: &str = r#"
 [project]
-name = "My.App"
+name = "my-app"
 version = "0"
 requires-python = ">=3.8"
 dependencies = ["demo<2"]

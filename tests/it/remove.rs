@@ -10,7 +10,13 @@ fn what_only_the_removed_package_needed_goes_with_it() {
         return;
     };
     world.install("demo", &["demo"]).success();
-    insta::assert_snapshot!(world.change("remove", "demo", &["demo"]), @"");
+    insta::assert_snapshot!(world.change("remove", "demo", &["demo"]), @"
+    exit status: 0
+    --- stderr
+     - demo==2.0
+     - helper==2.0
+    operation 3 · undo with `blast revert --env demo` (0 packages, [TIME])
+    ");
     assert_eq!(world.inside("demo"), packages([]));
 }
 
@@ -39,7 +45,12 @@ fn a_package_that_is_not_there_cannot_be_removed() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.change("remove", "demo", &["ghost"]), @"");
+    insta::assert_snapshot!(world.change("remove", "demo", &["ghost"]), @"
+    exit status: 1
+    --- stderr
+    error: ghost is not installed in `demo`
+    hint: `blast list --env demo` shows what is installed
+    ");
 }
 
 #[test]

@@ -24,7 +24,12 @@ fn a_command_that_is_missing_or_no_program_has_the_status_of_shells() {
     let Some(world) = World::started([]) else {
         return;
     };
-    insta::assert_snapshot!(world.blast(["run", "--env", "demo", "--", "no-such-thing"]), @"");
+    insta::assert_snapshot!(world.blast(["run", "--env", "demo", "--", "no-such-thing"]), @"
+    exit status: 127
+    --- stderr
+    error: cannot find the command `no-such-thing`
+    hint: environment demo has no such program: `blast install` the package that brings it
+    ");
     let text = world.write("text", "no program");
     world
         .blast(["run", "--env", "demo", "--", &text.to_string_lossy()])

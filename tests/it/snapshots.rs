@@ -8,9 +8,21 @@ fn a_saved_state_is_loaded_by_its_name() {
         return;
     };
     world.install("demo", &["demo==1.0"]).success();
-    insta::assert_snapshot!(world.change("save", "demo", &["good"]), @"");
+    insta::assert_snapshot!(world.change("save", "demo", &["good"]), @"
+    exit status: 0
+    --- stderr
+    saved snapshot good (2 packages)
+    return to it with `blast load good --env demo`
+    ");
     world.install("demo", &["demo==2.0"]).success();
-    insta::assert_snapshot!(world.change("load", "demo", &["good"]), @"");
+    insta::assert_snapshot!(world.change("load", "demo", &["good"]), @"
+    exit status: 0
+    --- stderr
+    loaded the snapshot good
+     ~ demo 2.0 -> 1.0
+     ~ helper 2.0 -> 1.0
+    operation 5 · undo with `blast revert --env demo` (2 packages, [TIME])
+    ");
     assert_eq!(
         world.inside("demo"),
         packages([("demo", "1.0"), ("helper", "1.0")])
@@ -35,8 +47,17 @@ fn a_snapshot_can_be_forgotten() {
         return;
     };
     world.change("save", "demo", &["one"]).success();
-    insta::assert_snapshot!(world.change("save", "demo", &["--delete", "one"]), @"");
-    insta::assert_snapshot!(world.change("load", "demo", &["one"]), @"");
+    insta::assert_snapshot!(world.change("save", "demo", &["--delete", "one"]), @"
+    exit status: 0
+    --- stderr
+    forgot snapshot one (0 packages)
+    ");
+    insta::assert_snapshot!(world.change("load", "demo", &["one"]), @"
+    exit status: 1
+    --- stderr
+    error: there is no snapshot `one` of `demo`
+    hint: `blast save --list --env demo` shows the snapshots
+    ");
     let run = world.change("save", "demo", &["--delete", "one"]);
     assert_ne!(run.code, 0, "{run}");
 }

@@ -99,11 +99,23 @@ fn names_that_are_no_plain_file_name_are_refused() {
 #[test]
 fn a_name_with_a_slash_is_explained() {
     let Some(sandbox) = sandbox() else { return };
-    insta::assert_snapshot!(sandbox.blast(["start", "a/b"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["start", "a/b"]), @"
+    exit status: 2
+    --- stderr
+    error: invalid value 'a/b' for '[NAME]': `a/b` is no usable name: use letters, digits, `-`, `_` and `.`, and start with a letter, a digit or `_`
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn without_a_name_and_a_project_the_way_out_is_told() {
     let Some(sandbox) = sandbox() else { return };
-    insta::assert_snapshot!(sandbox.blast(["start", "--shell", "bash"]), @"");
+    insta::assert_snapshot!(sandbox.blast(["start", "--shell", "bash"]), @"
+    exit status: 2
+    --- stderr
+    error: there is no pyproject.toml here or above, so the environment needs a name
+    hint: name it: `blast start demo`
+    hint: or make one for this directory: `blast start --path .`
+    ");
 }

@@ -8,6 +8,7 @@ fn status_tells_environment_view_and_daemon() {
         return;
     };
     world.install("demo", &["demo"]).success();
+    world.show("demo");
     let json = world.change("status", "demo", &["--json"]).success().json();
     assert_eq!(json["schema"], 1);
     assert_eq!(

@@ -9,7 +9,13 @@ fn what_the_file_does_not_name_goes() {
     };
     world.install("demo", &["demo"]).success();
     world.write("requirements.txt", "helper==1.0\n");
-    insta::assert_snapshot!(world.change("sync", "demo", &["requirements.txt"]), @"");
+    insta::assert_snapshot!(world.change("sync", "demo", &["requirements.txt"]), @"
+    exit status: 0
+    --- stderr
+     - demo==2.0
+     ~ helper 2.0 -> 1.0
+    operation 3 · undo with `blast revert --env demo` (1 package, [TIME])
+    ");
     assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
 }
 

@@ -61,6 +61,7 @@ fn user_kill_leaves_nothing() {
         return;
     };
     world.start("demo");
+    world.show("demo");
     assert!(!world.mounts().is_empty());
     world.blast(["kill", "--all"]).success();
     assert!(world.mounts().is_empty());

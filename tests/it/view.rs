@@ -97,6 +97,7 @@ fn every_file_of_the_environment_can_be_walked_and_read() {
         return;
     };
     world.install("demo", &["demo"]).success();
+    world.show("demo");
     let script = "cd \"$0\" && find . -type f | sort > ../../../project/listed && \
                   find . -type f -exec cat {} + > /dev/null && wc -l < ../../../project/listed";
     let prefix = world.live().join("demo");

@@ -58,6 +58,12 @@ impl World {
         self.blast(["start", env, "--shell", "bash"]).success()
     }
 
+    /// Makes sure that the view is mounted, for tests that look into it by path.
+    #[track_caller]
+    pub(crate) fn show(&self, env: &str) {
+        self.python_in(env, "pass").success();
+    }
+
     /// Installs into an environment.
     #[track_caller]
     pub(crate) fn install(&self, env: &str, requirements: &[&str]) -> Run {

@@ -22,8 +22,6 @@ pub enum Hostile {
     BadRecordHash,
     /// A member that RECORD does not list.
     UnlistedMember,
-    /// RECORD lists a member that is not there.
-    MissingMember,
     /// No RECORD.
     MissingRecord,
     /// A `.dist-info` of another project.
@@ -42,7 +40,7 @@ pub enum Hostile {
 
 impl Hostile {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 15] = [
         Self::AbsoluteName,
         Self::ParentName,
         Self::HiddenParentName,
@@ -51,7 +49,6 @@ impl Hostile {
         Self::FileAndFolder,
         Self::BadRecordHash,
         Self::UnlistedMember,
-        Self::MissingMember,
         Self::MissingRecord,
         Self::WrongDistInfo,
         Self::WrongMetadata,
@@ -89,7 +86,6 @@ impl Hostile {
             Self::FileAndFolder => Some("both"),
             Self::BadRecordHash => Some("tampered.py"),
             Self::UnlistedMember => Some("stowaway.py"),
-            Self::MissingMember => Some("gone.py"),
             Self::MissingRecord => Some("RECORD"),
             Self::LyingSize | Self::Bomb => Some("bomb.bin"),
             Self::WrongDistInfo | Self::WrongMetadata | Self::Truncated | Self::Garbage => None,
@@ -138,9 +134,6 @@ impl Hostile {
                 let mut zip = wheel.zip();
                 zip.members.push(Member::new("stowaway.py", "evil = 1\n"));
                 zip
-            }
-            Self::MissingMember => {
-                without(wheel.clone().file("gone.py", "x = 1\n").zip(), "gone.py")
             }
             Self::MissingRecord => without(wheel.zip(), &record),
             Self::WrongDistInfo => WheelSpec::simple("somebody-else", "1.0").zip(),

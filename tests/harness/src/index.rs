@@ -99,13 +99,6 @@ impl Release {
         self
     }
 
-    /// With this metadata beside it, true or not.
-    #[must_use]
-    pub fn metadata(mut self, text: &str) -> Self {
-        self.metadata = Some(text.to_owned());
-        self
-    }
-
     /// Announced with this hash, true or not; `None`: with none.
     #[must_use]
     pub fn hash(mut self, sha256: Option<&str>) -> Self {

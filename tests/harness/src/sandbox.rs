@@ -361,6 +361,11 @@ fn redactions(root: &Path, program: &Path, python: &HostPython) -> Redactions {
     redactions.path(program, "[BLAST]");
     redactions.path(&python.bin, "[PYTHON_BIN]");
     redactions.text(&python.version, "[PYTHON]");
-    redactions.text(&format!("python{}", python.minor()), "python[MINOR]");
+    for word in ["python", "Python "] {
+        redactions.text(
+            &format!("{word}{}", python.minor()),
+            &format!("{word}[MINOR]"),
+        );
+    }
     redactions
 }
