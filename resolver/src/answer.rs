@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use blast_types::{ExtraName, PackageName, Requirement, VersionOrUrl};
+use blast_types::{ExtraName, PackageName, Requirement, VersionOrUrl, Yanked};
 use pubgrub::SelectedDependencies;
 use rustc_hash::FxHashSet;
 
@@ -45,8 +45,8 @@ pub(crate) fn assemble(
             solver.learned.borrow_mut().deny(&name, release);
             return Ok(None);
         }
-        let metadata = solver
-            .chosen_metadata(&project, rank)
+        let metadata = project
+            .read_metadata(rank)
             .ok_or_else(|| bug(&name, "was chosen without its metadata"))?;
         packages.push(ResolvedPackage {
             version: release.version.clone(),
@@ -64,7 +64,39 @@ pub(crate) fn assemble(
             name,
         });
     }
+    for package in &packages {
+        warn(solver, package);
+    }
     Ok(Some(packages))
+}
+
+/// Says what the user should know of an answer that stands all the same.
+fn warn(solver: &Solver<'_>, package: &ResolvedPackage) {
+    let ResolvedPackage {
+        name,
+        version,
+        metadata,
+        ..
+    } = package;
+    if let (Yanked::Yes(why), None) = (&package.file.yanked, &package.direct) {
+        let why = why
+            .as_ref()
+            .map(|why| format!(": {}", why.escape_debug()))
+            .unwrap_or_default();
+        solver.reporter.warn(format!(
+            "{name} {version} was withdrawn by its authors{why}"
+        ));
+    }
+    for extra in &package.extras {
+        let requirements = solver
+            .policy()
+            .applicable(&metadata.requires_dist, Some(extra));
+        if requirements.is_empty() && !metadata.provides_extra.contains(extra) {
+            solver
+                .reporter
+                .warn(format!("{name} {version} has no extra `{extra}`"));
+        }
+    }
 }
 
 fn walk(
@@ -88,8 +120,8 @@ fn walk(
             continue;
         }
         let (project, rank) = chosen(solver, selected, name)?;
-        let metadata = solver
-            .chosen_metadata(&project, rank)
+        let metadata = project
+            .read_metadata(rank)
             .ok_or_else(|| bug(name, "was chosen without its metadata"))?;
         for requirement in policy.applicable(&metadata.requires_dist, extra) {
             if requirement.name != *name {
@@ -117,7 +149,10 @@ fn note(
     entry.extras.extend(requirement.extras.iter().cloned());
     queue.push_back(Node::Base(name.clone()));
     queue.extend(
-        requirement.extras.iter().map(|extra| Node::Extra(name.clone(), extra.clone())),
+        requirement
+            .extras
+            .iter()
+            .map(|extra| Node::Extra(name.clone(), extra.clone())),
     );
     Ok(())
 }

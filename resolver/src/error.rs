@@ -34,9 +34,10 @@ impl Hint for ResolveError {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::NoSolution(explanation) => explanation.hints.clone(),
-            Self::Provider { source: ProviderError::Unavailable { hints, .. }, .. } => {
-                hints.clone()
-            }
+            Self::Provider {
+                source: ProviderError::Unavailable { hints, .. },
+                ..
+            } => hints.clone(),
             Self::Provider { .. } | Self::Cancelled | Self::Thread(_) => Vec::new(),
             Self::Bug(_) => vec!["this is a bug in blast: please report it".to_owned()],
         }

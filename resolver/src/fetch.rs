@@ -57,7 +57,11 @@ impl Fetcher {
         runtime: Handle,
         cancel: CancellationToken,
     ) -> Arc<Self> {
-        let by_url = policy.pinned_urls().into_iter().map(|(name, _)| name).collect();
+        let by_url = policy
+            .pinned_urls()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         Arc::new(Self {
             provider,
             policy,
@@ -81,7 +85,10 @@ impl Fetcher {
 
     /// Pages and metadata files asked for so far.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.page_count.load(Ordering::Relaxed), self.metadata_count.load(Ordering::Relaxed))
+        (
+            self.page_count.load(Ordering::Relaxed),
+            self.metadata_count.load(Ordering::Relaxed),
+        )
     }
 
     /// Waits, on the search thread, for a value.
@@ -92,7 +99,9 @@ impl Fetcher {
         if let Some(ready) = fetch.peek() {
             return Ok(ready.clone());
         }
-        self.runtime.block_on(self.cancel.run_until_cancelled(fetch.clone())).ok_or(Cancelled)
+        self.runtime
+            .block_on(self.cancel.run_until_cancelled(fetch.clone()))
+            .ok_or(Cancelled)
     }
 
     /// Lets a future run even if nobody waits for it.
@@ -141,7 +150,9 @@ impl Fetcher {
         let mut begun = false;
         let fetch = release.metadata.get_or_init(|| {
             if let Origin::Url(_, dist) = &release.origin {
-                return std::future::ready(Ok(dist.metadata.clone())).boxed().shared();
+                return std::future::ready(Ok(dist.metadata.clone()))
+                    .boxed()
+                    .shared();
             }
             begun = true;
             match release.candidate(name, &self.policy) {
@@ -164,7 +175,9 @@ impl Fetcher {
     /// The distribution behind a URL.
     pub(crate) fn direct(&self, name: &PackageName, url: &VerbatimUrl) -> Fetch<DirectDist> {
         self.metadata_count.fetch_add(1, Ordering::Relaxed);
-        self.provider.direct(name, url).shared()
+        let fetch = self.provider.direct(name, url).shared();
+        self.drive(fetch.clone().map(drop));
+        fetch
     }
 
     /// Asks ahead for what the requirements lead to, if the search goes as it mostly does.
@@ -189,7 +202,10 @@ impl Fetcher {
 
     /// Which parts of a package (itself, extras) nobody has walked yet.
     fn mark_anticipated(&self, requirement: &Requirement) -> Vec<Option<ExtraName>> {
-        let mut walked = self.anticipated.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut walked = self
+            .anticipated
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         std::iter::once(None)
             .chain(requirement.extras.iter().cloned().map(Some))
             .filter(|part| walked.insert((requirement.name.clone(), part.clone())))
@@ -204,7 +220,9 @@ impl Fetcher {
     ) {
         let Ok(project) = page.await else { return };
         let ranks = project.ranks_of(&requirement);
-        let Some(rank) = self.likely(&project, &ranks) else { return };
+        let Some(rank) = self.likely(&project, &ranks) else {
+            return;
+        };
         let Ok(metadata) = self.metadata(&project.name, project.release(rank)).await else {
             return;
         };
@@ -212,7 +230,9 @@ impl Fetcher {
             return;
         }
         for part in parts {
-            let next = self.policy.applicable(&metadata.requires_dist, part.as_ref());
+            let next = self
+                .policy
+                .applicable(&metadata.requires_dist, part.as_ref());
             self.anticipate(next);
         }
     }
@@ -224,7 +244,10 @@ impl Fetcher {
 
     /// Asks ahead for the metadata of the next few candidates of a set.
     pub(crate) fn metadata_ahead(&self, project: &Project, ranks: &Ranks, count: usize) {
-        for rank in project.candidates(ranks, &self.policy, |_| false).take(count) {
+        for rank in project
+            .candidates(ranks, &self.policy, |_| false)
+            .take(count)
+        {
             drop(self.metadata(&project.name, project.release(rank)));
         }
     }

@@ -45,8 +45,8 @@ pub use explain::{Explanation, Fact, Versions};
 pub use inputs::{Inputs, NameFilter, Options, PrereleaseMode, ResolutionMode, Upgrade};
 pub use provider::{DirectDist, Provider, ProviderError};
 pub use reason::Reason;
-pub use select::Selector;
 pub use resolution::{Resolution, ResolvedPackage, Statistics};
+pub use select::Selector;
 
 /// Room for the explanation of long conflicts, which follows a tree as deep as the search went.
 /// Pages that are not touched cost nothing.
@@ -79,6 +79,8 @@ pub async fn resolve(
         })
         .map_err(ResolveError::Thread)?;
     receiver.await.unwrap_or_else(|_| {
-        Err(ResolveError::Bug("its thread ended without an answer".to_owned()))
+        Err(ResolveError::Bug(
+            "its thread ended without an answer".to_owned(),
+        ))
     })
 }

@@ -5,13 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use version_ranges::Ranges as VersionRanges;
 use blast_types::{
     DistFile, DistKind, ExtraName, PackageName, Requirement, Tags, VerbatimUrl, Version,
     VersionOrUrl, Yanked,
 };
 use rustc_hash::FxHashMap;
 use uv_platform_tags::TagCompatibility;
+use version_ranges::Ranges as VersionRanges;
 
 use crate::inputs::{Inputs, PrereleaseMode, ResolutionMode};
 use crate::reason::Reason;
@@ -53,10 +53,14 @@ impl Policy {
     pub(crate) fn new(mut inputs: Inputs) -> Self {
         let markers = &inputs.target.markers;
         // The answer must not depend on the order in which somebody listed the requirements.
-        inputs.requirements.retain(|requirement| requirement.marker.evaluate(markers, &[]));
+        inputs
+            .requirements
+            .retain(|requirement| requirement.marker.evaluate(markers, &[]));
         inputs.requirements.sort();
         inputs.requirements.dedup();
-        inputs.preferences.retain(|name, _| !inputs.upgrade.forgets(name));
+        inputs
+            .preferences
+            .retain(|name, _| !inputs.upgrade.forgets(name));
         let mut overrides = FxHashMap::<PackageName, Vec<Requirement>>::default();
         for requirement in &inputs.overrides {
             let list = overrides.entry(requirement.name.clone()).or_default();
@@ -81,7 +85,10 @@ impl Policy {
             else {
                 continue; // URLs: see `pinned_urls`
             };
-            if !requirement.marker.evaluate(&self.inputs.target.markers, &[]) {
+            if !requirement
+                .marker
+                .evaluate(&self.inputs.target.markers, &[])
+            {
                 continue;
             }
             let range = VersionRanges::from(specifiers.clone());
@@ -137,10 +144,16 @@ impl Policy {
         for requirement in requirements {
             let marker = requirement.marker;
             if let Some(replacements) = self.overrides.get(&requirement.name) {
-                let belongs = marker.evaluate_only_extras(extras)
-                    && (extra.is_none() || !marker.evaluate_only_extras(&[]));
-                if belongs {
-                    found.extend(replacements.iter().filter(|r| !found.contains(r)).collect::<Vec<_>>());
+                // The replacement decides for itself where it holds; but what an extra asks for
+                // stays the extra's.
+                let asked =
+                    |extras: &[ExtraName]| marker.evaluate_optional_environment(None, extras);
+                if asked(extras) && (extra.is_none() || !asked(&[])) {
+                    for replacement in replacements {
+                        if !found.contains(&replacement) {
+                            found.push(replacement);
+                        }
+                    }
                 }
             } else if marker.is_true() {
                 if extra.is_none() {
@@ -201,9 +214,10 @@ impl Policy {
             }
         }
         match best {
-            Some((_, file)) => {
-                Candidate::Usable { file: file.clone(), yanked: file.yanked.is_yanked() }
-            }
+            Some((_, file)) => Candidate::Usable {
+                file: file.clone(),
+                yanked: file.yanked.is_yanked(),
+            },
             None => Candidate::Unusable(reason),
         }
     }
@@ -231,9 +245,10 @@ impl Policy {
             DistKind::Sdist(_) => Ok(Rank { kept, wheel: None }),
             DistKind::Wheel(_) if options.no_binary.contains(name) => Err(Reason::NoBinary),
             DistKind::Wheel(wheel) => match wheel.compatibility(&self.inputs.target.tags) {
-                TagCompatibility::Compatible(priority) => {
-                    Ok(Rank { kept, wheel: Some((priority, wheel.build_tag().cloned())) })
-                }
+                TagCompatibility::Compatible(priority) => Ok(Rank {
+                    kept,
+                    wheel: Some((priority, wheel.build_tag().cloned())),
+                }),
                 TagCompatibility::Incompatible(_) => Err(Reason::Tags(tag_names(&file.filename))),
             },
         }
@@ -249,7 +264,10 @@ impl Policy {
     }
 
     fn python_reason(&self, needs: String) -> Reason {
-        Reason::Python { needs, has: self.python.to_string() }
+        Reason::Python {
+            needs,
+            has: self.python.to_string(),
+        }
     }
 
     pub(crate) fn tags(&self) -> &Tags {
@@ -279,7 +297,10 @@ mod tests {
 
     #[test]
     fn tags_are_the_last_three_parts_of_a_wheel_name() {
-        assert_eq!(tag_names("a_b-1.0-2-cp39-cp39-win_amd64.whl"), "cp39-cp39-win_amd64");
+        assert_eq!(
+            tag_names("a_b-1.0-2-cp39-cp39-win_amd64.whl"),
+            "cp39-cp39-win_amd64"
+        );
         assert_eq!(tag_names("x.whl"), "x");
     }
 }

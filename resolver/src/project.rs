@@ -13,11 +13,12 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
-use version_ranges::Ranges as VersionRanges;
 use blast_types::{
-    DistFile, PackageName, ProjectFiles, Requirement, VerbatimUrl, Version, VersionOrUrl, Yanked,
+    CoreMetadata, DistFile, PackageName, ProjectFiles, Requirement, VerbatimUrl, Version,
+    VersionOrUrl, Yanked,
 };
 use pubgrub::VersionSet as _;
+use version_ranges::Ranges as VersionRanges;
 
 use crate::fetch::MetadataFetch;
 use crate::inputs::PrereleaseMode;
@@ -108,9 +109,10 @@ impl Release {
             }
             match policy.candidate(name, self.origin.files(), self.url().is_some()) {
                 // Nobody withdraws what the user names by URL.
-                Candidate::Usable { file, .. } if self.url().is_some() => {
-                    Candidate::Usable { file, yanked: false }
-                }
+                Candidate::Usable { file, .. } if self.url().is_some() => Candidate::Usable {
+                    file,
+                    yanked: false,
+                },
                 candidate => candidate,
             }
         })
@@ -167,7 +169,14 @@ impl Project {
 
     pub(crate) fn absent(name: PackageName, absence: Option<Absence>) -> Self {
         let (index, cells) = (Arc::from(""), Arc::from([]));
-        Self { name, index, absence, page: None, cells, direct: Vec::new() }
+        Self {
+            name,
+            index,
+            absence,
+            page: None,
+            cells,
+            direct: Vec::new(),
+        }
     }
 
     /// The same project with releases that URLs name.
@@ -178,7 +187,12 @@ impl Project {
         let direct = (0_u32..).zip(releases).map(|(before, release)| {
             // A release from the index stays before one of equal version from a URL.
             let listed = versions.partition_point(|listed| listed.version <= release.version);
-            (u32::try_from(listed).unwrap_or(u32::MAX).saturating_add(before), release)
+            (
+                u32::try_from(listed)
+                    .unwrap_or(u32::MAX)
+                    .saturating_add(before),
+                release,
+            )
         });
         Self {
             name: self.name.clone(),
@@ -204,7 +218,10 @@ impl Project {
                 Ordering::Greater => break,
             }
         }
-        let page = self.page.as_ref().expect("a rank that is no direct release is on the page");
+        let page = self
+            .page
+            .as_ref()
+            .expect("a rank that is no direct release is on the page");
         Ok((page, position))
     }
 
@@ -225,9 +242,23 @@ impl Project {
         }
     }
 
+    /// The metadata of a version that was offered to the solver, hence read.
+    pub(crate) fn read_metadata(&self, rank: u32) -> Option<Arc<CoreMetadata>> {
+        self.release(rank)
+            .metadata
+            .get()?
+            .peek()?
+            .as_ref()
+            .ok()
+            .cloned()
+    }
+
     /// The rank of the release that a URL names.
     pub(crate) fn rank_of_url(&self, url: &VerbatimUrl) -> Option<u32> {
-        self.direct.iter().find(|(_, release)| release.url() == Some(url)).map(|(rank, _)| *rank)
+        self.direct
+            .iter()
+            .find(|(_, release)| release.url() == Some(url))
+            .map(|(rank, _)| *rank)
     }
 
     fn is_direct(&self, rank: u32) -> bool {
@@ -269,14 +300,21 @@ impl Project {
     fn count(&self, holds: impl Fn(&Version) -> bool) -> u32 {
         let versions = self.page.as_ref().map_or(&[][..], |page| &page.versions);
         let listed = versions.partition_point(|listed| holds(&listed.version));
-        let direct = self.direct.iter().filter(|(_, release)| holds(&release.version)).count();
+        let direct = self
+            .direct
+            .iter()
+            .filter(|(_, release)| holds(&release.version))
+            .count();
         u32::try_from(listed + direct).unwrap_or(u32::MAX)
     }
 
     /// The ranks of a set that exist, newest first.
     pub(crate) fn members(&self, set: &Ranks) -> impl DoubleEndedIterator<Item = u32> + use<> {
         let segments = set.segments(self.len());
-        segments.into_iter().rev().flat_map(|(low, high)| (low..high).rev())
+        segments
+            .into_iter()
+            .rev()
+            .flat_map(|(low, high)| (low..high).rev())
     }
 
     /// The candidates in a set, the most wanted first, given that nothing admits withdrawn releases
@@ -312,8 +350,14 @@ impl Project {
         let classes = [Class::Final, Class::Prerelease, Class::Admitted];
         let ordered = classes.into_iter().flat_map(move |class| {
             let mut members = self.members(set);
-            std::iter::from_fn(move || if lowest { members.next_back() } else { members.next() })
-                .map(move |rank| (class, rank))
+            std::iter::from_fn(move || {
+                if lowest {
+                    members.next_back()
+                } else {
+                    members.next()
+                }
+            })
+            .map(move |rank| (class, rank))
         });
         let wanted = ordered.filter(move |(class, rank)| is_wanted(*rank, *class));
         kept.into_iter().chain(wanted.map(|(_, rank)| rank))

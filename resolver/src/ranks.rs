@@ -16,7 +16,11 @@ pub(crate) struct Ranks(Ranges<u32>);
 impl Ranks {
     /// The ranks from `low` to before `high`.
     pub(crate) fn span(low: u32, high: u32) -> Self {
-        if low < high { Self(Ranges::from_range_bounds(low..high)) } else { Self(Ranges::empty()) }
+        if low < high {
+            Self(Ranges::from_range_bounds(low..high))
+        } else {
+            Self(Ranges::empty())
+        }
     }
 
     /// The set of one rank.
@@ -39,7 +43,11 @@ impl Ranks {
             };
             (low, high)
         };
-        self.0.iter().map(segment).filter(|(low, high)| low < high).collect()
+        self.0
+            .iter()
+            .map(segment)
+            .filter(|(low, high)| low < high)
+            .collect()
     }
 
     /// Whether at most one rank is in the set.

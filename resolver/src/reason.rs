@@ -49,7 +49,11 @@ impl Reason {
     /// Of two files of one release, the reason of the one that came closer to being usable says
     /// more.
     pub(crate) fn closest(self, other: Self) -> Self {
-        if other.stage() > self.stage() { other } else { self }
+        if other.stage() > self.stage() {
+            other
+        } else {
+            self
+        }
     }
 
     fn stage(&self) -> u8 {
@@ -76,11 +80,13 @@ impl fmt::Display for Reason {
         match self {
             Self::NoFiles => f.write_str("without any file"),
             Self::TooNew => f.write_str("uploaded after the time limit (exclude-newer)"),
-            Self::NoUploadTime => {
-                f.write_str("without the upload time that exclude-newer needs")
-            }
+            Self::NoUploadTime => f.write_str("without the upload time that exclude-newer needs"),
             Self::Python { needs, has } => {
-                write!(f, "for Python {} only (this is {has})", needs.replace(", ", ","))
+                write!(
+                    f,
+                    "for Python {} only (this is {has})",
+                    needs.replace(", ", ",")
+                )
             }
             Self::OnlyBinary => f.write_str("source only, which the options exclude"),
             Self::NoBinary => f.write_str("wheels only, which the options exclude"),
@@ -91,7 +97,11 @@ impl fmt::Display for Reason {
             Self::Prerelease => f.write_str("a pre-release, which the options exclude"),
             Self::Yanked(None) => f.write_str("withdrawn by its authors (yanked)"),
             Self::Yanked(Some(why)) => {
-                write!(f, "withdrawn by its authors (yanked: {})", why.escape_debug())
+                write!(
+                    f,
+                    "withdrawn by its authors (yanked: {})",
+                    why.escape_debug()
+                )
             }
             Self::OtherUrl => f.write_str("from a URL that nothing chosen names"),
             Self::NeedsBuild => f.write_str(

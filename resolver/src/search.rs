@@ -73,10 +73,16 @@ impl Learned {
     /// Whether a release that is no candidate by itself may be chosen.
     pub(crate) fn admits(&self, name: &PackageName, release: &Release) -> bool {
         let url = release.url().map(ToString::to_string);
-        if url.is_none() && !self.yanked.contains(&(name.clone(), release.version.clone())) {
+        if url.is_none()
+            && !self
+                .yanked
+                .contains(&(name.clone(), release.version.clone()))
+        {
             return false;
         }
-        !self.denied.contains(&(name.clone(), release.version.clone(), url))
+        !self
+            .denied
+            .contains(&(name.clone(), release.version.clone(), url))
     }
 
     /// A requirement pins a withdrawn version; whether that is news.
@@ -92,7 +98,8 @@ impl Learned {
     /// An answer used a release that nothing in the answer admits.
     pub(crate) fn deny(&mut self, name: &PackageName, release: &Release) {
         let url = release.url().map(ToString::to_string);
-        self.denied.insert((name.clone(), release.version.clone(), url));
+        self.denied
+            .insert((name.clone(), release.version.clone(), url));
     }
 
     /// The project with the distributions that URLs name.
@@ -127,12 +134,17 @@ pub(crate) fn search(
                 Some(packages) => {
                     (statistics.projects_fetched, statistics.metadata_fetched) = fetcher.counts();
                     tracing::debug!(?statistics, "resolved");
-                    return Ok(Resolution { packages, statistics });
+                    return Ok(Resolution {
+                        packages,
+                        statistics,
+                    });
                 }
                 None => Stop::Restart,
             },
             Err(PubGrubError::NoSolution(tree)) => {
-                return Err(ResolveError::NoSolution(Box::new(explain::explain(&solver, &tree))));
+                return Err(ResolveError::NoSolution(Box::new(explain::explain(
+                    &solver, &tree,
+                ))));
             }
             Err(
                 PubGrubError::ErrorRetrievingDependencies { source, .. }
@@ -153,18 +165,22 @@ fn learn_pinned_urls(
     learned: &RefCell<Learned>,
 ) -> Result<(), ResolveError> {
     let urls = fetcher.policy().pinned_urls();
-    let fetches: Vec<_> = urls
+    let answers: Vec<_> = urls
         .into_iter()
         .map(|(name, url)| {
             let fetch = fetcher.direct(&name, &url);
             (name, url, fetch)
         })
         .collect();
-    for (name, url, fetch) in fetches {
+    for (name, url, fetch) in answers {
         let answer = fetcher.wait(&fetch).map_err(|_| ResolveError::Cancelled)?;
-        let dist = answer
-            .map_err(|source| ResolveError::Provider { name: name.clone(), source })?;
-        learned.borrow_mut().add_direct(&name, Release::direct(url, dist));
+        let dist = answer.map_err(|source| ResolveError::Provider {
+            name: name.clone(),
+            source,
+        })?;
+        learned
+            .borrow_mut()
+            .add_direct(&name, Release::direct(url, dist));
     }
     Ok(())
 }

@@ -17,8 +17,13 @@ pub struct Selector {
 impl Selector {
     /// For this target, under these choices.
     pub fn new(target: Target, options: Options) -> Self {
-        let inputs = Inputs { options, ..Inputs::new(Vec::new(), target) };
-        Self { policy: Policy::new(inputs) }
+        let inputs = Inputs {
+            options,
+            ..Inputs::new(Vec::new(), target)
+        };
+        Self {
+            policy: Policy::new(inputs),
+        }
     }
 
     /// The file to install: the wheel that fits best, else the source distribution.

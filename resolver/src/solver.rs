@@ -13,7 +13,9 @@ use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
 
-use blast_types::{CoreMetadata, Event, ExtraName, PackageName, Reporter, Requirement, VersionOrUrl};
+use blast_types::{
+    CoreMetadata, Event, ExtraName, PackageName, Reporter, Requirement, VersionOrUrl,
+};
 use indexmap::IndexMap;
 use pubgrub::{
     Dependencies, DependencyConstraints, DependencyProvider, PackageResolutionStatistics,
@@ -81,7 +83,7 @@ impl From<Cancelled> for Stop {
 pub(crate) struct Solver<'a> {
     pub(crate) fetcher: &'a Arc<Fetcher>,
     pub(crate) learned: &'a RefCell<Learned>,
-    reporter: &'a dyn Reporter,
+    pub(crate) reporter: &'a dyn Reporter,
     projects: RefCell<FxHashMap<PackageName, Arc<Project>>>,
     seen: RefCell<FxHashMap<PackageName, u32>>,
     attempts: RefCell<FxHashMap<Node, FxHashSet<u32>>>,
@@ -118,7 +120,9 @@ impl<'a> Solver<'a> {
         let page = self.fetcher.wait(&fetch)?;
         let project = page.map_err(|source| provider_failed(name, source))?;
         let project = self.learned.borrow().with_direct(project);
-        self.projects.borrow_mut().insert(name.clone(), project.clone());
+        self.projects
+            .borrow_mut()
+            .insert(name.clone(), project.clone());
         Ok(project)
     }
 
@@ -136,7 +140,10 @@ impl<'a> Solver<'a> {
         let fetch = self.fetcher.metadata(name, release);
         let reason = match self.fetcher.wait(&fetch)? {
             Ok(metadata) => {
-                match self.policy().refuses_python(metadata.requires_python.as_ref()) {
+                match self
+                    .policy()
+                    .refuses_python(metadata.requires_python.as_ref())
+                {
                     None => return Ok(Some(metadata)),
                     Some(reason) => reason,
                 }
@@ -156,11 +163,6 @@ impl<'a> Solver<'a> {
     }
 
     /// The metadata of a version that was chosen.
-    pub(crate) fn chosen_metadata(&self, project: &Project, rank: u32) -> Option<Arc<CoreMetadata>> {
-        let fetch = project.release(rank).metadata.get()?;
-        fetch.peek()?.as_ref().ok().cloned()
-    }
-
     fn choose(&self, node: &Node, name: &PackageName, range: &Ranks) -> Result<Option<u32>, Stop> {
         let project = self.project(name)?;
         let tried = self.attempts.borrow().get(node).map_or(0, FxHashSet::len);
@@ -177,7 +179,8 @@ impl<'a> Solver<'a> {
             }
             refused += 1;
             if refused > 1 {
-                self.fetcher.metadata_ahead(&project, range, refused.min(50));
+                self.fetcher
+                    .metadata_ahead(&project, range, refused.min(50));
             }
         }
         Ok(None)
@@ -245,7 +248,9 @@ impl<'a> Solver<'a> {
                 let dist = self.fetcher.wait(&fetch)?;
                 let dist = dist.map_err(|source| provider_failed(&requirement.name, source))?;
                 let release = Release::direct(url.clone(), dist);
-                self.learned.borrow_mut().add_direct(&requirement.name, release);
+                self.learned
+                    .borrow_mut()
+                    .add_direct(&requirement.name, release);
                 Err(Stop::Restart)
             }
             Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
@@ -279,7 +284,10 @@ impl<'a> Solver<'a> {
 type Constraints = IndexMap<Node, Ranks, FxBuildHasher>;
 
 fn provider_failed(name: &PackageName, source: ProviderError) -> Stop {
-    Stop::Failed(Box::new(ResolveError::Provider { name: name.clone(), source }))
+    Stop::Failed(Box::new(ResolveError::Provider {
+        name: name.clone(),
+        source,
+    }))
 }
 
 /// The greater goes first: only one version left; found to be hard; often in conflicts; seen
@@ -307,7 +315,13 @@ impl DependencyProvider for Solver<'_> {
         // A few conflicts are the normal course of a search and no reason to leave its order.
         let conflicts = (statistics.conflict_count() / 16 + 1).ilog2();
         let turn = self.learned.borrow().turn(name);
-        (range.is_narrow(), turn, conflicts, Reverse(seen), matches!(node, Node::Base(_)))
+        (
+            range.is_narrow(),
+            turn,
+            conflicts,
+            Reverse(seen),
+            matches!(node, Node::Base(_)),
+        )
     }
 
     fn choose_version(&self, node: &Node, range: &Ranks) -> Result<Option<u32>, Stop> {
@@ -346,31 +360,40 @@ impl DependencyProvider for Solver<'_> {
                 } else {
                     policy.applicable(&metadata.requires_dist, Some(extra))
                 };
-                self.constraints(Some((name, *rank)), &requirements)?.map(|mut sets| {
-                    sets.shift_remove(node);
-                    sets.insert_before(0, Node::Base(name.clone()), Ranks::one(*rank));
-                    sets
-                })
+                self.constraints(Some((name, *rank)), &requirements)?
+                    .map(|mut sets| {
+                        sets.shift_remove(node);
+                        sets.insert_before(0, Node::Base(name.clone()), Ranks::one(*rank));
+                        sets
+                    })
             }
         };
         Ok(match constraints {
             Ok(constraints) => {
                 self.note_seen(&constraints);
-                Dependencies::Available(constraints.into_iter().collect::<DependencyConstraints<_, _>>())
+                Dependencies::Available(
+                    constraints
+                        .into_iter()
+                        .collect::<DependencyConstraints<_, _>>(),
+                )
             }
             Err(reason) => Dependencies::Unavailable(reason),
         })
     }
 
     fn should_cancel(&self) -> Result<(), Stop> {
-        if self.fetcher.is_cancelled() { Err(Cancelled.into()) } else { Ok(()) }
+        if self.fetcher.is_cancelled() {
+            Err(Cancelled.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Solver<'_> {
     fn expect_metadata(&self, name: &PackageName, rank: u32) -> Result<Arc<CoreMetadata>, Stop> {
         let project = self.project(name)?;
-        self.chosen_metadata(&project, rank).ok_or_else(|| {
+        project.read_metadata(rank).ok_or_else(|| {
             let what = format!("{name}: a version was chosen whose metadata is not there");
             Stop::Failed(Box::new(ResolveError::Bug(what)))
         })

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use blast_types::PackageName;
+use blast_types::{MarkerTree, PackageName, Requirement};
 use indexmap::{IndexMap, IndexSet};
 use pubgrub::{DerivationTree, External, NoSolutionError, VersionSet as _};
 use rustc_hash::{FxBuildHasher, FxHashSet};
@@ -36,7 +36,9 @@ pub(super) fn facts(solver: &Solver<'_>, tree: &Tree) -> Vec<Fact> {
     let leaves = leaves(tree);
     let mut facts = Vec::from_iter(asked(solver, &leaves));
     for name in order(&leaves) {
-        let Some(project) = solver.known(&name) else { continue };
+        let Some(project) = solver.known(&name) else {
+            continue;
+        };
         facts.extend(missing(solver, &leaves, &project));
         facts.extend(unusable(solver, &leaves, &project));
         for ((node, target), ranks) in &leaves.edges {
@@ -104,17 +106,29 @@ fn unite<K>(entry: indexmap::map::Entry<'_, K, Ranks>, ranks: &Ranks) {
 /// The packages of the proof, those that the user names first, then by distance.
 fn order(leaves: &Leaves) -> IndexSet<PackageName> {
     let mut ordered = IndexSet::new();
-    let mut roots: Vec<_> = leaves.edges.keys().filter(|(node, _)| *node == Node::Root).collect();
+    let mut roots: Vec<_> = leaves
+        .edges
+        .keys()
+        .filter(|(node, _)| *node == Node::Root)
+        .collect();
     roots.sort();
-    let mut queue: VecDeque<PackageName> = roots.into_iter().map(|(_, name)| name.clone()).collect();
-    let mut rest: Vec<_> = leaves.edges.keys().filter_map(|(node, _)| node.name()).collect();
+    let mut queue: VecDeque<PackageName> =
+        roots.into_iter().map(|(_, name)| name.clone()).collect();
+    let mut rest: Vec<_> = leaves
+        .edges
+        .keys()
+        .filter_map(|(node, _)| node.name())
+        .collect();
     rest.sort();
     queue.extend(rest.into_iter().cloned());
     while let Some(name) = queue.pop_front() {
         if !ordered.insert(name.clone()) {
             continue;
         }
-        let next = leaves.edges.keys().filter(|(node, _)| node.name() == Some(&name));
+        let next = leaves
+            .edges
+            .keys()
+            .filter(|(node, _)| node.name() == Some(&name));
         let mut next: Vec<_> = next.map(|(_, target)| target.clone()).collect();
         next.sort();
         for target in next.into_iter().rev() {
@@ -126,7 +140,10 @@ fn order(leaves: &Leaves) -> IndexSet<PackageName> {
 
 fn asked(solver: &Solver<'_>, leaves: &Leaves) -> Option<Fact> {
     let concerned = |name: &PackageName| {
-        leaves.edges.keys().any(|(node, target)| *node == Node::Root && target == name)
+        leaves
+            .edges
+            .keys()
+            .any(|(node, target)| *node == Node::Root && target == name)
     };
     let roots = solver.policy().roots();
     let requirements: Vec<String> = roots
@@ -145,25 +162,25 @@ fn missing(solver: &Solver<'_>, leaves: &Leaves, project: &Project) -> Vec<Fact>
         Some(Absence::NotCached) if project.len() == 0 => return vec![Fact::NotCached { package }],
         _ => {}
     }
-    let mut facts = Vec::new();
+    let mut unmet = IndexSet::new();
     for ((node, target), ranks) in &leaves.edges {
-        if *target != package {
-            continue;
-        }
-        for requirement in requirements(solver, node, target, ranks).into_keys() {
-            if let Some(parsed) = requirement.empty_in(project) {
-                let fact = Fact::NoneInRange {
-                    package: package.clone(),
-                    requirement: parsed,
-                    existing: words::existing(project),
-                };
-                if !facts.contains(&fact) {
-                    facts.push(fact);
-                }
-            }
+        if *target == package {
+            let wanted = requirements(solver, node, target, ranks).into_keys();
+            unmet.extend(wanted.filter_map(|wanted| wanted.empty_in(project)));
         }
     }
-    facts
+    let fact = |requirement| Fact::NoneInRange {
+        package: package.clone(),
+        requirement,
+        existing: words::existing(project),
+    };
+    if unmet.len() > MAX_GROUPS {
+        return vec![fact(None)];
+    }
+    unmet
+        .into_iter()
+        .map(|requirement| fact(Some(requirement)))
+        .collect()
 }
 
 /// Releases in the ranges without candidate, by reason.
@@ -184,10 +201,19 @@ fn unusable(solver: &Solver<'_>, leaves: &Leaves, project: &Project) -> Vec<Fact
     groups
         .into_iter()
         .take(MAX_GROUPS)
-        .map(|(why, ranks)| Fact::Unusable {
-            package: project.name.clone(),
-            versions: words::versions(project, solver.policy(), &project.name.to_string(), &ranks),
-            why,
+        .map(|(why, ranks)| {
+            let alone = match ranks.as_slice() {
+                [rank] => project
+                    .release(*rank)
+                    .reason(&project.name, solver.policy()),
+                _ => None,
+            };
+            let versions = words::versions(project, solver.policy(), project.name.as_str(), &ranks);
+            Fact::Unusable {
+                package: project.name.clone(),
+                versions,
+                why: alone.unwrap_or(why),
+            }
         })
         .collect()
 }
@@ -200,14 +226,19 @@ fn depends(
     target: &PackageName,
     ranks: &Ranks,
 ) -> Vec<Fact> {
-    let mut groups: Vec<_> = requirements(solver, node, target, ranks).into_iter().collect();
+    let mut groups: Vec<_> = requirements(solver, node, target, ranks)
+        .into_iter()
+        .collect();
     // The newest versions first: they are what the user expected to get.
     groups.sort_by_key(|(_, ranks)| std::cmp::Reverse(ranks.iter().max().copied()));
     let package = node.to_string();
     let versions = |ranks: &[u32]| words::versions(project, solver.policy(), &package, ranks);
     match groups.as_slice() {
         [(newest, _), .., (oldest, _)] if groups.len() > MAX_GROUPS => {
-            let all: Vec<u32> = groups.iter().flat_map(|(_, ranks)| ranks.iter().copied()).collect();
+            let all: Vec<u32> = groups
+                .iter()
+                .flat_map(|(_, ranks)| ranks.iter().copied())
+                .collect();
             vec![Fact::DependsVariously {
                 versions: versions(&all),
                 newest: newest.texts(),
@@ -228,7 +259,7 @@ fn depends(
 
 /// What one release requires of one package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Wanted(Vec<blast_types::Requirement>);
+struct Wanted(Vec<Requirement>);
 
 impl Wanted {
     fn texts(&self) -> Vec<String> {
@@ -237,7 +268,10 @@ impl Wanted {
 
     /// The first requirement that no release of the project meets.
     fn empty_in(&self, project: &Project) -> Option<String> {
-        let found = self.0.iter().find(|requirement| project.ranks_of(requirement).is_empty());
+        let found = self
+            .0
+            .iter()
+            .find(|requirement| project.ranks_of(requirement).is_empty());
         found.map(words::requirement)
     }
 }
@@ -251,12 +285,15 @@ fn requirements(
 ) -> BTreeMap<Wanted, Vec<u32>> {
     let policy = solver.policy();
     let mut groups = BTreeMap::<Wanted, Vec<u32>>::new();
-    let mut add = |requirements: Vec<&blast_types::Requirement>, rank: u32| {
-        let mut wanted: Vec<_> =
-            requirements.into_iter().filter(|r| r.name == *target).cloned().collect();
+    let mut add = |requirements: Vec<&Requirement>, rank: u32| {
+        let mut wanted: Vec<_> = requirements
+            .into_iter()
+            .filter(|r| r.name == *target)
+            .cloned()
+            .collect();
         for requirement in &mut wanted {
-            // The marker holds here; showing it would only lengthen the sentence.
-            requirement.marker = blast_types::MarkerTree::default();
+            // All markers here hold; what they say is no difference.
+            requirement.marker = MarkerTree::default();
         }
         wanted.sort();
         wanted.dedup();
@@ -270,9 +307,11 @@ fn requirements(
         Node::Base(name) => (name, None),
         Node::Extra(name, extra) => (name, Some(extra)),
     };
-    let Some(project) = solver.known(name) else { return groups };
+    let Some(project) = solver.known(name) else {
+        return groups;
+    };
     for rank in project.members(ranks) {
-        if let Some(metadata) = solver.chosen_metadata(&project, rank) {
+        if let Some(metadata) = project.read_metadata(rank) {
             add(policy.applicable(&metadata.requires_dist, extra), rank);
         }
     }

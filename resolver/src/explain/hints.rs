@@ -13,12 +13,14 @@ const PYTHONS: std::ops::RangeInclusive<u64> = 8..=14;
 
 /// Hints for these facts, without repetition.
 pub(super) fn hints(solver: &Solver<'_>, facts: &[Fact]) -> Vec<String> {
-    let mut hints = Vec::new();
+    let mut hints = Vec::from_iter(other_python(facts));
     for fact in facts {
         let hint = match fact {
-            Fact::Unusable { package, versions, why } => {
-                unusable(solver, package.as_ref(), &versions.words, why)
-            }
+            Fact::Unusable {
+                package,
+                versions,
+                why,
+            } => unusable(solver, package.as_ref(), &versions.words, why),
             Fact::NotFound { package } => Some(format!(
                 "check the spelling of `{package}`, and whether the index in use has it"
             )),
@@ -39,9 +41,6 @@ pub(super) fn hints(solver: &Solver<'_>, facts: &[Fact]) -> Vec<String> {
 
 fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) -> Option<String> {
     match why {
-        Reason::Python { needs, has } => other_python(needs, has).map(|python| {
-            format!("{versions} would be usable with another Python: try --python {python}")
-        }),
         Reason::Tags(_) => {
             let tags = solver.policy().tags();
             let (major, minor) = tags.python_version();
@@ -54,9 +53,9 @@ fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) ->
             "allow versions of `{package}` that have a wheel for this Python and platform, or try \
              another Python version"
         )),
-        Reason::Yanked(_) => {
-            Some(format!("a withdrawn version is used where `{package}==VERSION` pins it"))
-        }
+        Reason::Yanked(_) => Some(format!(
+            "a withdrawn version is used where `{package}==VERSION` pins it"
+        )),
         Reason::Prerelease => Some(format!("allow pre-releases to use {versions}")),
         Reason::TooNew => Some(format!("a later --exclude-newer would admit {versions}")),
         Reason::NoUploadTime => Some(
@@ -68,31 +67,54 @@ fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) ->
             Some(format!("lift --only-binary or --no-binary for `{package}`"))
         }
         Reason::NoFiles
+        | Reason::Python { .. }
         | Reason::OtherUrl
         | Reason::Metadata(_)
         | Reason::RequiresItself(_) => None,
     }
 }
 
-/// The Python version nearest to the present one that a specifier admits.
-fn other_python(needs: &str, has: &str) -> Option<String> {
+/// The other Python nearest to the present one that would admit one of the versions.
+fn other_python(facts: &[Fact]) -> Option<String> {
+    let proposals = facts.iter().filter_map(|fact| match fact {
+        Fact::Unusable {
+            versions,
+            why: Reason::Python { needs, has },
+            ..
+        } => {
+            let (distance, minor) = nearest(needs, has)?;
+            Some((distance, minor, &versions.words))
+        }
+        _ => None,
+    });
+    let (_, minor, words) = proposals.min_by_key(|(distance, ..)| *distance)?;
+    Some(format!(
+        "{words} would be usable with another Python: try --python 3.{minor}"
+    ))
+}
+
+/// The nearest other minor version of Python 3 that a specifier admits, and how far it is.
+fn nearest(needs: &str, has: &str) -> Option<(u64, u64)> {
     let specifiers = VersionSpecifiers::from_str(needs).ok()?;
     let has = Version::from_str(has).ok()?;
     let present = has.release().get(1).copied()?;
+    // The last patch release: a lower bound within a minor version is met by then.
     PYTHONS
+        .filter(|minor| *minor != present)
         .filter(|minor| specifiers.contains(&Version::new([3, *minor, 99])))
-        .min_by_key(|minor| minor.abs_diff(present))
-        .map(|minor| format!("3.{minor}"))
+        .map(|minor| (minor.abs_diff(present), minor))
+        .min()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::other_python;
+    use super::nearest;
 
     #[test]
     fn the_nearest_python_that_fits_is_proposed() {
-        assert_eq!(other_python(">=3.10", "3.9.2").as_deref(), Some("3.10"));
-        assert_eq!(other_python("<3.12", "3.13.0").as_deref(), Some("3.11"));
-        assert_eq!(other_python(">=3.30", "3.12.0"), None);
+        assert_eq!(nearest(">=3.10", "3.9.2"), Some((1, 10)));
+        assert_eq!(nearest("<3.12", "3.13.0"), Some((2, 11)));
+        assert_eq!(nearest(">=3.30", "3.12.0"), None);
+        assert_eq!(nearest("no specifier", "3.12.0"), None);
     }
 }

@@ -71,8 +71,8 @@ pub enum Fact {
     NoneInRange {
         /// The package.
         package: PackageName,
-        /// The requirement.
-        requirement: String,
+        /// The requirement; `None` where it is each of many, which another fact sums up.
+        requirement: Option<String>,
         /// The versions that exist, in words.
         existing: String,
     },
@@ -100,7 +100,11 @@ pub struct Versions {
 impl Versions {
     fn verb(&self, one: &'static str, many: &'static str) -> &'static str {
         // "every version of x" is singular, whatever it counts.
-        if self.count == 1 || self.words.starts_with("every") { one } else { many }
+        if self.count == 1 || self.words.starts_with("every") {
+            one
+        } else {
+            many
+        }
     }
 }
 
@@ -110,24 +114,57 @@ impl fmt::Display for Fact {
             Self::Asked { requirements } => {
                 write!(f, "you require {}", words::list(requirements))
             }
-            Self::Depends { versions, requirements, .. } => {
+            Self::Depends {
+                versions,
+                requirements,
+                ..
+            } => {
                 let verb = versions.verb("depends on", "depend on");
                 write!(f, "{} {verb} {}", versions.words, words::list(requirements))
             }
-            Self::DependsVariously { versions, newest, oldest, .. } => {
+            Self::DependsVariously {
+                versions,
+                newest,
+                oldest,
+                ..
+            } => {
                 let verb = versions.verb("depends on", "depend on");
                 let (newest, oldest) = (words::list(newest), words::list(oldest));
-                write!(f, "{} {verb} ranges from {oldest} to {newest}", versions.words)
+                write!(
+                    f,
+                    "{} {verb} ranges from {oldest} to {newest}",
+                    versions.words
+                )
             }
             Self::Unusable { versions, why, .. } => {
                 write!(f, "{} {} {why}", versions.words, versions.verb("is", "are"))
             }
-            Self::NoneInRange { package, requirement, existing } => {
-                write!(f, "no version of {package} matches `{requirement}` (there is {existing})")
+            Self::NoneInRange {
+                package,
+                requirement: Some(requirement),
+                existing,
+            } => {
+                write!(
+                    f,
+                    "no version of {package} matches `{requirement}` (there is {existing})"
+                )
+            }
+            Self::NoneInRange {
+                package,
+                requirement: None,
+                existing,
+            } => {
+                write!(
+                    f,
+                    "no version of {package} is in any of those (there is {existing})"
+                )
             }
             Self::NotFound { package } => write!(f, "{package} is not on the index"),
             Self::NotCached { package } => {
-                write!(f, "{package} is not in the cache, and the network is not used (offline)")
+                write!(
+                    f,
+                    "{package} is not in the cache, and the network is not used (offline)"
+                )
             }
         }
     }
@@ -138,7 +175,11 @@ impl fmt::Display for Explanation {
         f.write_str("no set of versions meets the requirements:")?;
         for (position, fact) in self.facts.iter().enumerate() {
             let joint = if position == 0 { "because" } else { "and" };
-            let end = if position + 1 == self.facts.len() { "" } else { "," };
+            let end = if position + 1 == self.facts.len() {
+                ""
+            } else {
+                ","
+            };
             write!(f, "\n  {joint} {fact}{end}")?;
         }
         Ok(())

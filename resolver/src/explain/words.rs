@@ -1,15 +1,20 @@
 //! Versions, requirements and reasons in words.
 
-use blast_types::Requirement;
+use blast_types::{MarkerTree, Requirement};
 
 use super::Versions;
 use crate::policy::Policy;
 use crate::project::Project;
 use crate::reason::Reason;
 
-/// A requirement as one would type it; credentials in its URL are masked.
+/// A requirement as one would type it, without its marker, which holds here. Credentials in a URL
+/// are masked.
 pub(super) fn requirement(requirement: &Requirement) -> String {
-    requirement.to_string()
+    Requirement {
+        marker: MarkerTree::default(),
+        ..requirement.clone()
+    }
+    .to_string()
 }
 
 /// `` `a`, `b` and `c` ``.
@@ -41,7 +46,11 @@ pub(super) fn versions(
         _ if covers(project, policy, &ranks, true) => format!("every usable version of {subject}"),
         [first, second] => format!("{subject} {} and {}", version(first), version(second)),
         [first, .., last] => {
-            format!("{subject} {} to {} ({count} versions)", version(first), version(last))
+            format!(
+                "{subject} {} to {} ({count} versions)",
+                version(first),
+                version(last)
+            )
         }
     };
     Versions { words, count }
@@ -51,7 +60,11 @@ pub(super) fn versions(
 fn covers(project: &Project, policy: &Policy, ranks: &[u32], only_usable: bool) -> bool {
     (0..project.len()).all(|rank| {
         ranks.binary_search(&rank).is_ok()
-            || only_usable && project.release(rank).reason(&project.name, policy).is_some()
+            || only_usable
+                && project
+                    .release(rank)
+                    .reason(&project.name, policy)
+                    .is_some()
     })
 }
 
@@ -62,7 +75,11 @@ pub(super) fn existing(project: &Project) -> String {
         1 => project.version(0).to_string(),
         2 => format!("{} and {}", project.version(0), project.version(1)),
         count => {
-            format!("{} to {}, {count} in all", project.version(0), project.version(count - 1))
+            format!(
+                "{} to {}, {count} in all",
+                project.version(0),
+                project.version(count - 1)
+            )
         }
     }
 }

@@ -2,7 +2,7 @@
 //! [`Lock::parse`] reads and validates, `Display` writes, [`Lock::select`] says what to install.
 //!
 //! Invariants of a [`Lock`]: what the specification demands of a file holds for the value, so that
-//! reading back what was written gives an equal lock. Text comes out in one canonical form:
+//! reading back what was written gives the same lock (in the canonical order). Text comes out in one canonical form:
 //! packages by name and version, files by name.
 
 mod read;
@@ -154,10 +154,15 @@ impl Lock {
 
 impl LockedPackage {
     fn new(package: &ResolvedPackage) -> Result<Self, LockError> {
-        let no_hash = || LockError::NoHash { file: package.file.filename.to_string() };
+        let no_hash = || LockError::NoHash {
+            file: package.file.filename.to_string(),
+        };
         let chosen = LockedFile::new(&package.file).ok_or_else(no_hash)?;
         let source = if package.direct.is_some() {
-            LockedSource::Archive { file: chosen, subdirectory: None }
+            LockedSource::Archive {
+                file: chosen,
+                subdirectory: None,
+            }
         } else {
             files(&package.all_files)
         };
@@ -187,7 +192,10 @@ fn files(all: &[Arc<DistFile>]) -> LockedSource {
     wheels.sort_by(|a: &LockedFile, b| a.name.cmp(&b.name));
     // PEP 751 has room for one; a gzipped tar is what everyone can read.
     sdists.sort_by_key(|file: &LockedFile| (!file.name.ends_with(".tar.gz"), file.name.clone()));
-    LockedSource::Files { wheels, sdist: sdists.into_iter().next() }
+    LockedSource::Files {
+        wheels,
+        sdist: sdists.into_iter().next(),
+    }
 }
 
 impl LockedFile {
@@ -205,7 +213,9 @@ impl LockedFile {
 
 /// A lock is shared; what opens an index is not.
 fn without_credentials(url: &str) -> String {
-    let Ok(mut parsed) = Url::parse(url) else { return url.to_owned() };
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
     if parsed.username().is_empty() && parsed.password().is_none() {
         return url.to_owned();
     }

@@ -38,7 +38,10 @@ impl Lock {
         let table: Table = text
             .parse()
             .map_err(|error: toml::de::Error| LockReadError::Toml(error.to_string()))?;
-        let root = At { table: &table, path: String::new() };
+        let root = At {
+            table: &table,
+            path: String::new(),
+        };
         let format = root.required_text("lock-version")?;
         let major = match format.split_once('.') {
             Some((major, minor)) if minor.parse::<u32>().is_ok() => major,
@@ -82,7 +85,8 @@ fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
 fn dependencies(at: &At<'_>) -> Result<Vec<PackageName>, LockReadError> {
     let tables = at.tables("dependencies")?.unwrap_or_default();
     let names = tables.iter().map(|at| {
-        at.parsed::<PackageName>("name")?.ok_or_else(|| at.problem("name", "is missing"))
+        at.parsed::<PackageName>("name")?
+            .ok_or_else(|| at.problem("name", "is missing"))
     });
     names.collect()
 }
@@ -101,11 +105,17 @@ fn source(
     let kinds = [&archive, &directory, &vcs].into_iter().flatten().count() + listed;
     if kinds != 1 {
         let problem = "exactly one of archive, directory, vcs and (sdist, wheels) must be given";
-        return Err(LockReadError::Member { path: at.path.clone(), problem: problem.to_owned() });
+        return Err(LockReadError::Member {
+            path: at.path.clone(),
+            problem: problem.to_owned(),
+        });
     }
     if let Some(at) = archive {
         let file = file(&at)?;
-        return Ok(LockedSource::Archive { file, subdirectory: at.owned("subdirectory")? });
+        return Ok(LockedSource::Archive {
+            file,
+            subdirectory: at.owned("subdirectory")?,
+        });
     }
     if let Some(at) = directory {
         return Ok(LockedSource::Directory {
@@ -123,7 +133,10 @@ fn source(
             subdirectory: at.owned("subdirectory")?,
         });
     }
-    let wheels = wheels.iter().map(|at| wheel(at, name, version)).collect::<Result<_, _>>()?;
+    let wheels = wheels
+        .iter()
+        .map(|at| wheel(at, name, version))
+        .collect::<Result<_, _>>()?;
     let sdist = sdist.map(|at| sdist_file(&at, name, version)).transpose()?;
     Ok(LockedSource::Files { wheels, sdist })
 }
@@ -135,7 +148,12 @@ fn wheel(
 ) -> Result<LockedFile, LockReadError> {
     let file = file(at)?;
     let parsed = WheelFilename::from_str(&file.name).map_err(|error| at.problem("name", error))?;
-    check_belongs(at, &file.name, (&parsed.name, &parsed.version), (name, version))?;
+    check_belongs(
+        at,
+        &file.name,
+        (&parsed.name, &parsed.version),
+        (name, version),
+    )?;
     Ok(file)
 }
 
@@ -149,7 +167,12 @@ fn sdist_file(
         .map_err(|_| at.problem("name", format!("`{}` is no source distribution", file.name)))?;
     let parsed = SourceDistFilename::parse(&file.name, extension, name)
         .map_err(|error| at.problem("name", error))?;
-    check_belongs(at, &file.name, (&parsed.name, &parsed.version), (name, version))?;
+    check_belongs(
+        at,
+        &file.name,
+        (&parsed.name, &parsed.version),
+        (name, version),
+    )?;
     Ok(file)
 }
 
@@ -163,8 +186,14 @@ fn check_belongs(
     if belongs {
         return Ok(());
     }
-    let version = wanted.1.map(|version| format!(" {version}")).unwrap_or_default();
-    Err(at.problem("name", format!("`{file}` is not a file of {}{version}", wanted.0)))
+    let version = wanted
+        .1
+        .map(|version| format!(" {version}"))
+        .unwrap_or_default();
+    Err(at.problem(
+        "name",
+        format!("`{file}` is not a file of {}{version}", wanted.0),
+    ))
 }
 
 fn file(at: &At<'_>) -> Result<LockedFile, LockReadError> {
@@ -173,7 +202,9 @@ fn file(at: &At<'_>) -> Result<LockedFile, LockReadError> {
         Some(name) => name.to_owned(),
         None => file_name(&location),
     };
-    let table = at.table("hashes")?.ok_or_else(|| at.problem("hashes", "is missing"))?;
+    let table = at
+        .table("hashes")?
+        .ok_or_else(|| at.problem("hashes", "is missing"))?;
     let hashes: BTreeMap<String, String> = table
         .table
         .keys()
@@ -194,11 +225,17 @@ fn file(at: &At<'_>) -> Result<LockedFile, LockReadError> {
 /// The last part of a path or URL, decoded.
 fn file_name(location: &Location) -> String {
     match location {
-        Location::Path(path) => path.rsplit(['/', '\\']).next().unwrap_or_default().to_owned(),
+        Location::Path(path) => path
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         Location::Url(url) => {
             let path = url.split(['?', '#']).next().unwrap_or_default();
             let last = path.rsplit('/').next().unwrap_or_default();
-            percent_encoding::percent_decode_str(last).decode_utf8_lossy().into_owned()
+            percent_encoding::percent_decode_str(last)
+                .decode_utf8_lossy()
+                .into_owned()
         }
     }
 }
@@ -211,11 +248,18 @@ struct At<'a> {
 
 impl<'a> At<'a> {
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 
     fn problem(&self, key: &str, problem: impl Display) -> LockReadError {
-        LockReadError::Member { path: self.path_of(key), problem: problem.to_string() }
+        LockReadError::Member {
+            path: self.path_of(key),
+            problem: problem.to_string(),
+        }
     }
 
     fn text(&self, key: &str) -> Result<Option<&'a str>, LockReadError> {
@@ -231,12 +275,14 @@ impl<'a> At<'a> {
     }
 
     fn required_text(&self, key: &str) -> Result<&'a str, LockReadError> {
-        self.text(key)?.ok_or_else(|| self.problem(key, "is missing"))
+        self.text(key)?
+            .ok_or_else(|| self.problem(key, "is missing"))
     }
 
     fn parsed<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, LockReadError> {
         let text = self.text(key)?;
-        text.map(|text| text.parse().map_err(|error| self.problem(key, error))).transpose()
+        text.map(|text| text.parse().map_err(|error| self.problem(key, error)))
+            .transpose()
     }
 
     fn parsed_list<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Vec<T>, LockReadError> {
@@ -255,7 +301,10 @@ impl<'a> At<'a> {
     fn table(&self, key: &str) -> Result<Option<At<'a>>, LockReadError> {
         match self.table.get(key) {
             None => Ok(None),
-            Some(Value::Table(table)) => Ok(Some(At { table, path: self.path_of(key) })),
+            Some(Value::Table(table)) => Ok(Some(At {
+                table,
+                path: self.path_of(key),
+            })),
             Some(_) => Err(self.problem(key, "must be a table")),
         }
     }
@@ -267,12 +316,18 @@ impl<'a> At<'a> {
             Some(_) => return Err(self.problem(key, "must be an array of tables")),
         };
         let at = |(position, item): (usize, &'a Value)| match item {
-            Value::Table(table) => {
-                Ok(At { table, path: format!("{}[{position}]", self.path_of(key)) })
-            }
+            Value::Table(table) => Ok(At {
+                table,
+                path: format!("{}[{position}]", self.path_of(key)),
+            }),
             _ => Err(self.problem(key, "must be an array of tables")),
         };
-        items.iter().enumerate().map(at).collect::<Result<_, _>>().map(Some)
+        items
+            .iter()
+            .enumerate()
+            .map(at)
+            .collect::<Result<_, _>>()
+            .map(Some)
     }
 
     fn flag(&self, key: &str) -> Result<bool, LockReadError> {

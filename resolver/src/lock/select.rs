@@ -83,17 +83,24 @@ impl Lock {
         let groups = match groups {
             None => &self.default_groups,
             Some(groups) => {
-                let known =
-                    |group| self.dependency_groups.contains(group) || self.default_groups.contains(group);
+                let known = |group| {
+                    self.dependency_groups.contains(group) || self.default_groups.contains(group)
+                };
                 if let Some(group) = groups.iter().find(|group| !known(group)) {
                     return Err(SelectError::Group(group.clone()));
                 }
                 groups
             }
         };
-        let fits = self.environments.iter().any(|marker| marker.evaluate(markers, &[]));
+        let fits = self
+            .environments
+            .iter()
+            .any(|marker| marker.evaluate(markers, &[]));
         if !fits && !self.environments.is_empty() {
-            let environments = self.environments.iter().filter_map(|marker| marker.try_to_string());
+            let environments = self
+                .environments
+                .iter()
+                .filter_map(|marker| marker.try_to_string());
             return Err(SelectError::Environment(environments.collect()));
         }
         if let Some(specifiers) = &self.requires_python
@@ -112,21 +119,28 @@ impl Lock {
             {
                 let (needs, has) = (specifiers.to_string(), python.to_string());
                 let package = package.name.clone();
-                return Err(SelectError::PackagePython { package, needs, has });
+                return Err(SelectError::PackagePython {
+                    package,
+                    needs,
+                    has,
+                });
             }
-            if selected.iter().any(|other| other.package.name == package.name) {
+            if selected
+                .iter()
+                .any(|other| other.package.name == package.name)
+            {
                 return Err(SelectError::Ambiguous(package.name.clone()));
             }
-            selected.push(Selected { package, artifact: artifact(package, target)? });
+            selected.push(Selected {
+                package,
+                artifact: artifact(package, target)?,
+            });
         }
         Ok(selected)
     }
 }
 
-fn artifact<'a>(
-    package: &'a LockedPackage,
-    target: &Target,
-) -> Result<Artifact<'a>, SelectError> {
+fn artifact<'a>(package: &'a LockedPackage, target: &Target) -> Result<Artifact<'a>, SelectError> {
     match &package.source {
         LockedSource::Archive { file, .. } => Ok(Artifact::Archive(file)),
         LockedSource::Directory { .. } => Ok(Artifact::Directory),
@@ -141,7 +155,9 @@ fn artifact<'a>(
                     TagCompatibility::Incompatible(_) => None,
                 }
             });
-            let best = ranked.max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, file)| file);
+            let best = ranked
+                .max_by(|(a, _), (b, _)| a.cmp(b))
+                .map(|(_, file)| file);
             best.map(Artifact::Wheel)
                 .or_else(|| sdist.as_ref().map(Artifact::Sdist))
                 .ok_or_else(|| SelectError::NoFile(package.name.clone()))

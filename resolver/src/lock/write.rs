@@ -9,7 +9,10 @@ use super::{Location, Lock, LockedFile, LockedPackage, LockedSource};
 impl Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "lock-version = \"1.0\"")?;
-        let environments = self.environments.iter().filter_map(|marker| marker.try_to_string());
+        let environments = self
+            .environments
+            .iter()
+            .filter_map(|marker| marker.try_to_string());
         write_list(f, "environments", environments)?;
         if let Some(specifiers) = &self.requires_python {
             writeln!(f, "requires-python = {}", string(&specifiers.to_string()))?;
@@ -31,7 +34,11 @@ impl Display for Lock {
 }
 
 fn write_package(f: &mut fmt::Formatter<'_>, package: &LockedPackage) -> fmt::Result {
-    writeln!(f, "\n[[packages]]\nname = {}", string(package.name.as_str()))?;
+    writeln!(
+        f,
+        "\n[[packages]]\nname = {}",
+        string(package.name.as_str())
+    )?;
     if let Some(version) = &package.version {
         writeln!(f, "version = {}", string(&version.to_string()))?;
     }
@@ -82,7 +89,11 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &LockedSource) -> fmt::Resul
             push_text(&mut fields, "subdirectory", subdirectory.as_deref());
             writeln!(f, "archive = {}", inline(&fields))
         }
-        LockedSource::Directory { path, editable, subdirectory } => {
+        LockedSource::Directory {
+            path,
+            editable,
+            subdirectory,
+        } => {
             let mut fields = vec![("path", string(path))];
             if *editable {
                 fields.push(("editable", "true".to_owned()));
@@ -90,9 +101,19 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &LockedSource) -> fmt::Resul
             push_text(&mut fields, "subdirectory", subdirectory.as_deref());
             writeln!(f, "directory = {}", inline(&fields))
         }
-        LockedSource::Vcs { kind, location, requested_revision, commit_id, subdirectory } => {
+        LockedSource::Vcs {
+            kind,
+            location,
+            requested_revision,
+            commit_id,
+            subdirectory,
+        } => {
             let mut fields = vec![("type", string(kind)), location_field(location)];
-            push_text(&mut fields, "requested-revision", requested_revision.as_deref());
+            push_text(
+                &mut fields,
+                "requested-revision",
+                requested_revision.as_deref(),
+            );
             fields.push(("commit-id", string(commit_id)));
             push_text(&mut fields, "subdirectory", subdirectory.as_deref());
             writeln!(f, "vcs = {}", inline(&fields))
@@ -104,15 +125,21 @@ type Fields = Vec<(&'static str, String)>;
 
 fn file_fields(file: &LockedFile) -> Fields {
     let mut fields = vec![("name", string(&file.name))];
-    if let Some(time) = file.upload_time_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()) {
+    if let Some(time) = file
+        .upload_time_ms
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+    {
         fields.push(("upload-time", time.to_string()));
     }
     fields.push(location_field(&file.location));
     if let Some(size) = file.size {
         fields.push(("size", size.to_string()));
     }
-    let hashes: Vec<String> =
-        file.hashes.iter().map(|(key, digest)| format!("{} = {}", bare(key), string(digest))).collect();
+    let hashes: Vec<String> = file
+        .hashes
+        .iter()
+        .map(|(key, digest)| format!("{} = {}", bare(key), string(digest)))
+        .collect();
     fields.push(("hashes", format!("{{ {} }}", hashes.join(", "))));
     fields
 }
@@ -131,7 +158,10 @@ fn push_text(fields: &mut Fields, key: &'static str, value: Option<&str>) {
 }
 
 fn inline(fields: &Fields) -> String {
-    let fields: Vec<String> = fields.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
     format!("{{ {} }}", fields.join(", "))
 }
 
@@ -140,14 +170,25 @@ fn write_list<T: Display>(
     key: &str,
     items: impl IntoIterator<Item = T>,
 ) -> fmt::Result {
-    let items: Vec<String> = items.into_iter().map(|item| string(&item.to_string())).collect();
-    if items.is_empty() { Ok(()) } else { writeln!(f, "{key} = [{}]", items.join(", ")) }
+    let items: Vec<String> = items
+        .into_iter()
+        .map(|item| string(&item.to_string()))
+        .collect();
+    if items.is_empty() {
+        Ok(())
+    } else {
+        writeln!(f, "{key} = [{}]", items.join(", "))
+    }
 }
 
 /// A key that needs quotes gets them.
 fn bare(key: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !key.is_empty() && key.chars().all(plain) { key.to_owned() } else { string(key) }
+    if !key.is_empty() && key.chars().all(plain) {
+        key.to_owned()
+    } else {
+        string(key)
+    }
 }
 
 /// A basic string.

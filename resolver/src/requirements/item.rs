@@ -24,7 +24,13 @@ pub(super) enum Item {
 /// Reads a line that is not an option.
 pub(super) fn parse(line: &str, directory: &Path, place: &Place) -> Result<Item, Problem> {
     let (text, hashes) = hashes(line)?;
-    let entry = |requirement| Item::Named(Entry { requirement, hashes: hashes.clone(), place: place.clone() });
+    let entry = |requirement| {
+        Item::Named(Entry {
+            requirement,
+            hashes: hashes.clone(),
+            place: place.clone(),
+        })
+    };
     if looks_like_location(text) {
         return match location(text, directory)? {
             Location::Named(requirement) => Ok(entry(requirement)),
@@ -51,7 +57,12 @@ pub(super) fn editable(value: &str, directory: &Path, place: &Place) -> Result<I
             (normal(&directory.join(path)).display().to_string(), extras)
         }
     };
-    Ok(Item::Project(LocalProject { location, extras, editable: true, place: place.clone() }))
+    Ok(Item::Project(LocalProject {
+        location,
+        extras,
+        editable: true,
+        place: place.clone(),
+    }))
 }
 
 /// Splits `--hash` options off.
@@ -92,18 +103,19 @@ fn named(text: &str) -> Result<Requirement, Problem> {
 }
 
 /// Makes `name @ ./path` a requirement that PEP 508 knows.
-fn absolute_url<'a>(
-    text: &'a str,
-    directory: &Path,
-) -> Result<std::borrow::Cow<'a, str>, Problem> {
-    let Some((name, rest)) = text.split_once('@') else { return Ok(text.into()) };
+fn absolute_url<'a>(text: &'a str, directory: &Path) -> Result<std::borrow::Cow<'a, str>, Problem> {
+    let Some((name, rest)) = text.split_once('@') else {
+        return Ok(text.into());
+    };
     let rest = rest.trim();
     if rest.contains("://") || rest.starts_with("file:") || name.contains([';', '=', '<', '>']) {
         return Ok(text.into());
     }
     let (path, marker) = split_marker(rest);
     let url = file_url(path, directory)?;
-    let marker = marker.map(|marker| format!(" ; {marker}")).unwrap_or_default();
+    let marker = marker
+        .map(|marker| format!(" ; {marker}"))
+        .unwrap_or_default();
     Ok(format!("{} @ {url}{marker}", name.trim()).into())
 }
 
@@ -112,7 +124,9 @@ fn looks_like_location(text: &str) -> bool {
     let head = text.split([' ', ';', '[', '@']).next().unwrap_or_default();
     let archive = |head: &str| {
         let lower = head.to_ascii_lowercase();
-        [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"].iter().any(|end| lower.ends_with(end))
+        [".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"]
+            .iter()
+            .any(|end| lower.ends_with(end))
     };
     head.contains("://")
         || head.starts_with("file:")
@@ -124,29 +138,50 @@ fn looks_like_location(text: &str) -> bool {
 /// What a place turns out to be.
 enum Location {
     Named(Requirement),
-    Folder { location: String, extras: Vec<ExtraName> },
+    Folder {
+        location: String,
+        extras: Vec<ExtraName>,
+    },
 }
 
 fn location(text: &str, directory: &Path) -> Result<Location, Problem> {
     let (place, marker) = split_marker(text);
-    let wrong = |why: &str| Problem::Requirement { text: text.to_owned(), why: why.to_owned() };
+    let wrong = |why: &str| Problem::Requirement {
+        text: text.to_owned(),
+        why: why.to_owned(),
+    };
     let (url, extras) = if place.contains("://") || place.starts_with("file:") {
-        (Url::parse(place).map_err(|error| wrong(&error.to_string()))?, Vec::new())
+        (
+            Url::parse(place).map_err(|error| wrong(&error.to_string()))?,
+            Vec::new(),
+        )
     } else {
         let (path, extras) = split_extras(place)?;
         (file_url(path, directory)?, extras)
     };
-    let file = url.path_segments().and_then(|mut parts| parts.next_back()).unwrap_or_default();
+    let file = url
+        .path_segments()
+        .and_then(|mut parts| parts.next_back())
+        .unwrap_or_default();
     let file = percent_encoding::percent_decode_str(file).decode_utf8_lossy();
     let name = match name_of(&file) {
         Some(name) => name,
         None => match egg(&url) {
             Some(name) => name,
             None if url.scheme() == "file" => {
-                let path = url.to_file_path().map_err(|()| wrong("not a path on this machine"))?;
-                return Ok(Location::Folder { location: path.display().to_string(), extras });
+                let path = url
+                    .to_file_path()
+                    .map_err(|()| wrong("not a path on this machine"))?;
+                return Ok(Location::Folder {
+                    location: path.display().to_string(),
+                    extras,
+                });
             }
-            None => return Err(wrong("write it as `name @ URL`, since the URL does not name it")),
+            None => {
+                return Err(wrong(
+                    "write it as `name @ URL`, since the URL does not name it",
+                ));
+            }
         },
     };
     let marker = match marker {
@@ -155,7 +190,8 @@ fn location(text: &str, directory: &Path) -> Result<Location, Problem> {
             MarkerTree::from_str(marker).map_err(|error| wrong(&error.message.to_string()))?
         }
     };
-    let verbatim = VerbatimUrl::parse_url(url.as_str()).map_err(|error| wrong(&error.to_string()))?;
+    let verbatim =
+        VerbatimUrl::parse_url(url.as_str()).map_err(|error| wrong(&error.to_string()))?;
     Ok(Location::Named(Requirement {
         name,
         extras: extras.into(),
@@ -170,13 +206,17 @@ fn name_of(file: &str) -> Option<PackageName> {
     if file.to_ascii_lowercase().ends_with(".whl") {
         return WheelFilename::from_str(file).ok().map(|wheel| wheel.name);
     }
-    SourceDistFilename::parsed_normalized_filename(file).ok().map(|sdist| sdist.name)
+    SourceDistFilename::parsed_normalized_filename(file)
+        .ok()
+        .map(|sdist| sdist.name)
 }
 
 /// The name in a fragment `#egg=name`.
 fn egg(url: &Url) -> Option<PackageName> {
     let fragment = url.fragment()?;
-    let egg = fragment.split('&').find_map(|part| part.strip_prefix("egg="))?;
+    let egg = fragment
+        .split('&')
+        .find_map(|part| part.strip_prefix("egg="))?;
     egg.split('[').next()?.parse().ok()
 }
 
@@ -190,10 +230,16 @@ fn split_marker(text: &str) -> (&str, Option<&str>) {
 
 /// Splits `[extra,…]` off the end.
 fn split_extras(text: &str) -> Result<(&str, Vec<ExtraName>), Problem> {
-    let Some((head, list)) = text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) else {
+    let Some((head, list)) = text
+        .strip_suffix(']')
+        .and_then(|text| text.rsplit_once('['))
+    else {
         return Ok((text, Vec::new()));
     };
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let names = list
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
     let extras = names
         .map(|name| ExtraName::from_str(name).map_err(|_| Problem::Name(name.to_owned())))
         .collect::<Result<_, _>>()?;
@@ -213,7 +259,9 @@ pub(super) fn normal(path: &Path) -> PathBuf {
     for part in path.components() {
         match part {
             Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
+            Component::ParentDir
+                if matches!(out.components().next_back(), Some(Component::Normal(_))) =>
+            {
                 out.pop();
             }
             Component::ParentDir if out.has_root() => {}

@@ -22,7 +22,10 @@ pub(super) fn logical(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> 
     let mut finish = |line: Line| {
         let text = expand(without_comment(&line.text).trim(), variable);
         if !text.is_empty() {
-            lines.push(Line { number: line.number, text });
+            lines.push(Line {
+                number: line.number,
+                text,
+            });
         }
     };
     for (position, line) in text.lines().enumerate() {
@@ -31,7 +34,10 @@ pub(super) fn logical(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> 
             Some(part) if !comment => (part, true),
             _ => (line, false),
         };
-        let mut whole = begun.take().unwrap_or(Line { number: position + 1, text: String::new() });
+        let mut whole = begun.take().unwrap_or(Line {
+            number: position + 1,
+            text: String::new(),
+        });
         if comment {
             // The space lets the comment end what was continued.
             whole.text.push(' ');
@@ -68,19 +74,16 @@ fn expand(text: &str, variable: &dyn Fn(&str) -> Option<String>) -> String {
         let inner = &rest[start + 2..];
         let plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
         let name = inner.find('}').map(|end| &inner[..end]);
-        match name.filter(|name| !name.is_empty() && name.chars().all(plain)) {
-            Some(name) => {
-                match variable(name) {
-                    Some(value) => out.push_str(&value),
-                    None => out.push_str(&rest[start..start + name.len() + 3]),
-                }
-                rest = &inner[name.len() + 1..];
-            }
-            None => {
-                out.push_str("${");
-                rest = inner;
-            }
+        let Some(name) = name.filter(|name| !name.is_empty() && name.chars().all(plain)) else {
+            out.push_str("${");
+            rest = inner;
+            continue;
+        };
+        match variable(name) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[start..start + name.len() + 3]),
         }
+        rest = &inner[name.len() + 1..];
     }
     out.push_str(rest);
     out
@@ -99,13 +102,12 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, Problem> {
                 let next = chars.next();
                 word.get_or_insert_default().extend(next);
             }
-            (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
                 word.get_or_insert_default();
                 quote = Some(c);
             }
             (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
+            (Some(_) | None, c) => word.get_or_insert_default().push(c),
         }
     }
     if quote.is_some() {
@@ -151,31 +153,46 @@ mod tests {
 
     fn texts(text: &str) -> Vec<(usize, String)> {
         let variable = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned());
-        logical(text, &variable).into_iter().map(|line| (line.number, line.text)).collect()
+        logical(text, &variable)
+            .into_iter()
+            .map(|line| (line.number, line.text))
+            .collect()
     }
 
     #[test]
     fn lines_are_joined_and_comments_dropped() {
         let text = "a \\\n  >=1\n# note \\\nb # why\n\nc#d\ne \\";
         let expected = [(1, "a   >=1"), (4, "b"), (6, "c#d"), (7, "e")];
-        assert_eq!(texts(text), expected.map(|(number, text)| (number, text.to_owned())));
+        assert_eq!(
+            texts(text),
+            expected.map(|(number, text)| (number, text.to_owned()))
+        );
     }
 
     #[test]
     fn variables_are_replaced_if_set() {
-        assert_eq!(texts("${TOKEN} ${OTHER} ${low} ${ $")[0].1, "s3cret ${OTHER} ${low} ${ $");
+        assert_eq!(
+            texts("${TOKEN} ${OTHER} ${low} ${ $")[0].1,
+            "s3cret ${OTHER} ${low} ${ $"
+        );
     }
 
     #[test]
     fn words_lose_their_quotes() {
-        assert_eq!(split("-e 'a b' c\\ d \"\" x\"y\"").expect("closed"), ["-e", "a b", "c d", "", "xy"]);
+        assert_eq!(
+            split("-e 'a b' c\\ d \"\" x\"y\"").expect("closed"),
+            ["-e", "a b", "c d", "", "xy"]
+        );
         assert_eq!(split("'a"), Err(Problem::OpenQuote));
     }
 
     #[test]
     fn options_split_from_their_values() {
         assert_eq!(option("--pre"), ("--pre", None));
-        assert_eq!(option("--index-url=x=y"), ("--index-url", Some("x=y".to_owned())));
+        assert_eq!(
+            option("--index-url=x=y"),
+            ("--index-url", Some("x=y".to_owned()))
+        );
         assert_eq!(option("-rbase.txt"), ("-r", Some("base.txt".to_owned())));
         assert_eq!(option("-é"), ("-é", None));
     }

@@ -58,6 +58,10 @@ pub struct LocalProject {
 }
 
 /// Options of a requirements file.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of pip's of its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
     /// `--index-url`; the last one counts.
@@ -177,14 +181,20 @@ pub struct Surroundings<'a> {
 
 impl fmt::Debug for Surroundings<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Surroundings")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }
 
 impl RequirementsFile {
     /// Reads a file and those that it includes.
     pub fn read(path: &Path, around: Surroundings<'_>) -> Result<Self, RequirementsError> {
-        let mut reader = Reader { around, out: Self::default(), open: Vec::new() };
+        let mut reader = Reader {
+            around,
+            out: Self::default(),
+            open: Vec::new(),
+        };
         reader.file(path, false)?;
         Ok(reader.out)
     }
@@ -194,7 +204,11 @@ impl RequirementsFile {
         path: &Path,
         around: Surroundings<'_>,
     ) -> Result<Self, RequirementsError> {
-        let mut reader = Reader { around, out: Self::default(), open: Vec::new() };
+        let mut reader = Reader {
+            around,
+            out: Self::default(),
+            open: Vec::new(),
+        };
         reader.file(path, true)?;
         Ok(reader.out)
     }
@@ -209,11 +223,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn file(&mut self, path: &Path, constraints: bool) -> Result<(), RequirementsError> {
-        let text = (self.around.read)(path)
-            .map_err(|source| RequirementsError::Read { path: path.to_owned(), source })?;
+        let text = (self.around.read)(path).map_err(|source| RequirementsError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         self.open.push(path.to_owned());
         for line in lines::logical(&text, self.around.variable) {
-            let place = Place { file: path.to_owned(), line: line.number };
+            let place = Place {
+                file: path.to_owned(),
+                line: line.number,
+            };
             self.line(&line, &place, constraints)?;
         }
         self.open.pop();
@@ -226,12 +245,18 @@ impl Reader<'_> {
         place: &Place,
         constraints: bool,
     ) -> Result<(), RequirementsError> {
-        let wrong = |problem| RequirementsError::Line { place: place.clone(), problem };
+        let wrong = |problem| RequirementsError::Line {
+            place: place.clone(),
+            problem,
+        };
         if !line.text.starts_with('-') {
             let item = item::parse(&line.text, self.around.directory, place).map_err(wrong)?;
             return self.put(item, constraints).map_err(wrong);
         }
-        let mut words = lines::split(&line.text).map_err(wrong)?.into_iter().peekable();
+        let mut words = lines::split(&line.text)
+            .map_err(wrong)?
+            .into_iter()
+            .peekable();
         while let Some(word) = words.next() {
             let (option, mut value) = lines::option(&word);
             if lines::takes_value(option).map_err(wrong)? {
@@ -266,7 +291,10 @@ impl Reader<'_> {
         place: &Place,
         constraints: bool,
     ) -> Result<(), RequirementsError> {
-        let wrong = |problem| RequirementsError::Line { place: place.clone(), problem };
+        let wrong = |problem| RequirementsError::Line {
+            place: place.clone(),
+            problem,
+        };
         let settings = &mut self.out.settings;
         match option {
             "-r" | "--requirement" => return self.include(value, place, constraints),
@@ -304,7 +332,10 @@ impl Reader<'_> {
         place: &Place,
         constraints: bool,
     ) -> Result<(), RequirementsError> {
-        let wrong = |problem| RequirementsError::Line { place: place.clone(), problem };
+        let wrong = |problem| RequirementsError::Line {
+            place: place.clone(),
+            problem,
+        };
         if value.contains("://") {
             return Err(wrong(Problem::Remote(value.to_owned())));
         }
@@ -322,7 +353,11 @@ impl Reader<'_> {
 
 /// `:all:`, `:none:` or names between commas, added to what was said before, as pip does.
 fn names(filter: &mut NameFilter, value: &str) -> Result<(), Problem> {
-    for part in value.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in value
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         match part {
             ":all:" => *filter = NameFilter::All,
             ":none:" => *filter = NameFilter::None,

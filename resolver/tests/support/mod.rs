@@ -3,7 +3,11 @@
 //! Releases are described in the words of PEP 508; every release has a pure wheel unless the test
 //! says otherwise. What was asked for is counted, so that tests can speak of effort too.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this module")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses a part of this module"
+)]
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
@@ -13,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use blast_resolver::{DirectDist, Inputs, Provider, ProviderError, Resolution, ResolveError};
 use blast_types::{
     CoreMetadata, DistFile, DistKind, ExtraName, MarkerVariables, MetadataAt, PackageName,
-    PlatformInfo, ProjectFiles, Requirement, Silent, SourceDistExtension, SourceDistFilename,
-    Target, VerbatimUrl, Version, VersionFiles, WheelFilename, Yanked,
+    PlatformInfo, ProjectFiles, Requirement, Sha256, Silent, SourceDistExtension,
+    SourceDistFilename, Target, VerbatimUrl, Version, VersionFiles, WheelFilename, Yanked,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -27,7 +31,7 @@ pub struct Release {
     pub requires_python: Option<String>,
     pub wheel_tags: Vec<String>,
     pub sdist: bool,
-    pub yanked: Option<Option<String>>,
+    pub yanked: Yanked,
     pub upload_time_ms: Option<i64>,
     /// Reading the metadata fails so.
     pub broken: Option<ProviderError>,
@@ -41,7 +45,7 @@ impl Default for Release {
             requires_python: None,
             wheel_tags: vec!["py3-none-any".to_owned()],
             sdist: false,
-            yanked: None,
+            yanked: Yanked::No,
             upload_time_ms: Some(0),
             broken: None,
         }
@@ -54,6 +58,8 @@ pub struct Universe {
     pub projects: BTreeMap<PackageName, BTreeMap<Version, Release>>,
     pub direct: BTreeMap<String, (PackageName, Version, Release)>,
     pub failing: BTreeMap<PackageName, ProviderError>,
+    /// Whether files have hashes (of their names).
+    pub hashes: bool,
     pub pages: AtomicUsize,
     pub metadata: AtomicUsize,
 }
@@ -83,35 +89,37 @@ impl Universe {
         entry
     }
 
-    fn file(project: &PackageName, version: &Version, tag: Option<&str>, of: &Release) -> DistFile {
+    fn file(
+        &self,
+        project: &PackageName,
+        version: &Version,
+        tag: Option<&str>,
+        of: &Release,
+    ) -> DistFile {
         let stem = format!("{}-{version}", project.as_dist_info_name());
-        let (filename, kind) = match tag {
-            Some(tag) => {
-                let filename = format!("{stem}-{tag}.whl");
-                let parsed = WheelFilename::from_str(&filename).expect("the name is well formed");
-                (filename, DistKind::Wheel(Box::new(parsed)))
-            }
-            None => {
-                let filename = format!("{stem}.tar.gz");
-                let parsed = SourceDistFilename {
-                    name: project.clone(),
-                    version: version.clone(),
-                    extension: SourceDistExtension::TarGz,
-                };
-                (filename, DistKind::Sdist(Box::new(parsed)))
-            }
+        let (filename, kind) = if let Some(tag) = tag {
+            let filename = format!("{stem}-{tag}.whl");
+            let parsed = WheelFilename::from_str(&filename).expect("the name is well formed");
+            (filename, DistKind::Wheel(Box::new(parsed)))
+        } else {
+            let parsed = SourceDistFilename {
+                name: project.clone(),
+                version: version.clone(),
+                extension: SourceDistExtension::TarGz,
+            };
+            (format!("{stem}.tar.gz"), DistKind::Sdist(Box::new(parsed)))
         };
         DistFile {
             url: format!("https://index.example/files/{filename}").into(),
+            sha256: self.hashes.then(|| Sha256::of(filename.as_bytes())),
             filename: filename.into(),
             kind,
-            sha256: None,
             size: Some(1),
             requires_python: of
                 .requires_python
                 .as_ref()
                 .map(|text| text.parse().expect("a test gives good specifiers")),
-            yanked: of.yanked.as_ref().map_or(Yanked::No, |why| Yanked::Yes(why.as_deref().map(Into::into))),
+            yanked: of.yanked.clone(),
             upload_time_ms: of.upload_time_ms,
             metadata: MetadataAt::Beside(None),
         }
@@ -121,7 +129,11 @@ impl Universe {
         CoreMetadata {
             name: project.clone(),
             version: version.clone(),
-            requires_dist: release.requires.iter().map(|text| requirement(text)).collect(),
+            requires_dist: release
+                .requires
+                .iter()
+                .map(|text| requirement(text))
+                .collect(),
             requires_python: None,
             provides_extra: release
                 .extras
@@ -145,7 +157,7 @@ impl Universe {
                 VersionFiles {
                     version: version.clone(),
                     files: files
-                        .map(|tag| Arc::new(Self::file(project, version, tag, release)))
+                        .map(|tag| Arc::new(self.file(project, version, tag, release)))
                         .collect(),
                 }
             })
@@ -208,7 +220,7 @@ impl Provider for Memory {
     ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
         let answer = match self.0.direct.get(url.raw().as_str()) {
             Some((project, version, release)) if project == name => Ok(DirectDist {
-                file: Arc::new(Universe::file(project, version, Some("py3-none-any"), release)),
+                file: Arc::new(self.0.file(project, version, Some("py3-none-any"), release)),
                 metadata: Arc::new(Universe::metadata_of(project, version, release)),
             }),
             _ => Err(ProviderError::NotFound),
@@ -219,7 +231,11 @@ impl Provider for Memory {
 
 /// CPython of that version on Linux, `x86_64`, glibc 2.36.
 pub fn target(python: &str) -> Target {
-    let full = if python.matches('.').count() == 1 { format!("{python}.0") } else { python.to_owned() };
+    let full = if python.matches('.').count() == 1 {
+        format!("{python}.0")
+    } else {
+        python.to_owned()
+    };
     let short = full.rsplit_once('.').expect("three parts").0.to_owned();
     let text = |text: &str| text.to_owned();
     let markers = MarkerVariables {
@@ -236,7 +252,10 @@ pub fn target(python: &str) -> Target {
         sys_platform: text("linux"),
     };
     let platform = PlatformInfo {
-        os: uv_platform_tags::Os::Manylinux { major: 2, minor: 36 },
+        os: uv_platform_tags::Os::Manylinux {
+            major: 2,
+            minor: 36,
+        },
         arch: uv_platform_tags::Arch::X86_64,
         gil_disabled: false,
         debug: false,
@@ -273,11 +292,19 @@ pub fn show(outcome: &Result<Resolution, ResolveError>) -> String {
         Ok(resolution) => {
             let line = |package: &blast_resolver::ResolvedPackage| {
                 let extras: Vec<_> = package.extras.iter().map(ToString::to_string).collect();
-                let extras =
-                    if extras.is_empty() { String::new() } else { format!("[{}]", extras.join(",")) };
+                let extras = if extras.is_empty() {
+                    String::new()
+                } else {
+                    format!("[{}]", extras.join(","))
+                };
                 format!("{}{extras} {}", package.name, package.version)
             };
-            resolution.packages.iter().map(line).collect::<Vec<_>>().join(", ")
+            resolution
+                .packages
+                .iter()
+                .map(line)
+                .collect::<Vec<_>>()
+                .join(", ")
         }
         Err(error) => error.to_string(),
     }
