@@ -1,4 +1,16 @@
 //! The store of blast: blobs, layers, generations and operations, with transactions over them.
+//!
+//! - A **blob** is the bytes of one file, a **layer** the tree one distribution adds to a prefix, a
+//!   **generation** a whole environment; all three are immutable files named by their BLAKE3.
+//!   [`Staging`] brings them in, durable before they are visible.
+//! - An **operation** moves the head of an environment from one generation to another. A
+//!   [`Transaction`] writes the generation, then publishes it by one line of the journal.
+//! - The index (sled, or a map in memory) answers lookups; it is derived from the journal.
+//! - [`Store::check`] says what is damaged and who needs it, [`Store::clean`] frees what nothing
+//!   uses.
+//!
+//! Times come in as parameters, in milliseconds since the epoch; only the time of a tree is read
+//! from the clock. Formats: `docs/on-disk-format.md`. Crashes: `docs/durability.md`.
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod apply;

@@ -26,10 +26,7 @@ impl SledIndex {
     /// and begun anew: the journal has it all.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         match Self::try_open(path) {
-            Err(StoreError::Index {
-                source: sled::Error::Corruption { .. },
-                ..
-            }) => {
+            Err(StoreError::Index { source, .. }) if is_unusable(&source) => {
                 tracing::warn!(path = %path.display(), "the index is corrupt and is rebuilt");
                 let aside = path.with_extension("damaged");
                 drop(std::fs::remove_dir_all(&aside));
@@ -80,6 +77,16 @@ impl SledIndex {
             source,
         }
     }
+}
+
+/// Whether the database itself is at fault, rather than the disk or a lock.
+fn is_unusable(error: &sled::Error) -> bool {
+    matches!(
+        error,
+        sled::Error::Corruption { .. }
+            | sled::Error::ReportableBug(_)
+            | sled::Error::Unsupported(_)
+    )
 }
 
 impl Index for SledIndex {

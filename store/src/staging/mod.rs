@@ -2,7 +2,7 @@
 //!
 //! # On disk
 //! A staged blob of modest size is written beside its final place, as
-//! `blobs/ab/.staged-<staging>-<62 digits>`, because a rename within one directory is the
+//! `blobs/ab/.staged-<staging>-<number>`, because a rename within one directory is the
 //! cheapest; big blobs, whose name is known only at their end, and layers lie in
 //! `staging/<staging>/`. That directory exists as long as anything is staged: one that is found
 //! when the store opens says that temporary files were left behind.
@@ -257,11 +257,12 @@ impl Shared {
         Ok(())
     }
 
-    /// The temporary name of a blob beside its final place.
+    /// A temporary name beside a blob's final place; short, because directories keep the size
+    /// that their names once needed.
     fn beside(&self, id: BlobId) -> PathBuf {
+        let number = self.spooled.fetch_add(1, Ordering::Relaxed);
         let path = self.store.objects.path(id);
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        path.with_file_name(format!("{TEMPORARY}{}-{name}", self.name))
+        path.with_file_name(format!("{TEMPORARY}{}-{number}", self.name))
     }
 
     /// A new path in the staging's own directory.

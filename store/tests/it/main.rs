@@ -4,6 +4,7 @@
 mod check;
 mod clean;
 mod crash;
+mod disk_full;
 mod environments;
 mod fixture;
 mod model;

@@ -1,5 +1,7 @@
 //! Opening, reopening, losing the index, losing the home.
 
+use std::path::Path;
+
 use blast_store::{LayerBuilder, StoreError};
 use blast_types::{BlobId, GenerationId, Hint as _, LayerId};
 
@@ -70,6 +72,66 @@ fn a_lost_or_foreign_or_destroyed_database_is_rebuilt_from_the_journal() {
             "{damage}"
         );
     }
+}
+
+#[test]
+fn garbage_in_the_database_is_never_believed() {
+    let home = Home::new();
+    let store = Twin::Sled.open(&home.path());
+    create(&store, "demo", &[("flask", 2)]);
+    let operation = install(&store, "demo", &[("flask", 3)]);
+    drop(store);
+    let kept = home.path().with_extension("kept");
+    let copy = |from: &Path, to: &Path| {
+        let status = std::process::Command::new("cp")
+            .arg("-r")
+            .arg(from)
+            .arg(to)
+            .status();
+        assert!(status.unwrap().success());
+    };
+    copy(&home.path(), &kept);
+    for (file, at) in [
+        ("db", 10),
+        ("db", 1_000),
+        ("db", 5_000),
+        ("conf", 5),
+        ("snap", 20),
+    ] {
+        std::fs::remove_dir_all(home.path()).unwrap();
+        copy(&kept, &home.path());
+        for entry in std::fs::read_dir(home.path().join("db")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir()
+                || !path
+                    .file_name()
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .starts_with(file)
+            {
+                continue;
+            }
+            let mut bytes = std::fs::read(&path).unwrap();
+            let end = bytes.len().min(at + 400);
+            bytes
+                .iter_mut()
+                .take(end)
+                .skip(at)
+                .for_each(|byte| *byte ^= 0x5a);
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let store = Twin::Sled.open(&home.path());
+        let head = store.env(&env("demo")).unwrap().map(|state| state.head);
+        assert_eq!(head, Some(operation.after), "{file} damaged at {at}");
+        assert_eq!(
+            store.operations(&env("demo")).unwrap().count(),
+            2,
+            "{file} damaged at {at}"
+        );
+        install(&store, "demo", &[("flask", 4)]);
+    }
+    std::fs::remove_dir_all(&kept).unwrap();
 }
 
 #[test]
