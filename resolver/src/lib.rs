@@ -50,7 +50,7 @@ pub use select::Selector;
 
 /// Room for the explanation of long conflicts, which follows a tree as deep as the search went.
 /// Pages that are not touched cost nothing.
-const STACK_BYTES: usize = 256 << 20;
+const STACK_BYTES: usize = 64 << 20;
 
 /// Finds versions that meet the requirements.
 ///

@@ -39,6 +39,8 @@ pub enum Reason {
     OtherUrl,
     /// Only a source distribution, whose metadata would need a build.
     NeedsBuild,
+    /// Working offline, and its metadata are not in the cache.
+    NotCached,
     /// The file's metadata cannot be used; what is wrong with it.
     Metadata(String),
     /// It requires itself in another version; the requirement.
@@ -68,6 +70,7 @@ impl Reason {
             | Self::Yanked(_)
             | Self::OtherUrl
             | Self::NeedsBuild
+            | Self::NotCached
             | Self::Metadata(_)
             | Self::RequiresItself(_) => 5,
         }
@@ -107,6 +110,9 @@ impl fmt::Display for Reason {
             Self::NeedsBuild => f.write_str(
                 "only a source distribution, which this version of blast cannot build yet",
             ),
+            Self::NotCached => {
+                f.write_str("not in the cache, and the network is not used (offline)")
+            }
             Self::Metadata(what) => write!(f, "unusable: {what}"),
             Self::RequiresItself(text) => write!(f, "contradictory: it requires `{text}`"),
         }

@@ -149,11 +149,10 @@ impl<'a> Solver<'a> {
                 }
             }
             Err(ProviderError::NeedsBuild) => Reason::NeedsBuild,
-            Err(
-                error @ (ProviderError::Invalid(_)
-                | ProviderError::NotFound
-                | ProviderError::NotCached),
-            ) => Reason::Metadata(error.to_string()),
+            Err(ProviderError::NotCached) => Reason::NotCached,
+            Err(error @ (ProviderError::Invalid(_) | ProviderError::NotFound)) => {
+                Reason::Metadata(error.to_string())
+            }
             Err(source @ ProviderError::Unavailable { .. }) => {
                 return Err(provider_failed(name, source));
             }

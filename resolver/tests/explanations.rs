@@ -96,6 +96,18 @@ fn a_package_that_is_not_in_the_cache() {
 }
 
 #[test]
+fn a_version_whose_metadata_are_not_in_the_cache() {
+    let mut universe = Universe::default();
+    universe.add("a", "1.0", &[]).broken = Some(ProviderError::NotCached);
+    assert_snapshot!(failure(universe, inputs(&["a"])), @r"
+    no set of versions meets the requirements:
+      because you require `a`,
+      and a 1.0 is not in the cache, and the network is not used (offline)
+    hint: try again without --offline
+    ");
+}
+
+#[test]
 fn a_version_that_does_not_exist() {
     let mut universe = Universe::default();
     for release in ["1.0", "1.1", "2.0"] {

@@ -16,15 +16,19 @@ pub(super) fn hints(solver: &Solver<'_>, facts: &[Fact]) -> Vec<String> {
     let mut hints = Vec::from_iter(other_python(facts));
     for fact in facts {
         let hint = match fact {
+            Fact::NotFound { package } => Some(format!(
+                "check the spelling of `{package}`, and whether the index in use has it"
+            )),
+            Fact::NotCached { .. }
+            | Fact::Unusable {
+                why: Reason::NotCached,
+                ..
+            } => Some("try again without --offline".to_owned()),
             Fact::Unusable {
                 package,
                 versions,
                 why,
             } => unusable(solver, package.as_ref(), &versions.words, why),
-            Fact::NotFound { package } => Some(format!(
-                "check the spelling of `{package}`, and whether the index in use has it"
-            )),
-            Fact::NotCached { .. } => Some("try again without --offline".to_owned()),
             Fact::Asked { .. }
             | Fact::Depends { .. }
             | Fact::DependsVariously { .. }
@@ -68,6 +72,7 @@ fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) ->
         }
         Reason::NoFiles
         | Reason::Python { .. }
+        | Reason::NotCached
         | Reason::OtherUrl
         | Reason::Metadata(_)
         | Reason::RequiresItself(_) => None,
