@@ -21,7 +21,8 @@ impl Homes {
     pub(super) fn get(&self, home: &Path, cache: &Path) -> Result<Arc<Home>, EngineError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = open.get(home) {
-            if found.is_present() && found.cache() == cache {
+            if found.is_present() {
+                found.use_cache(cache)?;
                 return Ok(Arc::clone(found));
             }
             found.close(true)?;
@@ -36,6 +37,16 @@ impl Homes {
     pub(super) fn shows_anything(&self) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().any(|home| home.is_shown())
+    }
+
+    /// Has the kernel let go of what nobody looks at any more. Blocks.
+    pub(super) fn retire_old_trees(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let homes: Vec<_> = open.values().cloned().collect();
+        drop(open);
+        for home in homes {
+            home.retire_old_trees();
+        }
     }
 
     /// Unmounts all; what fails is logged, since the process ends anyway.

@@ -109,7 +109,13 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
             () = daemon.stop.notified() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = idle.tick() => if daemon.is_idle() { break },
+            _ = idle.tick() => {
+                if daemon.is_idle() {
+                    break;
+                }
+                let daemon = Arc::clone(&daemon);
+                tokio::task::spawn_blocking(move || daemon.homes.retire_old_trees());
+            }
         }
     }
     drop(listener);

@@ -338,21 +338,18 @@ impl Shared {
         let mut state = self.state();
         state.jobs.remove(key);
         drop(state);
-        match published {
-            Ok(()) => {
-                let listener = self
-                    .listener
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
-                if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
-                    listener.bytecode_ready(key.0);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the bytecode of a layer cannot be stored");
-                self.state().failed.insert(key.clone());
-            }
+        if let Err(error) = published {
+            tracing::warn!(%error, "the bytecode of a layer cannot be stored");
+            self.state().failed.insert(key.clone());
+        }
+        // Also where there will be none: that may be cached from now on.
+        let listener = self
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
+            listener.bytecode_ready(key.0);
         }
     }
 

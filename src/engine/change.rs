@@ -82,7 +82,7 @@ pub(crate) async fn change(
     let state = home.env(&change.env)?;
     let before = home.store.generation(state.head)?;
     let sources = complete(&home, change.sources, &state.record.interpreter).await?;
-    let index = home.index.index(sources);
+    let index = home.caches().index.index(sources);
     let job = Job {
         home,
         state,
@@ -107,9 +107,9 @@ pub(crate) async fn complete(
     interpreter: &Interpreter,
 ) -> Result<Sources, EngineError> {
     if sources.needs_default_index() {
-        let (home, interpreter) = (Arc::clone(home), interpreter.clone());
+        let (caches, interpreter) = (home.caches(), interpreter.clone());
         let url =
-            tokio::task::spawn_blocking(move || home.probes.default_index(&interpreter)).await?;
+            tokio::task::spawn_blocking(move || caches.probes.default_index(&interpreter)).await?;
         let url = url
             .as_deref()
             .and_then(|url| url.parse::<RedactedUrl>().ok());
@@ -328,7 +328,7 @@ impl Job {
         &self,
         plan: &Plan,
     ) -> Result<(Vec<super::ingest::Ingested>, Arc<blast_store::Staging>), EngineError> {
-        let downloads = self.home.cache().join("wheels-v1");
+        let downloads = self.home.caches().index.wheels_dir();
         std::fs::create_dir_all(&downloads).map_err(at(&downloads))?;
         let staging = Arc::new(self.home.store.stage()?);
         let work = Ingest {

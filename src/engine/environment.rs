@@ -1,6 +1,5 @@
 //! Environments coming, going, and being found.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use blast_store::{EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind};
@@ -134,13 +133,13 @@ pub(crate) fn find_interpreter(
         request.as_ref(),
         specifiers.as_ref(),
         &search,
-        &home.probes,
+        &home.caches().probes,
     )?)
 }
 
 /// All interpreters there are. Blocks.
 pub(crate) fn pythons(home: &Home, search: &PythonSearch) -> Vec<PythonView> {
-    interpreter::find_all(&search_of(search), &home.probes)
+    interpreter::find_all(&search_of(search), &home.caches().probes)
         .into_iter()
         .map(|found| {
             let (implementation, version, unusable) = match found.state {
@@ -219,8 +218,7 @@ pub(crate) fn view(home: &Home, state: &EnvState) -> Result<EnvironmentView, Eng
     })
 }
 
-/// Deletes environments; all must exist. A link `.venv` of their project that points at them goes
-/// with them.
+/// Deletes environments; all must exist.
 pub(crate) async fn remove(
     home: Arc<Home>,
     names: Vec<EnvName>,
@@ -256,9 +254,6 @@ pub(crate) async fn remove(
                 note: None,
             };
             home.store.remove_env(name, draft, now_ms())?;
-            if let Some(project) = &state.record.project {
-                unlink_venv(&project.join(".venv"), &home.prefix(name))?;
-            }
         }
         home.forget(&sorted)?;
         Ok::<_, EngineError>(views)
@@ -266,13 +261,6 @@ pub(crate) async fn remove(
     .await??;
     drop(turns);
     Ok(views)
-}
-
-fn unlink_venv(link: &Path, prefix: &Path) -> Result<(), EngineError> {
-    if std::fs::read_link(link).is_ok_and(|target| target == prefix) {
-        std::fs::remove_file(link).map_err(at(link))?;
-    }
-    Ok(())
 }
 
 /// What an environment holds. Blocks.

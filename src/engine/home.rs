@@ -14,10 +14,10 @@ use blast_store::{EnvState, Generation, LayerNumber, Store};
 use blast_types::{EnvName, GenerationId};
 
 use super::bytecode::{Compiler, Listener};
+use super::caches::Caches;
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
 use super::skeleton::Skeletons;
-use crate::interpreter::ProbeCache;
 use crate::ipc::protocol::Place;
 
 /// See the module's documentation.
@@ -25,10 +25,7 @@ use crate::ipc::protocol::Place;
 pub(crate) struct Home {
     pub(super) store: Arc<Store>,
     pub(super) compiler: Compiler,
-    /// Caches and connections of the index client.
-    pub(super) index: blast_index::Shared,
-    pub(super) probes: ProbeCache,
-    cache: PathBuf,
+    caches: Mutex<Arc<Caches>>,
     live: PathBuf,
     skeletons: Skeletons,
     view: Arc<Mutex<Option<View>>>,
@@ -57,9 +54,7 @@ impl Listener for ViewListener {
 impl Home {
     /// Opens (or makes) the home at this path. Blocks.
     pub(crate) fn open(home: &Path, cache: &Path) -> Result<Self, EngineError> {
-        for folder in [home, cache] {
-            std::fs::create_dir_all(folder).map_err(at(folder))?;
-        }
+        std::fs::create_dir_all(home).map_err(at(home))?;
         let live = home.join("live");
         if blast_fs::reap(&live)? {
             tracing::warn!(live = %live.display(), "a mount that its daemon left was taken away");
@@ -73,10 +68,8 @@ impl Home {
             Arc::downgrade(&(Arc::clone(&listener) as Arc<dyn Listener>));
         compiler.set_listener(weak);
         Ok(Self {
-            index: blast_index::Shared::new(cache),
-            probes: ProbeCache::new(cache),
+            caches: Mutex::new(Arc::new(Caches::open(cache)?)),
             skeletons: Skeletons::open(&live)?,
-            cache: cache.to_owned(),
             store,
             compiler,
             live,
@@ -91,9 +84,18 @@ impl Home {
         self.store.is_present()
     }
 
-    /// `$BLAST_CACHE` of this home.
-    pub(crate) fn cache(&self) -> &Path {
-        &self.cache
+    /// The caches; those of the directory that [`Home::use_cache`] named last.
+    pub(crate) fn caches(&self) -> Arc<Caches> {
+        Arc::clone(&lock(&self.caches))
+    }
+
+    /// Uses this cache directory from now on; begins anew if it was deleted meanwhile. Blocks.
+    pub(crate) fn use_cache(&self, cache: &Path) -> Result<(), EngineError> {
+        let mut caches = lock(&self.caches);
+        if !caches.are_of(cache) {
+            *caches = Arc::new(Caches::open(cache)?);
+        }
+        Ok(())
     }
 
     /// Where environments appear.
@@ -167,6 +169,35 @@ impl Home {
             view.set_environment(env, self.store.tree_of(head)?.number);
         }
         Ok(())
+    }
+
+    /// The generations that the kernel may still hold something of.
+    pub(super) fn generations_in_use(&self) -> Result<Vec<GenerationId>, EngineError> {
+        let trees = lock(&self.view)
+            .as_ref()
+            .map(View::trees_in_use)
+            .unwrap_or_default();
+        let generations = trees
+            .into_iter()
+            .map(|tree| Ok(self.store.tree(tree)?.generation));
+        generations.collect()
+    }
+
+    /// Has the kernel let go of trees that no environment shows and no program uses. Takes a
+    /// while where a tree is big; nobody needs to wait for it. Blocks.
+    pub(crate) fn retire_old_trees(&self) {
+        let held = lock(&self.view)
+            .as_ref()
+            .map(View::trees_in_use)
+            .unwrap_or_default();
+        for tree in held {
+            // One at a time, so that a swap waits for one tree at the most.
+            if let Some(view) = &*lock(&self.view)
+                && !view.environments().values().any(|&shown| shown == tree)
+            {
+                view.retire(tree);
+            }
+        }
     }
 
     /// Queues the bytecode of all packages of a generation.

@@ -80,7 +80,7 @@ pub(crate) async fn lock(
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
     });
-    let provider = Arc::new(IndexProvider::new(home.index.index(sources)));
+    let provider = Arc::new(IndexProvider::new(home.caches().index.index(sources)));
     let resolution = resolve(inputs, provider, reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
     lock.environments = vec![environment_of(&markers)?];

@@ -7,6 +7,7 @@
 //! to one; the protocol's types are the vocabulary, so that nothing is translated twice.
 
 mod bytecode;
+mod caches;
 pub(crate) mod change;
 mod content;
 pub(crate) mod environment;

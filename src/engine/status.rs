@@ -1,13 +1,11 @@
 //! What `status`, `check` and `clean` say.
 
-use std::collections::BTreeSet;
-
-use blast_store::{CleanOptions, EnvState};
+use blast_store::CleanOptions;
 use blast_types::EnvName;
 
 use super::error::EngineError;
 use super::home::Home;
-use super::{environment, findings, history, processes, views};
+use super::{environment, findings, history, views};
 use crate::ipc::protocol::{EnvironmentStatus, Reply, StoreStatus, ViewStatus};
 
 /// The view of a home.
@@ -70,13 +68,8 @@ pub(crate) fn clean(
     dry_run: bool,
     keep_operations: Option<usize>,
 ) -> Result<Reply, EngineError> {
-    let in_use = if home.is_shown() && processes::users_of(home.live()).next().is_some() {
-        // Which tree a process stands in is not told apart: as long as any runs, every state that
-        // was shown stays.
-        shown_states(home)?
-    } else {
-        Vec::new()
-    };
+    home.retire_old_trees();
+    let in_use = home.generations_in_use()?;
     let report = home.store.clean(&CleanOptions {
         dry_run,
         keep_operations,
@@ -87,14 +80,4 @@ pub(crate) fn clean(
         bytes: report.object_bytes(),
         operations: report.operations,
     })
-}
-
-fn shown_states(home: &Home) -> Result<Vec<blast_types::GenerationId>, EngineError> {
-    let mut states = BTreeSet::new();
-    for EnvState { record, .. } in home.store.envs()? {
-        for operation in home.store.operations(&record.name)? {
-            states.insert(operation?.after);
-        }
-    }
-    Ok(states.into_iter().collect())
 }
