@@ -106,7 +106,6 @@ mod tests {
         Places {
             home: root.join("home"),
             cache: root.join("cache"),
-            config: root.join("config"),
             runtime: root.to_owned(),
         }
     }

@@ -294,7 +294,7 @@ impl Job {
         };
         // On a blocking thread and not cancellable from here on: it is one short write.
         let operation =
-            tokio::task::spawn_blocking(move || self.publish(plan, ingested, staging, draft))
+            tokio::task::spawn_blocking(move || self.publish(plan, &ingested, staging, draft))
                 .await??;
         Ok(Changed {
             operation: Some(operation.id.0),
@@ -350,14 +350,14 @@ impl Job {
     fn publish(
         self,
         plan: Plan,
-        ingested: Vec<super::ingest::Ingested>,
+        ingested: &[super::ingest::Ingested],
         staging: Arc<blast_store::Staging>,
         draft: OperationDraft,
     ) -> Result<blast_store::Operation, EngineError> {
         let record = &self.state.record;
         let scheme = scheme_key(&record.interpreter.scheme);
         let mut packages = Vec::with_capacity(plan.packages.len());
-        for (planned, ingested) in plan.packages.into_iter().zip(&ingested) {
+        for (planned, ingested) in plan.packages.into_iter().zip(ingested) {
             packages.push(planned.installed(ingested, &scheme));
         }
         let prefix = self.home.prefix(&record.name);
@@ -384,7 +384,7 @@ impl Job {
             .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
         let transaction = self.home.store.begin(&record.name)?;
         let unpublished = transaction.write(&generation, staging)?;
-        for ingested in &ingested {
+        for ingested in ingested {
             if let Some(key) = &ingested.fresh {
                 self.home.store.put_wheel(key, &ingested.record)?;
             }

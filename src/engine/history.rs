@@ -246,19 +246,18 @@ pub(crate) fn diff(
 ) -> Result<Reply, EngineError> {
     let state = home.env(env)?;
     let to = to.map_or(Ok(state.head), |target| resolve_state(home, &state, target))?;
-    let from = match from {
-        Some(target) => resolve_state(home, &state, target)?,
-        None => {
-            let head = operation(home, env, state.operation)?;
-            head.and_then(|operation| operation.before)
-                .unwrap_or(state.head)
-        }
+    let from = if let Some(target) = from {
+        resolve_state(home, &state, target)?
+    } else {
+        let head = operation(home, env, state.operation)?;
+        head.and_then(|operation| operation.before)
+            .unwrap_or(state.head)
     };
-    let (older, newer) = (home.store.generation(from)?, home.store.generation(to)?);
+    let (old, new) = (home.store.generation(from)?, home.store.generation(to)?);
     Ok(Reply::Diff {
         from,
         to,
-        changes: views::changes_between(Some(&older), &newer),
+        changes: views::changes_between(Some(&old), &new),
     })
 }
 

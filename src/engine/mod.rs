@@ -25,6 +25,7 @@ mod resolve;
 mod skeleton;
 pub(crate) mod status;
 mod undo;
+mod unpack;
 mod views;
 
 pub(crate) use change::Asker;

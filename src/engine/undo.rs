@@ -84,7 +84,7 @@ mod tests {
                 who: String::new(),
                 command: Vec::new(),
                 note: None,
-                changes: Default::default(),
+                changes: blast_store::Changes::default(),
             });
         }
 

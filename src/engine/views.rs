@@ -119,13 +119,13 @@ pub(crate) fn summary(operation: &Operation) -> String {
                 .into_iter()
                 .map(|change| change.name)
                 .collect();
+            let verb = kind(other);
             match names.as_slice() {
-                [] => kind(other).to_owned(),
-                [all @ ..] if all.len() <= 3 => format!("{} {}", kind(other), all.join(" ")),
-                [first, second, rest @ ..] => {
-                    format!("{} {first} {second} and {} more", kind(other), rest.len())
+                [] => verb.to_owned(),
+                [first, second, _, _, ..] => {
+                    format!("{verb} {first} {second} and {} more", names.len() - 2)
                 }
-                [only] => format!("{} {only}", kind(other)),
+                few => format!("{verb} {}", few.join(" ")),
             }
         }
     }

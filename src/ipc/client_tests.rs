@@ -12,7 +12,6 @@ fn places(root: &Path) -> Places {
     Places {
         home: root.join("home"),
         cache: root.join("cache"),
-        config: root.join("config"),
         runtime: root.to_owned(),
     }
 }

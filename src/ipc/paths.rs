@@ -29,8 +29,6 @@ pub(crate) struct Places {
     pub(crate) home: PathBuf,
     /// `$BLAST_CACHE`, else `$XDG_CACHE_HOME/blast`, else `~/.cache/blast`.
     pub(crate) cache: PathBuf,
-    /// `$XDG_CONFIG_HOME/blast`, else `~/.config/blast`.
-    pub(crate) config: PathBuf,
     /// See the module's documentation.
     pub(crate) runtime: PathBuf,
 }
@@ -93,7 +91,6 @@ impl Places {
         Ok(Self {
             home: under_home("BLAST_HOME", "XDG_DATA_HOME", ".local/share", "the store")?,
             cache: under_home("BLAST_CACHE", "XDG_CACHE_HOME", ".cache", "the cache")?,
-            config: under_home("BLAST_CONFIG", "XDG_CONFIG_HOME", ".config", "settings")?,
             runtime,
         })
     }
