@@ -22,7 +22,7 @@ use crate::error::At as _;
 use crate::index::{Key, from_json};
 use crate::objects::Kind;
 use crate::store::Inner;
-use crate::{EntryKind, Generation, Layer, Store, StoreError, WheelRecord};
+use crate::{EntryKind, Generation, Layer, LayerFormatError, Store, StoreError, WheelRecord};
 
 impl Store {
     /// Checks that all is there and whole; with `deep`, every byte.
@@ -214,15 +214,14 @@ impl<'a> Checker<'a> {
     fn layers(&mut self) {
         for (id, users) in self.layers.clone() {
             self.report.layers += 1;
-            if !self.inner.objects.has(id) {
-                self.find(Problem::MissingLayer { layer: id }, users);
-                continue;
-            }
             // Mapped anew, past the cache, to see what is on disk.
             let path = self.inner.objects.path(id);
             let verified = Layer::map(&path, id).and_then(|layer| layer.verify().map(|()| layer));
             match verified {
                 Ok(layer) => self.layer(layer, users),
+                Err(LayerFormatError::Missing) => {
+                    self.find(Problem::MissingLayer { layer: id }, users);
+                }
                 Err(error) => {
                     let reason = error.to_string();
                     self.find(Problem::DamagedLayer { layer: id, reason }, users);

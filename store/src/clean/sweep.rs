@@ -111,7 +111,9 @@ pub(super) fn move_away(inner: &Inner, garbage: &Garbage) -> Result<PathBuf, Sto
     let name = format!("trash-{}-{}", std::process::id(), inner.next_staging());
     let trash = inner.objects.staging().join(name);
     fs::create_dir(&trash).at("create", &trash)?;
-    for (number, path) in garbage.objects.iter().enumerate() {
+    // Collected from blobs to generations; taken the other way round, so that a crash leaves
+    // nothing whose parts are gone.
+    for (number, path) in garbage.objects.iter().rev().enumerate() {
         fs::rename(path, trash.join(number.to_string())).at("remove", path)?;
     }
     Ok(trash)

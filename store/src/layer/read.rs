@@ -1,5 +1,6 @@
 //! Reading a layer in place.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -11,6 +12,9 @@ use crate::map::ObjectBytes;
 /// Why bytes are no layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayerFormatError {
+    /// There is no such file.
+    #[error("it does not exist")]
+    Missing,
     /// The file cannot be opened or mapped.
     #[error("it cannot be mapped: {0}")]
     Unreadable(String),
@@ -129,8 +133,10 @@ pub struct Layer {
 impl Layer {
     /// Maps the layer file at `path`, trusting that it is the one called `id`.
     pub fn map(path: &Path, id: LayerId) -> Result<Self, LayerFormatError> {
-        let bytes = ObjectBytes::map(path)
-            .map_err(|error| LayerFormatError::Unreadable(error.to_string()))?;
+        let bytes = ObjectBytes::map(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => LayerFormatError::Missing,
+            _ => LayerFormatError::Unreadable(error.to_string()),
+        })?;
         Self::open(id, bytes)
     }
 

@@ -10,7 +10,8 @@ use super::{Durability, Inner, Store};
 use crate::index::{Key, get_json};
 use crate::journal::Event;
 use crate::{
-    Generation, Layer, LayerNumber, StoreError, TreeNumber, TreeRecord, WheelKey, WheelRecord,
+    Generation, Layer, LayerFormatError, LayerNumber, StoreError, TreeNumber, TreeRecord, WheelKey,
+    WheelRecord,
 };
 
 /// Python compares directory times with the resolution of the file system's clock; trees keep at
@@ -195,7 +196,7 @@ impl Inner {
         let path = self.objects.path(id);
         match Layer::map(&path, id) {
             Ok(layer) => Ok(self.caches.layers.insert(id, Arc::new(layer))),
-            Err(_) if !self.objects.has(id) => Err(StoreError::MissingLayer { id }),
+            Err(LayerFormatError::Missing) => Err(StoreError::MissingLayer { id }),
             Err(source) => Err(StoreError::DamagedLayer { id, source }),
         }
     }

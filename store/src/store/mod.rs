@@ -63,7 +63,8 @@ pub(crate) struct Inner {
     pub(crate) caches: Caches,
     stagings: AtomicU64,
     pub(crate) damaged_journal_lines: usize,
-    _lock: File,
+    /// Dropped last: whoever gets the lock next finds everything closed.
+    _lock: HomeLock,
 }
 
 /// What only the appender of events has.
@@ -103,7 +104,7 @@ impl Store {
             .mode(0o700)
             .create(&root)
             .at("create", &root)?;
-        let lock = lock(home, &root.join("lock"))?;
+        let lock = HomeLock::take(home, &root.join("lock"))?;
         let objects = Objects::open(&root)?;
         let index = index()?;
         let mut journal = Journal::open(&home.join("journal"))?;
@@ -241,19 +242,35 @@ fn catch_up(index: &dyn Index, journal: &mut Journal) -> Result<(Marks, usize), 
     Ok((marks, replay.damaged_lines))
 }
 
-fn lock(home: &Path, path: &Path) -> Result<File, StoreError> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .at("open", path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
-            home: home.to_owned(),
-        }),
-        Err(TryLockError::Error(error)) => Err(error).at("lock", path),
+/// Keeps other processes out of the store.
+#[derive(Debug)]
+struct HomeLock(File);
+
+impl HomeLock {
+    fn take(home: &Path, path: &Path) -> Result<Self, StoreError> {
+        let mut options = File::options();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .at("open", path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked {
+                home: home.to_owned(),
+            }),
+            Err(TryLockError::Error(error)) => Err(error).at("lock", path),
+        }
+    }
+}
+
+impl Drop for HomeLock {
+    fn drop(&mut self) {
+        // Closing would not do: a child process between its fork and its exec shares the lock.
+        if let Err(error) = self.0.unlock() {
+            tracing::debug!(%error, "the store's lock goes with its descriptor");
+        }
     }
 }
 
