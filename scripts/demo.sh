@@ -24,32 +24,51 @@ cleanup() {
 }
 trap cleanup EXIT
 
+if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
+
+title() { printf '\n%s%s%s\n' "$bold" "$1" "$plain"; }
+
+# A command as one would type it.
+typed() {
+    local word line='$'
+    for word in "$@"; do
+        if [[ $word == *[\ \"\;]* ]]; then line+=" '$word'"; else line+=" $word"; fi
+    done
+    printf '%s\n' "$line"
+}
+
+# What a command says, indented, with the temporary folder by a short name.
+indented() { sed -e "s|$state|~demo|g" -e 's/^/  /'; }
+
 # step TITLE COMMAND...: shows the command, what it said, and how long it took.
 step() {
-    local title=$1 from to
+    local from to
+    title "$1"
     shift
-    printf '\n\033[1m%s\033[0m\n$ %s\n' "$title" "${*//$state/\~demo}"
+    typed "$@"
     from=${EPOCHREALTIME/[^0-9]/}
-    "$@" 2>&1 | sed 's/^/  /'
+    "$@" 2>&1 | indented
     to=${EPOCHREALTIME/[^0-9]/}
     took "$((to - from))"
 }
 
 took() { printf '  -- %d.%03d ms\n' "$(($1 / 1000))" "$(($1 % 1000))"; }
 
-size_of_store() { du -sh --apparent-size "$BLAST_HOME/store" | cut -f1; }
+size_of_store() { du -sk --apparent-size "$BLAST_HOME/store" | cut -f1; }
 
 mkdir -p "$state/work"
 cd "$state/work"
 echo
 echo "== the main job (state in $state, shown as ~demo)"
 
-printf '\n\033[1m%s\033[0m\n$ %s\n' "An environment, live in this shell" "eval \"\$(blast start demo)\""
+title "An environment, live in this shell"
+# shellcheck disable=SC2016 # shown as one would type it
+echo '$ eval "$(blast start demo)"'
 from=${EPOCHREALTIME/[^0-9]/}
-script=$(blast start demo --shell bash)
+script=$(blast start demo --shell bash 2>"$state/said")
 eval "$script"
 to=${EPOCHREALTIME/[^0-9]/}
-printf '  VIRTUAL_ENV=%s\n' "${VIRTUAL_ENV/$state/\~demo}"
+{ cat "$state/said" && echo "VIRTUAL_ENV=$VIRTUAL_ENV"; } | indented
 took "$((to - from))"
 
 step "Real packages, fetched and installed" blast install flask requests
@@ -62,10 +81,11 @@ step "Back at once" blast revert
 step "What runs now" python -c 'from importlib.metadata import version; print(version("flask"))'
 
 before=$(size_of_store)
-step "A second environment ..." blast start second --shell bash >/dev/null
-step "... with the same packages" blast install --env second flask requests
+blast start second --shell bash >/dev/null 2>&1
+step "The same packages in a second environment" blast install --env second flask requests
+title "What the second one cost on disk"
 after=$(size_of_store)
-printf '\n\033[1mWhat the second one cost on disk\033[0m\n  store before: %s, after: %s\n' "$before" "$after"
+echo "  $((after - before)) kB (the store holds $after kB)"
 
 step "What is installed" blast list
 step "What happened" blast log

@@ -109,6 +109,23 @@ fn programs_by_path_mount_the_view_themselves() {
     assert_eq!(run.out(), world.live().join("demo").to_string_lossy());
 }
 
+#[test]
+fn the_daemon_keeps_no_descriptor_of_who_started_it() {
+    let Some(world) = World::with([]) else {
+        return;
+    };
+    // As in `out=$(blast … 2> >(tee log))`: somebody waits for the end of a pipe that the shell
+    // left open beyond the three streams. The harness fails if that end does not come.
+    let script = "exec 7>&1; \"$0\" start demo --shell bash >/dev/null 2>&1";
+    let program = world.program().to_owned();
+    let words = ["-c".as_ref(), script.as_ref(), program.as_os_str()];
+    world.run(world.command("bash", words)).success();
+    assert!(
+        world.daemon().is_some(),
+        "it is the daemon that was started so"
+    );
+}
+
 fn wait_for_request(world: &World, path: &str) {
     for _ in 0..6000 {
         if world.index.count(path) > 0 {
