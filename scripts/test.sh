@@ -7,6 +7,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo >/dev/null || export PATH="$HOME/.cargo/bin:$PATH"
 
+skips=$(mktemp)
+export BLAST_TEST_SKIPS=$skips
+trap 'rm -f "$skips"' EXIT
+
 scripts/check.sh
 if cargo nextest --version >/dev/null 2>&1; then
     echo "== tests (nextest)"
@@ -21,4 +25,8 @@ fi
 echo "== documentation"
 cargo test --workspace --locked --doc
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --document-private-items --quiet
+if [[ -s $skips ]]; then
+    echo "== skipped"
+    sort -u "$skips"
+fi
 echo "== all checks passed"

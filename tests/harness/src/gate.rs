@@ -7,6 +7,7 @@
 use std::env;
 use std::fmt;
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
@@ -78,8 +79,25 @@ pub fn require(means: Means) -> bool {
         "BLAST_TEST_REQUIRE lists {means}, but: {reason}"
     );
     let test = std::thread::current();
-    eprintln!("skipped: {}: {reason}", test.name().unwrap_or("a test"));
+    tell(&format!(
+        "skipped: {}: {reason}\n",
+        test.name().unwrap_or("a test")
+    ));
     false
+}
+
+/// Test runners swallow what a passing test prints: a skip goes past them to the terminal, and to
+/// the file of `BLAST_TEST_SKIPS`, of which `make test` makes its closing list.
+fn tell(line: &str) {
+    let written = std::io::stderr().write_all(line.as_bytes());
+    let listed = env::var_os("BLAST_TEST_SKIPS").map_or(Ok(()), |path| {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)?
+            .write_all(line.as_bytes())
+    });
+    written.and(listed).expect("a skip can be told");
 }
 
 fn fuse_missing() -> Option<String> {

@@ -78,22 +78,29 @@ impl Sandbox {
     }
 }
 
-/// Whether the process ends in time. A zombie has ended: its parent may be slow to ask.
+/// Whether the process ends in time.
 pub(super) fn gone_within(pid: i32, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
-    loop {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
-        let state = stat
-            .ok()
-            .and_then(|stat| Some(stat.rsplit_once(") ")?.1.chars().next()));
-        if matches!(state, None | Some(Some('Z' | 'X'))) {
-            return true;
-        }
+    while !is_gone(pid) {
         if Instant::now() > deadline {
             return false;
         }
         thread::sleep(Duration::from_millis(10));
     }
+    true
+}
+
+/// A zombie has ended, since its parent may be slow to ask; but not while threads of it are left,
+/// which hold its sockets and locks to the last.
+fn is_gone(pid: i32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return true;
+    };
+    let zombie = stat
+        .rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X']));
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    zombie && threads <= 1
 }
 
 /// Mount points below a folder, deepest first.
