@@ -17,6 +17,8 @@ use crate::ipc::paths::Places;
 
 /// Serves until told to end.
 pub(crate) fn run() -> Result<Exit, Error> {
+    close_inherited()
+        .map_err(|error| Error::internal("cannot see our open files").caused_by(&error))?;
     match setsid() {
         // EPERM: we lead a process group, so a session of our own is not to be had (started by
         // hand from a shell); serving works all the same.
@@ -41,4 +43,19 @@ pub(crate) fn run() -> Result<Exit, Error> {
         }
     })?;
     Ok(Exit::Ok)
+}
+
+/// Closes what the shell that started the first command had open: the daemon outlives it, and a
+/// pipe that it holds would never end for whoever reads it.
+fn close_inherited() -> io::Result<()> {
+    let listed = std::fs::read_dir("/proc/self/fd")?;
+    let open: Vec<i32> = listed
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|&descriptor| descriptor > 2)
+        .collect();
+    for descriptor in open {
+        // The one that listed the directory is closed already.
+        nix::unistd::close(descriptor).ok();
+    }
+    Ok(())
 }

@@ -24,14 +24,7 @@ pub(super) async fn answer(
                 pid: std::process::id(),
             });
         }
-        Request::Shutdown { force } => {
-            let alone = daemon.active.load(Ordering::Relaxed) <= 1;
-            return if alone || force {
-                Ok(Reply::Done)
-            } else {
-                Err(EngineError::Busy)
-            };
-        }
+        Request::Shutdown { force } => return daemon.may_end(force).await,
         _ => {}
     }
     let home = {

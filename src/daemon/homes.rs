@@ -28,6 +28,13 @@ impl Homes {
             found.close(true)?;
             open.remove(home);
         }
+        // Homes that were deleted meanwhile hold memory, threads and perhaps a mount.
+        open.retain(|path, home| {
+            home.is_present() || {
+                tracing::info!(home = %path.display(), "closed, since it was deleted");
+                home.close(true).is_err()
+            }
+        });
         let opened = Arc::new(Home::open(home, cache)?);
         open.insert(home.to_owned(), Arc::clone(&opened));
         Ok(opened)

@@ -21,12 +21,18 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::engine::EngineError;
 use crate::ipc::paths::Places;
+use crate::ipc::protocol::Reply;
 use homes::Homes;
 pub(crate) use lifecycle::DaemonError;
 
 /// A daemon that shows nothing and is asked nothing ends after this long.
 const IDLE_LIMIT: Duration = Duration::from_mins(10);
+
+/// How often, and how far apart, a request to end looks whether it is the only one.
+const END_TRIES: u32 = 50;
+const END_PAUSE: Duration = Duration::from_millis(20);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -45,6 +51,18 @@ impl Daemon {
     fn touch(&self) {
         let now = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(usize::MAX);
         self.last_used_ms.store(now, Ordering::Relaxed);
+    }
+
+    /// Answers a request to end: yes, once no other request is served, or at once if forced.
+    async fn may_end(&self, force: bool) -> Result<Reply, EngineError> {
+        // A command that has its answer may not have hung up yet.
+        for _ in 0..END_TRIES {
+            if force || self.active.load(Ordering::Relaxed) <= 1 {
+                return Ok(Reply::Done);
+            }
+            tokio::time::sleep(END_PAUSE).await;
+        }
+        Err(EngineError::Busy)
     }
 
     fn is_idle(&self) -> bool {

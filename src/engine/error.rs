@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 
+use blast_index::wheel::{WheelError, WheelProblem};
 use blast_types::{EnvName, Hint, PackageName};
 
 use crate::interpreter::FindError;
@@ -167,7 +168,15 @@ pub(crate) enum EngineError {
     Index(#[from] blast_index::IndexError),
     /// A wheel that is refused.
     #[error(transparent)]
-    Wheel(#[from] blast_index::wheel::WheelError),
+    Wheel(WheelError),
+    /// The content of a wheel cannot be written.
+    #[error("cannot unpack {wheel} into the store")]
+    Unpack {
+        /// File name of the wheel.
+        wheel: String,
+        /// Why.
+        source: io::Error,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] blast_store::StoreError),
@@ -232,6 +241,7 @@ impl EngineError {
             | Self::Wheel(_)
             | Self::Publish(_) => ErrorKind::No,
             Self::Store(_)
+            | Self::Unpack { .. }
             | Self::Layer { .. }
             | Self::Mount(_)
             | Self::Io { .. }
@@ -317,6 +327,11 @@ impl Hint for EngineError {
                 "the wheel itself is at fault: choose another version, or tell its authors"
                     .to_owned(),
             ],
+            Self::Unpack { source, .. } | Self::Io { source, .. }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                vec!["make room: `blast clean` frees what nothing uses".to_owned()]
+            }
             Self::Store(error) => error.hints(),
             Self::Publish(error) => error.hints(),
             Self::Mount(error) => error.hints(),
@@ -329,8 +344,22 @@ impl Hint for EngineError {
             | Self::TwoPins { .. }
             | Self::Layer { .. }
             | Self::Io { .. }
+            | Self::Unpack { .. }
             | Self::Target(_) => Vec::new(),
             Self::Bug(_) => vec!["this is a defect of blast: please report it".to_owned()],
+        }
+    }
+}
+
+impl From<WheelError> for EngineError {
+    fn from(error: WheelError) -> Self {
+        match error.problem {
+            // Not the wheel failed, but the disk that it is unpacked to.
+            WheelProblem::Sink(source) => Self::Unpack {
+                wheel: error.wheel,
+                source,
+            },
+            _ => Self::Wheel(error),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) async fn go(home: Arc<Home>, to: Move, asker: Asker) -> Result<Change
 fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> {
     let (started, started_ms) = (std::time::Instant::now(), now_ms());
     let state = home.env(&to.env)?;
-    let (kind, target, summary) = destination(home, &state, &to.target)?;
+    let (kind, target, summary) = destination(home, &state, to)?;
     let before = home.store.generation(state.head)?;
     let after = home.store.generation(target)?;
     let is_there =
@@ -60,32 +60,31 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
 fn destination(
     home: &Home,
     state: &EnvState,
-    target: &MoveTarget,
+    to: &Move,
 ) -> Result<(OperationKind, GenerationId, String), EngineError> {
     let env = &state.record.name;
-    Ok(match target {
+    let say = |did: &'static str, would: &'static str| if to.dry_run { would } else { did };
+    Ok(match &to.target {
         MoveTarget::Undo => {
+            let did = say("undid", "would undo");
             let (undone, to) = undoable(home, state)?.ok_or_else(|| EngineError::NothingTo {
                 verb: "undo",
                 env: env.clone(),
             })?;
             let summary = format!(
-                "undid operation {} ({})",
+                "{did} operation {} ({})",
                 undone.id,
                 views::summary(&undone)
             );
             (OperationKind::Undo { of: undone.id }, to, summary)
         }
         MoveTarget::Redo => {
+            let did = say("took back", "would take back");
             let (undo, to) = redoable(home, state)?.ok_or_else(|| EngineError::NothingTo {
                 verb: "redo",
                 env: env.clone(),
             })?;
-            let summary = format!(
-                "took back operation {} ({})",
-                undo.id,
-                views::summary(&undo)
-            );
+            let summary = format!("{did} operation {} ({})", undo.id, views::summary(&undo));
             (OperationKind::Redo { of: undo.id }, to, summary)
         }
         MoveTarget::Snapshot { name } => {
@@ -93,14 +92,18 @@ fn destination(
             let kind = OperationKind::Load {
                 snapshot: name.clone(),
             };
-            (kind, snapshot, format!("loaded the snapshot {name}"))
+            (
+                kind,
+                snapshot,
+                format!("{} the snapshot {name}", say("loaded", "would load")),
+            )
         }
         MoveTarget::Named { target } => {
             let to = resolve_state(home, state, target)?;
             (
                 OperationKind::Revert { to },
                 to,
-                format!("reverted to {target}"),
+                format!("{} to {target}", say("reverted", "would revert")),
             )
         }
     })

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blast_fs::{MountOptions, View};
-use blast_store::{EnvState, Generation, LayerNumber, Store};
+use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError};
 use blast_types::{EnvName, GenerationId};
 
 use super::bytecode::{Compiler, Listener};
@@ -19,6 +19,9 @@ use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
 use super::skeleton::Skeletons;
 use crate::ipc::protocol::Place;
+
+/// How long a store may be held by a daemon that is ending.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Home {
             tracing::warn!(live = %live.display(), "a mount that its daemon left was taken away");
         }
         std::fs::create_dir_all(&live).map_err(at(&live))?;
-        let store = Arc::new(Store::open(home)?);
+        let store = Arc::new(open_store(home)?);
         let compiler = Compiler::new(Arc::clone(&store));
         let view = Arc::default();
         let listener = Arc::new(ViewListener(Arc::clone(&view)));
@@ -308,6 +311,19 @@ impl Home {
             generation: state.head,
             mode: "view".to_owned(),
         })
+    }
+}
+
+/// Opens the store; waits a little for a daemon that is ending to let go of it.
+fn open_store(home: &Path) -> Result<Store, StoreError> {
+    let began = Instant::now();
+    loop {
+        match Store::open(home) {
+            Err(StoreError::Locked { .. }) if began.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PATIENCE / 100);
+            }
+            opened => return opened,
+        }
     }
 }
 

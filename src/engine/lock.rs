@@ -107,24 +107,24 @@ fn target_of(
         return Ok((interpreter, markers));
     }
     let wanted = request.python.as_deref();
+    let version = wanted.and_then(plain_version);
     let found = find_interpreter(
         home,
         wanted,
         request.requires_python.as_deref(),
         &request.search,
     );
-    match (found, wanted.and_then(plain_version)) {
-        (Err(EngineError::Interpreter(FindError::NotFound { .. })), Some(version)) => {
-            let interpreter = find_interpreter(home, None, None, &request.search)?;
-            let markers = of_version(&interpreter.markers, &version);
-            Ok((interpreter, markers))
+    let interpreter = match (found, &version) {
+        (Err(EngineError::Interpreter(FindError::NotFound { .. })), Some(_)) => {
+            find_interpreter(home, None, None, &request.search)?
         }
-        (found, _) => {
-            let interpreter = found?;
-            let markers = interpreter.markers.clone();
-            Ok((interpreter, markers))
-        }
-    }
+        (found, _) => found?,
+    };
+    let markers = match version {
+        Some(version) => of_version(&interpreter.markers, &version),
+        None => interpreter.markers.clone(),
+    };
+    Ok((interpreter, markers))
 }
 
 /// `3.12` or `3.12.1`, of a CPython that environments could be made for.
@@ -135,7 +135,8 @@ fn plain_version(text: &str) -> Option<Version> {
     supported.then_some(version)
 }
 
-/// The same platform with another Python.
+/// The same platform with another Python. A version without a patch number stands for all of
+/// them, so it is resolved for the first: what fits that fits the later ones.
 fn of_version(markers: &MarkerVariables, version: &Version) -> MarkerVariables {
     let release = version.release();
     let short = format!("{}.{}", release[0], release[1]);

@@ -8,16 +8,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use blast_index::wheel::{InstallRoot, Member, RecordHash, RecordRow, WheelArchive, record};
-use blast_store::{EntryPoint, LayerBuilder, LayerError, PythonScript, WheelRecord};
+use blast_store::{EntryPoint, INLINE_BYTES, LayerBuilder, LayerError, PythonScript, WheelRecord};
 use blast_types::{SchemePaths, Sha256, WheelFilename};
 use rayon::prelude::*;
 
 use super::error::EngineError;
 use super::ingest::Ingest;
-
-/// Files up to this size are stored inside their layer: below it a file of its own costs more
-/// than the bytes (a block and an inode each).
-const INLINE_LIMIT: u64 = 256;
 
 /// Members larger than this are streamed to disk instead of held in memory.
 const STREAM_LIMIT: u64 = 16 << 20;
@@ -255,7 +251,7 @@ fn place(ingest: &Ingest, archive: &WheelArchive, number: usize) -> Result<Place
             executable: member.executable,
         }));
     }
-    if content.len() as u64 <= INLINE_LIMIT {
+    if content.len() <= INLINE_BYTES {
         return Ok(file(Content::Inline(content)));
     }
     let blob = ingest.staging.blob(&content)?;
@@ -279,7 +275,7 @@ fn installed_path(scheme: &SchemePaths, archive: &WheelArchive, member: &Member)
         InstallRoot::Purelib => scheme.purelib.clone(),
         InstallRoot::Platlib => scheme.platlib.clone(),
         InstallRoot::Scripts => scheme.scripts.clone(),
-        InstallRoot::Headers => format!("{}/{}", scheme.headers, distribution(archive.dist_info())),
+        InstallRoot::Headers => format!("{}/{}", scheme.headers, archive.metadata().name),
         InstallRoot::Data => scheme.data.clone(),
     };
     if folder.is_empty() {
@@ -287,11 +283,6 @@ fn installed_path(scheme: &SchemePaths, archive: &WheelArchive, member: &Member)
     } else {
         format!("{folder}/{path}")
     }
-}
-
-/// `Foo_Bar` of `Foo_Bar-1.0.dist-info`: the name as the wheel spells it.
-fn distribution(dist_info: &str) -> &str {
-    dist_info.split('-').next().unwrap_or(dist_info)
 }
 
 /// The wheel's own record, with each path as installed, hashes as verified.

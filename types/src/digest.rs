@@ -120,7 +120,10 @@ mod tests {
         assert_eq!(id.to_string().parse::<BlobId>(), Ok(id));
         assert_eq!(id.short(), id.to_hex()[..12]);
         let json = serde_json::to_string(&id).expect("a digest is a string");
-        assert_eq!(serde_json::from_str::<BlobId>(&json).expect("round trip"), id);
+        assert_eq!(
+            serde_json::from_str::<BlobId>(&json).expect("round trip"),
+            id
+        );
     }
 
     #[test]

@@ -123,7 +123,10 @@ impl Target {
             },
         )
         .map_err(|error| TargetError::Tags(error.to_string()))?;
-        Ok(Self { markers: markers.environment()?, tags })
+        Ok(Self {
+            markers: markers.environment()?,
+            tags,
+        })
     }
 }
 

@@ -12,9 +12,12 @@ mod report;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
 pub use dist::{
-    ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles, VersionFiles, Yanked,
+    ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles,
+    VersionFiles, Yanked,
 };
-pub use interpreter::{Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError};
+pub use interpreter::{
+    Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError,
+};
 pub use name::{EnvName, NameError, SnapshotName};
 pub use report::{Event, Hint, Reporter, Silent};
 

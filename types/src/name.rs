@@ -26,7 +26,9 @@ pub enum NameError {
 fn check(text: &str) -> Result<(), NameError> {
     let first = text.chars().next().ok_or(NameError::Empty)?;
     if text.len() > 100 {
-        return Err(NameError::TooLong(text.chars().take(40).collect::<String>() + "…"));
+        return Err(NameError::TooLong(
+            text.chars().take(40).collect::<String>() + "…",
+        ));
     }
     let good = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     if !(first.is_alphanumeric() || first == '_') || !text.chars().all(good) {
@@ -102,7 +104,18 @@ mod tests {
 
     #[test]
     fn names_that_are_no_plain_component_are_refused() {
-        for name in ["", ".", "..", ".generation", "a/b", "a b", "a\nb", "-x", "\0", &"x".repeat(101)] {
+        for name in [
+            "",
+            ".",
+            "..",
+            ".generation",
+            "a/b",
+            "a b",
+            "a\nb",
+            "-x",
+            "\0",
+            &"x".repeat(101),
+        ] {
             assert!(name.parse::<EnvName>().is_err(), "{name:?}");
         }
     }

@@ -64,7 +64,11 @@ impl Answer {
                 said.text.parse()
             } else {
                 // pip takes a directory tree for an index too.
-                file_url(&self.absolute(&said)).map(RedactedUrl::from)
+                let folder = self.absolute(&said);
+                if !folder.is_dir() {
+                    return Err(value_error(key, said, "URL and no directory that exists"));
+                }
+                file_url(&folder).map(RedactedUrl::from)
             };
             let url = parsed.map_err(|source| url_error(key, &said.origin, source))?;
             self.note(key, &url, said.origin);

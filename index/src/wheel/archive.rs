@@ -108,8 +108,9 @@ impl WheelArchive {
         let io = |error| WheelError::new(&name, None, WheelProblem::Io(error));
         let file = File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
+        let source = Source::of(file, length).map_err(io)?;
         let zip = ZipArchive::new(At {
-            file: Arc::new(file),
+            source: Arc::new(source),
             position: 0,
             length,
         })
@@ -208,17 +209,54 @@ pub(super) fn copy(
     Ok(())
 }
 
-/// A position in a file that others read too.
+/// Archives up to this size are read into memory once: unpacking makes many small reads, and each
+/// would be a system call.
+const IN_MEMORY: u64 = 64 << 20;
+
+/// An archive's bytes.
+#[derive(Debug)]
+pub(super) enum Source {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Source {
+    fn of(mut file: File, length: u64) -> io::Result<Self> {
+        if length > IN_MEMORY {
+            return Ok(Self::File(file));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.read_to_end(&mut bytes)?;
+        Ok(Self::Memory(bytes))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(buffer, position),
+            Self::Memory(bytes) => {
+                let rest = usize::try_from(position)
+                    .ok()
+                    .and_then(|at| bytes.get(at..));
+                let rest = rest.unwrap_or_default();
+                let count = rest.len().min(buffer.len());
+                buffer[..count].copy_from_slice(&rest[..count]);
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// A position in an archive that others read too.
 #[derive(Debug, Clone)]
 pub(super) struct At {
-    file: Arc<File>,
+    source: Arc<Source>,
     pub(super) position: u64,
     length: u64,
 }
 
 impl Read for At {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.position)?;
+        let count = self.source.read_at(buffer, self.position)?;
         self.position += count as u64;
         Ok(count)
     }

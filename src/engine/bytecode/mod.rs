@@ -10,30 +10,33 @@
 //! Concurrency: a queue behind one mutex and as many threads as there are cores, started when
 //! there is work and ended when there is none. A layer is queued in slices, so that a big one is
 //! shared by all threads; whoever finishes its last slice publishes it. What a program asks for
-//! moves to the front. What no environment holds any more is dropped.
+//! comes first once it is quiet ([`queue`]). What no environment holds any more is dropped.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod helper;
+mod queue;
+
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io::{BufReader, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use blast_fs::Bytecode;
 use blast_store::{
-    EntryIndex, EntryKind, Layer, LayerBuilder, LayerNumber, Staging, Store, StoreError,
+    EntryIndex, EntryKind, INLINE_BYTES, Layer, LayerBuilder, LayerNumber, Staging, Store,
+    StoreError,
 };
 use blast_types::LayerId;
 
-/// The helper's program.
-const HELPER: &str = include_str!("compile.py");
+use helper::Helper;
+use queue::{Key, Next, Queue, Slice};
 
 /// Sources of one layer that a thread takes at a time.
-const SLICE: usize = 96;
+const SLICE: usize = 32;
 
-/// What the helper answers for a source that does not compile.
-const FAILED: u64 = u64::MAX;
+/// How long a thread with nothing to do right now waits before it asks again.
+const PAUSE: Duration = Duration::from_millis(40);
 
 /// For whom bytecode is compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,14 +81,12 @@ struct State {
     flavours: HashMap<String, Arc<Flavour>>,
     /// What could not be stored; not tried again before the daemon's next start.
     failed: HashSet<Key>,
-    queue: VecDeque<Slice>,
+    queue: Queue,
     /// Layers that are queued or being compiled.
     jobs: HashMap<Key, Job>,
     threads: usize,
     closed: bool,
 }
-
-type Key = (LayerNumber, String);
 
 struct Job {
     layer: Arc<Layer>,
@@ -94,11 +95,6 @@ struct Job {
     flavour: Arc<Flavour>,
     slices_left: usize,
     compiled: Vec<Compiled>,
-}
-
-struct Slice {
-    key: Key,
-    sources: Vec<EntryIndex>,
 }
 
 struct Compiled {
@@ -189,14 +185,7 @@ impl Compiler {
             }
             self.shared.start_threads(&mut state);
         }
-        if state.queue.front().is_none_or(|slice| slice.key == key) {
-            return;
-        }
-        let (mut first, rest): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut state.queue)
-            .into_iter()
-            .partition(|slice| slice.key == key);
-        first.extend(rest);
-        state.queue = first;
+        state.queue.ask(key, Instant::now());
     }
 
     /// Layers that wait or are being compiled.
@@ -207,7 +196,7 @@ impl Compiler {
     /// Drops what `is_needed` does not hold to.
     pub(crate) fn retain(&self, is_needed: impl Fn(LayerNumber) -> bool) {
         let mut state = self.shared.state();
-        state.queue.retain(|slice| is_needed(slice.key.0));
+        state.queue.retain(&is_needed);
         state.jobs.retain(|key, _| is_needed(key.0));
     }
 
@@ -215,7 +204,7 @@ impl Compiler {
     pub(crate) fn close(&self) {
         let mut state = self.shared.state();
         state.closed = true;
-        state.queue.clear();
+        state.queue.retain(|_| false);
         state.jobs.clear();
     }
 }
@@ -293,14 +282,22 @@ impl Shared {
         let mut helpers: HashMap<PathBuf, Helper> = HashMap::new();
         loop {
             let mut state = self.state();
-            let Some(slice) = state.queue.pop_front() else {
-                state.threads -= 1;
-                return;
+            let slice = match state.queue.next(Instant::now()) {
+                Next::Work(slice) => slice,
+                Next::Wait => {
+                    drop(state);
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
+                Next::End => {
+                    state.threads -= 1;
+                    return;
+                }
             };
-            let Some(job) = state.jobs.get(&slice.key) else {
-                continue;
-            };
-            let Some(staging) = job.staging.clone() else {
+            let found = state.jobs.get(&slice.key);
+            let Some((job, staging)) = found.and_then(|job| Some((job, job.staging.clone()?)))
+            else {
+                state.queue.done();
                 continue;
             };
             let (layer, flavour) = (Arc::clone(&job.layer), Arc::clone(&job.flavour));
@@ -320,6 +317,7 @@ impl Shared {
 
     fn slice_done(&self, key: &Key, compiled: Vec<Compiled>) {
         let mut state = self.state();
+        state.queue.done();
         let Some(job) = state.jobs.get_mut(key) else {
             return;
         };
@@ -387,33 +385,28 @@ enum PublishError {
     Layer(#[from] blast_store::LayerError),
 }
 
-/// All modules of a layer, tests last: nobody waits for those.
+/// The modules of a layer. Tests that packages carry are left out: they are half of the work and
+/// nobody imports them.
 fn sources(layer: &Layer) -> Vec<EntryIndex> {
     let mut found = Vec::new();
-    let mut folders: Vec<_> = layer
-        .find("lib")
-        .map(|root| (root, false))
-        .into_iter()
-        .collect();
-    while let Some((folder, in_tests)) = folders.pop() {
+    let mut folders: Vec<_> = layer.find("lib").into_iter().collect();
+    while let Some(folder) = folders.pop() {
         for child in layer.children(folder) {
             let entry = layer.entry(child);
             match entry.kind {
-                EntryKind::Dir { .. } => {
-                    let tests = in_tests || matches!(entry.name, b"tests" | b"test");
-                    folders.push((child, tests));
+                EntryKind::Dir { .. } if !matches!(entry.name, b"tests" | b"test") => {
+                    folders.push(child);
                 }
                 EntryKind::File { .. } | EntryKind::Inline { .. }
                     if entry.name.ends_with(b".py") =>
                 {
-                    found.push((in_tests, child));
+                    found.push(child);
                 }
                 _ => {}
             }
         }
     }
-    found.sort_by_key(|&(in_tests, _)| in_tests); // stable
-    found.into_iter().map(|(_, entry)| entry).collect()
+    found
 }
 
 fn compile_slice(
@@ -447,7 +440,7 @@ fn compile_slice(
 }
 
 fn stage(staging: &Staging, bytes: Vec<u8>) -> Result<Content, StoreError> {
-    if bytes.len() <= 256 {
+    if bytes.len() <= INLINE_BYTES {
         return Ok(Content::Inline(bytes));
     }
     Ok(Content::Blob(staging.blob(&bytes)?, bytes.len() as u64))
@@ -489,55 +482,4 @@ fn compile_one(
     let stem = name.strip_suffix(".py").unwrap_or(name);
     let target = format!("{folder}/__pycache__/{stem}.{}.pyc", flavour.cache_tag);
     Ok(Some((target, entry.mtime, bytes)))
-}
-
-/// A running `compile.py`; ends when dropped.
-struct Helper {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Helper {
-    fn start(python: &Path) -> std::io::Result<Self> {
-        let mut child = Command::new(python)
-            .args(["-I", "-S", "-B", "-c", HELPER])
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let pipes = child.stdin.take().zip(child.stdout.take());
-        let (requests, answers) = pipes.ok_or(std::io::ErrorKind::BrokenPipe)?;
-        Ok(Self {
-            child,
-            requests,
-            answers: BufReader::new(answers),
-        })
-    }
-
-    /// The bytecode file, or `None` where the source does not compile.
-    fn compile(&mut self, request: &[u8]) -> std::io::Result<Option<Vec<u8>>> {
-        self.requests.write_all(request)?;
-        self.requests.write_all(b"\n")?;
-        let mut length = [0; 8];
-        self.answers.read_exact(&mut length)?;
-        let length = u64::from_le_bytes(length);
-        if length == FAILED {
-            return Ok(None);
-        }
-        let mut content = vec![0; length as usize];
-        self.answers.read_exact(&mut content)?;
-        Ok(Some(content))
-    }
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        // It ends by itself at the end of its input; this only makes sure.
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
-    }
 }
