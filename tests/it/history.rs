@@ -161,7 +161,7 @@ fn a_dry_revert_changes_nothing() {
      ~ demo 2.0 -> 1.0
      ~ helper 2.0 -> 1.0
     --- stderr
-    undid operation 3 (install demo helper)
+    would undo operation 3 (install demo helper)
     dry run: nothing was changed; it would then hold 2 packages
     ");
     assert_eq!(

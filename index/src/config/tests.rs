@@ -286,6 +286,18 @@ fn what_makes_no_sense_names_its_origin() {
 
 #[test]
 fn a_directory_may_be_an_index() {
-    let f = fixture(&[("BLAST_INDEX_URL", "/srv/simple")]);
-    assert_eq!(f.urls(), ["file:///srv/simple"]);
+    let f = fixture(&[("BLAST_INDEX_URL", "/usr")]);
+    assert_eq!(f.urls(), ["file:///usr"]);
+}
+
+#[test]
+fn what_is_neither_url_nor_directory_is_no_index() {
+    let f = fixture(&[("BLAST_INDEX_URL", "not an address")]);
+    let error = resolve(&f.around, None, &Flags::default())
+        .expect_err("unusable")
+        .to_string();
+    assert!(
+        error.contains("BLAST_INDEX_URL") && error.contains("not an address"),
+        "{error}"
+    );
 }
