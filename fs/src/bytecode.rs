@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use blast_store::LayerNumber;
+use blast_store::{EntryIndex, LayerNumber};
 
 use crate::content::{Bytecode, Content};
 use crate::tree::{Child, Directory, Part};
@@ -26,9 +26,9 @@ pub(crate) const NAME: &[u8] = b"__pycache__";
 pub(crate) struct Compiled {
     /// Its content; none where there is nothing (yet).
     pub(crate) directory: Option<Arc<Directory>>,
-    /// Layers that show a source here and are still to be compiled: what is missing must not be
-    /// cached as missing.
-    pub(crate) pending: Vec<LayerNumber>,
+    /// Layers that show a source here and are still to be compiled, with their entry of the
+    /// directory: what is missing must not be cached as missing.
+    pub(crate) pending: Vec<(LayerNumber, EntryIndex)>,
 }
 
 impl Compiled {
@@ -45,21 +45,25 @@ impl Compiled {
         let mut made_from = Vec::new();
         for index in parent.source_parts() {
             let part = &parent.parts()[index];
-            match content.bytecode(part.number, tag) {
-                Bytecode::None => {}
-                Bytecode::Pending => pending.push(part.number),
-                Bytecode::Ready(number, layer) => {
-                    let path = cache_path(part);
-                    let Some(entry) = layer.find(&path) else {
-                        continue;
-                    };
-                    companions.push(Part {
-                        number,
-                        layer,
-                        entry,
-                    });
-                    made_from.push(part.number);
+            let found = match content.bytecode(part.number, tag) {
+                Bytecode::None => continue,
+                Bytecode::Pending(so_far) => {
+                    pending.push((part.number, part.entry));
+                    so_far
                 }
+                Bytecode::Ready(number, layer) => vec![(number, layer)],
+            };
+            let path = cache_path(part);
+            for (number, layer) in found {
+                let Some(entry) = layer.find(&path) else {
+                    continue;
+                };
+                companions.push(Part {
+                    number,
+                    layer,
+                    entry,
+                });
+                made_from.push(part.number);
             }
         }
         let shared = parent.parts().len() > 1 && !companions.is_empty();
@@ -82,11 +86,19 @@ impl Compiled {
     }
 
     /// Which pending layer would supply this missing file.
-    pub(crate) fn awaited(&self, parent: &Directory, name: &[u8]) -> Option<LayerNumber> {
+    pub(crate) fn awaited(
+        &self,
+        parent: &Directory,
+        name: &[u8],
+    ) -> Option<(LayerNumber, EntryIndex)> {
         if self.pending.is_empty() {
             return None;
         }
-        source_layer(parent, name).filter(|layer| self.pending.contains(layer))
+        let source = source_layer(parent, name)?;
+        self.pending
+            .iter()
+            .copied()
+            .find(|&(layer, _)| layer == source)
     }
 }
 

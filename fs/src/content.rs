@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use blast_store::{Layer, LayerNumber, TreeNumber};
+use blast_store::{EntryIndex, Layer, LayerNumber, TreeNumber};
 use blast_types::BlobId;
 
 /// One immutable tree: what a generation looks like as a prefix.
@@ -28,8 +28,9 @@ pub struct TreeSpec {
 pub enum Bytecode {
     /// It never will, and that may be cached.
     None,
-    /// It may come, so its absence must not be cached.
-    Pending,
+    /// It is being made, so what is missing must not be cached as missing. What is compiled so far
+    /// is in these layers; the bytes of a file stay the same when it is complete.
+    Pending(Vec<(LayerNumber, Arc<Layer>)>),
     /// It does: a layer with the `.pyc` files at their places in the prefix.
     Ready(LayerNumber, Arc<Layer>),
 }
@@ -64,7 +65,7 @@ pub trait Content: Send + Sync + 'static {
     /// when it changes from that, [`crate::View::bytecode_ready`] is to be called.
     fn bytecode(&self, layer: LayerNumber, tag: &str) -> Bytecode;
 
-    /// A program asked for bytecode that is pending: a hint to compile this layer next. Returns at
-    /// once.
-    fn bytecode_wanted(&self, layer: LayerNumber, tag: &str);
+    /// A program asked for bytecode that is pending: a hint to compile the sources of this directory
+    /// of the layer next. Returns at once.
+    fn bytecode_wanted(&self, layer: LayerNumber, directory: EntryIndex, tag: &str);
 }

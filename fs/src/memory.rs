@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex};
 
-use blast_store::{Layer, LayerBuilder, LayerFormatError, LayerNumber, TreeNumber};
+use blast_store::{EntryIndex, Layer, LayerBuilder, LayerFormatError, LayerNumber, TreeNumber};
 use blast_types::BlobId;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use rustc_hash::FxHashMap;
@@ -82,7 +82,24 @@ impl MemoryContent {
 
     /// Says that the bytecode of a layer is still to come.
     pub fn expect_bytecode(&self, layer: LayerNumber) {
-        lock(&self.0).bytecode.insert(layer, Bytecode::Pending);
+        lock(&self.0)
+            .bytecode
+            .insert(layer, Bytecode::Pending(Vec::new()));
+    }
+
+    /// Says that a part of a layer's bytecode is there already.
+    pub fn compile_partly(&self, layer: LayerNumber, part: LayerNumber) {
+        let mut state = lock(&self.0);
+        let Some(compiled) = state.layer(part) else {
+            return;
+        };
+        let entry = state
+            .bytecode
+            .entry(layer)
+            .or_insert(Bytecode::Pending(Vec::new()));
+        if let Bytecode::Pending(parts) = entry {
+            parts.push((part, compiled));
+        }
     }
 
     /// Says that a layer is compiled, and to what, or that it never will be.
@@ -139,7 +156,7 @@ impl Content for MemoryContent {
             .unwrap_or(Bytecode::None)
     }
 
-    fn bytecode_wanted(&self, layer: LayerNumber, _tag: &str) {
+    fn bytecode_wanted(&self, layer: LayerNumber, _directory: EntryIndex, _tag: &str) {
         lock(&self.0).wanted.push(layer);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use blast_fs::{Bytecode, Content, ContentError, TreeSpec};
-use blast_store::{Generation, Layer, LayerNumber, Store, StoreError, TreeNumber};
+use blast_store::{EntryIndex, Generation, Layer, LayerNumber, Store, StoreError, TreeNumber};
 use blast_types::BlobId;
 
 use super::bytecode::{Compiler, Flavour};
@@ -60,6 +60,9 @@ impl Content for StoreContent {
     }
 
     fn layer(&self, number: LayerNumber) -> Result<Arc<Layer>, ContentError> {
+        if let Some(part) = self.compiler.part(number) {
+            return Ok(part);
+        }
         self.store
             .layer_by_number(number)
             .map_err(|error| ContentError::Store(Box::new(error)))
@@ -73,7 +76,7 @@ impl Content for StoreContent {
         self.compiler.state(layer, tag)
     }
 
-    fn bytecode_wanted(&self, layer: LayerNumber, tag: &str) {
-        self.compiler.prefer(layer, tag);
+    fn bytecode_wanted(&self, layer: LayerNumber, directory: EntryIndex, tag: &str) {
+        self.compiler.prefer(layer, directory, tag);
     }
 }

@@ -7,20 +7,26 @@
 //! member leaves nothing behind.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
-use blast_store::{Staging, Store, WheelKey, WheelRecord};
+use blast_store::{Staging, Store, StoreError, WheelKey, WheelRecord};
 use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::error::{EngineError, at};
+use super::home::lock;
 use super::unpack::wheel_to_layer;
 
 /// Transfers at once.
 const DOWNLOADS: usize = 16;
+
+/// So much is unpacked before it is written out in the background, beside further unpacking: what
+/// is left for the commit is then a small rest.
+const WRITE_OUT: u64 = 48 << 20;
 
 /// One artifact that an environment shall hold.
 #[derive(Debug, Clone)]
@@ -83,6 +89,7 @@ pub(crate) async fn ingest(
 ) -> Result<Vec<Ingested>, EngineError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let unpacking = Arc::new(Semaphore::new(cores));
+    let writing = Arc::new(WriteOut::default());
     let scheme = scheme_key(&ingest.scheme);
     let mut found: Vec<Option<Ingested>> = Vec::with_capacity(artifacts.len());
     let mut missing = Vec::new();
@@ -98,8 +105,13 @@ pub(crate) async fn ingest(
         .into_iter()
         .map(|(position, artifact)| {
             let (ingest, unpacking) = (Arc::clone(&ingest), Arc::clone(&unpacking));
+            let writing = Arc::clone(&writing);
+            let staging = Arc::clone(&ingest.staging);
             fetch(ingest, unpacking, artifact)
-                .map_ok(move |ingested| (position, ingested))
+                .map_ok(move |ingested| {
+                    writing.unpacked(ingested.record.bytes, staging);
+                    (position, ingested)
+                })
                 .boxed()
         })
         .collect();
@@ -107,6 +119,7 @@ pub(crate) async fn ingest(
         .buffer_unordered(DOWNLOADS)
         .try_collect()
         .await?;
+    writing.finish().await?;
     for (position, ingested) in fetched {
         found[position] = Some(ingested);
     }
@@ -187,6 +200,39 @@ async fn fetch(
         record: Arc::new(record),
         fresh: Some(key),
     })
+}
+
+/// Writes out in the background what was unpacked, one batch at a time.
+#[derive(Default)]
+struct WriteOut {
+    state: Mutex<Batches>,
+}
+
+#[derive(Default)]
+struct Batches {
+    unwritten_bytes: u64,
+    running: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+impl WriteOut {
+    fn unpacked(&self, bytes: u64, staging: Arc<Staging>) {
+        let mut state = lock(&self.state);
+        state.unwritten_bytes += bytes;
+        let is_free = state.running.as_ref().is_none_or(JoinHandle::is_finished);
+        if state.unwritten_bytes >= WRITE_OUT && is_free {
+            state.unwritten_bytes = 0;
+            state.running = Some(tokio::task::spawn_blocking(move || staging.write_out()));
+        }
+    }
+
+    /// Waits for the batch under way; whoever publishes needs the staging for himself.
+    async fn finish(&self) -> Result<(), EngineError> {
+        let running = lock(&self.state).running.take();
+        match running {
+            Some(running) => Ok(running.await??),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Artifact {

@@ -1,5 +1,5 @@
 //! Interpreters: what the user asked for ([`PythonRequest`]), where to look ([`Search`]), which one
-//! it is to be ([`find`]), and what it says of itself ([`ProbeCache`]).
+//! it is to be ([`find()`]), and what it says of itself ([`ProbeCache`]).
 //!
 //! An interpreter is known only by its own answer: a candidate is run once with an embedded script
 //! (`probe.py`), isolated from the user's environment and bounded in time and output, and the

@@ -212,8 +212,8 @@ impl Server {
             return Ok(Lookup::Found(self.child_attr(place.tree, &child)?));
         }
         match compiled.awaited(&parent, name) {
-            Some(layer) => {
-                self.trees.want(&*self.content, place.tree, &[layer])?;
+            Some(directory) => {
+                self.trees.want(&*self.content, place.tree, &[directory])?;
                 Ok(Lookup::Absent { lasting: false })
             }
             None => Ok(Lookup::Absent { lasting: true }),

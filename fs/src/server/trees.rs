@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use blast_store::{LayerNumber, TreeNumber};
+use blast_store::{EntryIndex, LayerNumber, TreeNumber};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::bytecode::{self, Compiled};
@@ -118,25 +118,25 @@ impl Trees {
         Ok(compiled)
     }
 
-    /// Asks for the bytecode of these layers, for programs of this tree.
+    /// Asks for the bytecode of these directories, for programs of this tree.
     pub(super) fn want(
         &self,
         content: &dyn Content,
         tree: TreeNumber,
-        layers: &[LayerNumber],
+        directories: &[(LayerNumber, EntryIndex)],
     ) -> Result<(), FsError> {
         if let Some(tag) = &self.spec(content, tree)?.bytecode_tag {
-            for &layer in layers {
-                content.bytecode_wanted(layer, tag);
+            for &(layer, directory) in directories {
+                content.bytecode_wanted(layer, directory, tag);
             }
         }
         Ok(())
     }
 
     /// Remembers that a listing of this node lacks the bytecode of these layers.
-    pub(super) fn listed_incomplete(&self, node: Ino, pending: &[LayerNumber]) {
+    pub(super) fn listed_incomplete(&self, node: Ino, pending: &[(LayerNumber, EntryIndex)]) {
         let mut incomplete = lock(&self.incomplete);
-        for &layer in pending {
+        for &(layer, _) in pending {
             incomplete.entry(layer).or_default().insert(node);
         }
     }

@@ -10,7 +10,8 @@
 //! Concurrency: a queue behind one mutex and as many threads as there are cores, started when
 //! there is work and ended when there is none. A layer is queued in slices, so that a big one is
 //! shared by all threads; whoever finishes its last slice publishes it. What a program asks for
-//! comes first once it is quiet ([`queue`]). What no environment holds any more is dropped.
+//! comes first, a few sources at a time, and is handed over in parts that live in memory until the
+//! layer is done ([`queue`]). What no environment holds any more is dropped.
 
 mod helper;
 mod queue;
@@ -32,8 +33,8 @@ use blast_types::LayerId;
 use helper::Helper;
 use queue::{Key, Next, Queue, Slice};
 
-/// Sources of one layer that a thread takes at a time.
-const SLICE: usize = 32;
+/// Numbers of layers that live in memory only: above all that the store gives.
+const FIRST_PART: u32 = 1 << 31;
 
 /// How long a thread with nothing to do right now waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -85,6 +86,8 @@ struct State {
     /// Layers that are queued or being compiled.
     jobs: HashMap<Key, Job>,
     threads: usize,
+    /// All parts that the kernel may know files of: they stay as long as the view does.
+    parts: HashMap<LayerNumber, Arc<Layer>>,
     closed: bool,
 }
 
@@ -93,8 +96,11 @@ struct Job {
     /// Taken by whoever publishes.
     staging: Option<Arc<Staging>>,
     flavour: Arc<Flavour>,
-    slices_left: usize,
+    /// Sources that are not compiled yet.
+    left: usize,
     compiled: Vec<Compiled>,
+    /// What was handed over before the rest is done.
+    parts: Vec<(LayerNumber, Arc<Layer>)>,
 }
 
 struct Compiled {
@@ -154,13 +160,12 @@ impl Compiler {
             Ok(Some((number, companion))) => Bytecode::Ready(number, companion),
             Ok(None) => {
                 let state = self.shared.state();
-                let never = state.failed.contains(&(layer, tag.to_owned()))
-                    || !state.flavours.contains_key(tag);
-                if never {
-                    Bytecode::None
-                } else {
-                    Bytecode::Pending
+                let key = (layer, tag.to_owned());
+                if state.failed.contains(&key) || !state.flavours.contains_key(tag) {
+                    return Bytecode::None;
                 }
+                let job = state.jobs.get(&key);
+                Bytecode::Pending(job.map(|job| job.parts.clone()).unwrap_or_default())
             }
             Err(error) => {
                 tracing::warn!(%error, "the bytecode of a layer cannot be read");
@@ -169,8 +174,13 @@ impl Compiler {
         }
     }
 
-    /// A program looks for this layer's bytecode: compile it next.
-    pub(crate) fn prefer(&self, layer: LayerNumber, tag: &str) {
+    /// A part that was handed over while its layer was still being compiled.
+    pub(crate) fn part(&self, number: LayerNumber) -> Option<Arc<Layer>> {
+        self.shared.state().parts.get(&number).cloned()
+    }
+
+    /// A program looks for bytecode in this directory of a layer: compile that next.
+    pub(crate) fn prefer(&self, layer: LayerNumber, directory: EntryIndex, tag: &str) {
         let mut state = self.shared.state();
         let key = (layer, tag.to_owned());
         if !state.jobs.contains_key(&key) {
@@ -185,7 +195,7 @@ impl Compiler {
             }
             self.shared.start_threads(&mut state);
         }
-        state.queue.ask(key, Instant::now());
+        state.queue.ask(key, directory, Instant::now());
     }
 
     /// Layers that wait or are being compiled.
@@ -206,6 +216,7 @@ impl Compiler {
         state.closed = true;
         state.queue.retain(|_| false);
         state.jobs.clear();
+        state.parts.clear();
     }
 }
 
@@ -226,25 +237,17 @@ impl Shared {
             return Ok(());
         }
         let layer = self.store.layer(id)?;
-        let mut slices: Vec<_> = sources(&layer)
-            .chunks(SLICE)
-            .map(<[EntryIndex]>::to_vec)
-            .collect();
-        if slices.is_empty() {
-            slices.push(Vec::new()); // a companion without entries says that nothing will come
-        }
+        let sources = sources(&layer);
         let job = Job {
             layer,
             staging: Some(Arc::new(self.store.stage()?)),
             flavour,
-            slices_left: slices.len(),
+            left: sources.len(),
             compiled: Vec::new(),
+            parts: Vec::new(),
         };
         state.jobs.insert(key.clone(), job);
-        state.queue.extend(slices.into_iter().map(|sources| Slice {
-            key: key.clone(),
-            sources,
-        }));
+        state.queue.add(&key, &sources);
         Ok(())
     }
 
@@ -311,24 +314,35 @@ impl Shared {
                 &slice.sources,
             );
             drop(staging);
-            self.slice_done(&slice.key, compiled);
+            self.slice_done(&slice, compiled);
         }
     }
 
-    fn slice_done(&self, key: &Key, compiled: Vec<Compiled>) {
+    fn slice_done(&self, slice: &Slice, compiled: Vec<(Compiled, Vec<u8>)>) {
+        let key = &slice.key;
+        let hand_over = slice.urgent && !compiled.is_empty();
+        let part = hand_over.then(|| part_of(&compiled)).flatten();
         let mut state = self.state();
         state.queue.done();
         let Some(job) = state.jobs.get_mut(key) else {
             return;
         };
-        job.compiled.extend(compiled);
-        job.slices_left -= 1;
-        if job.slices_left > 0 {
+        job.compiled
+            .extend(compiled.into_iter().map(|(compiled, _)| compiled));
+        job.left -= slice.sources.len();
+        if job.left > 0 {
+            if let Some(part) = part {
+                let number = LayerNumber(FIRST_PART + state.parts.len() as u32);
+                state.parts.insert(number, Arc::clone(&part));
+                if let Some(job) = state.jobs.get_mut(key) {
+                    job.parts.push((number, part));
+                }
+            }
             return;
         }
-        let layer = Arc::clone(&job.layer);
-        // All slices are done, so nobody else holds it.
+        // All sources are done, so nobody else holds it.
         let staging = job.staging.take().and_then(Arc::into_inner);
+        let layer = Arc::clone(&job.layer);
         let compiled = std::mem::take(&mut job.compiled);
         drop(state);
         let Some(staging) = staging else { return };
@@ -385,12 +399,29 @@ enum PublishError {
     Layer(#[from] blast_store::LayerError),
 }
 
-/// The modules of a layer. Tests that packages carry are left out: they are half of the work and
-/// nobody imports them.
-fn sources(layer: &Layer) -> Vec<EntryIndex> {
+/// Bytecode that is handed over before its layer is done: a layer in memory.
+fn part_of(compiled: &[(Compiled, Vec<u8>)]) -> Option<Arc<Layer>> {
+    let mut builder = LayerBuilder::new();
+    for (compiled, bytes) in compiled {
+        builder
+            .inline(&compiled.path, 0o644, compiled.mtime, bytes.clone())
+            .ok()?;
+    }
+    let layer = builder.build().open();
+    layer
+        .inspect_err(|error| tracing::warn!(%error, "a part cannot be read back"))
+        .ok()
+        .map(Arc::new)
+}
+
+/// The modules of a layer, each with its directory; a package's `__init__` comes last in its own,
+/// since whoever asks has asked for it already. Tests that packages carry are left out: they are
+/// half of the work and nobody imports them.
+fn sources(layer: &Layer) -> Vec<(EntryIndex, EntryIndex)> {
     let mut found = Vec::new();
     let mut folders: Vec<_> = layer.find("lib").into_iter().collect();
     while let Some(folder) = folders.pop() {
+        let mut init = None;
         for child in layer.children(folder) {
             let entry = layer.entry(child);
             match entry.kind {
@@ -398,13 +429,19 @@ fn sources(layer: &Layer) -> Vec<EntryIndex> {
                     folders.push(child);
                 }
                 EntryKind::File { .. } | EntryKind::Inline { .. }
+                    if entry.name == b"__init__.py" =>
+                {
+                    init = Some((folder, child));
+                }
+                EntryKind::File { .. } | EntryKind::Inline { .. }
                     if entry.name.ends_with(b".py") =>
                 {
-                    found.push(child);
+                    found.push((folder, child));
                 }
                 _ => {}
             }
         }
+        found.extend(init);
     }
     found
 }
@@ -416,16 +453,19 @@ fn compile_slice(
     staging: &Staging,
     flavour: &Flavour,
     sources: &[EntryIndex],
-) -> Vec<Compiled> {
+) -> Vec<(Compiled, Vec<u8>)> {
     let mut compiled = Vec::with_capacity(sources.len());
     for &source in sources {
         match compile_one(store, helpers, layer, flavour, source) {
-            Ok(Some((path, mtime, bytes))) => match stage(staging, bytes) {
-                Ok(content) => compiled.push(Compiled {
-                    path,
-                    mtime,
-                    content,
-                }),
+            Ok(Some((path, mtime, bytes))) => match stage(staging, &bytes) {
+                Ok(content) => {
+                    let file = Compiled {
+                        path,
+                        mtime,
+                        content,
+                    };
+                    compiled.push((file, bytes));
+                }
                 Err(error) => tracing::warn!(%error, path, "bytecode cannot be staged"),
             },
             Ok(None) => {} // does not compile: Python will say so if anybody imports it
@@ -439,11 +479,11 @@ fn compile_slice(
     compiled
 }
 
-fn stage(staging: &Staging, bytes: Vec<u8>) -> Result<Content, StoreError> {
+fn stage(staging: &Staging, bytes: &[u8]) -> Result<Content, StoreError> {
     if bytes.len() <= INLINE_BYTES {
-        return Ok(Content::Inline(bytes));
+        return Ok(Content::Inline(bytes.to_vec()));
     }
-    Ok(Content::Blob(staging.blob(&bytes)?, bytes.len() as u64))
+    Ok(Content::Blob(staging.blob(bytes)?, bytes.len() as u64))
 }
 
 fn compile_one(

@@ -148,6 +148,11 @@ impl Staging {
         }
     }
 
+    /// Writes out what is staged so far, so that publication has less to wait for. Blocks.
+    pub fn write_out(&self) -> Result<(), StoreError> {
+        self.shared.store.objects.sync_all()
+    }
+
     /// Makes all objects durable and visible, without any environment referring to them yet.
     pub fn publish(self) -> Result<(), StoreError> {
         self.shared.publish()
