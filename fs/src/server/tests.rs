@@ -244,6 +244,33 @@ fn pending_bytecode_is_absent_for_now_and_wanted() {
 }
 
 #[test]
+fn bytecode_is_shown_file_by_file_while_the_rest_is_pending() {
+    let world = World::new();
+    let sources = ["__init__", "early", "late"].map(|name| format!("{SITE}/pkg/{name}.py"));
+    let layer = world.layer(&sources.each_ref().map(String::as_str));
+    world.content.expect_bytecode(layer);
+    let tree = world.content.add_tree(&[layer], Some(TAG));
+    let compiled = |name: &str| format!("{SITE}/pkg/__pycache__/{name}.cpython-312.pyc");
+    assert_eq!(world.at(tree, &format!("{SITE}/pkg/__pycache__")), PASSING);
+
+    let part = world.layer(&[&compiled("early")]);
+    world.content.compile_partly(layer, part);
+    assert_eq!(world.read(tree, &compiled("early")), compiled("early"));
+    assert_eq!(world.at(tree, &compiled("late")), PASSING);
+
+    let whole = world.layer(
+        &["__init__", "early", "late"]
+            .map(compiled)
+            .each_ref()
+            .map(String::as_str),
+    );
+    world.content.decide_bytecode(layer, Some(whole));
+    assert!(!world.server.bytecode_ready(layer).contains(&Ino::ROOT));
+    assert_eq!(world.read(tree, &compiled("late")), compiled("late"));
+    assert_eq!(world.at(tree, &compiled("never")), LASTING);
+}
+
+#[test]
 fn bytecode_that_will_never_come_may_be_cached_as_absent() {
     let world = World::new();
     let layer = world.layer(&["pkg/__init__.py"]);
