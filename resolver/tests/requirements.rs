@@ -18,7 +18,7 @@ fn read(files: &[(&str, &str)]) -> Result<RequirementsFile, RequirementsError> {
         Ok((*text).to_owned())
     };
     let variable = |name: &str| (name == "HOST").then(|| "index.example".to_owned());
-    let directory = Path::new("/work/project");
+    let directory = Path::new("/srv/project");
     let around = Surroundings {
         read: &read,
         variable: &variable,
@@ -111,11 +111,11 @@ fn archives_are_known_by_their_file_names() {
         .collect();
     assert_eq!(
         shown[0],
-        "a-b @ file:///work/project/wheels/a_b-1.0-py3-none-any.whl"
+        "a-b @ file:///srv/project/wheels/a_b-1.0-py3-none-any.whl"
     );
     assert!(shown[1].starts_with("c @ https://index.example/x/c-2.0.tar.gz#sha256=00 ; "));
-    assert_eq!(shown[2], "d @ file:///work/project/d-1.0-py3-none-any.whl");
-    assert_eq!(shown[3], "e[x,y] @ file:///work/e-1.0-py3-none-any.whl");
+    assert_eq!(shown[2], "d @ file:///srv/project/d-1.0-py3-none-any.whl");
+    assert_eq!(shown[3], "e[x,y] @ file:///srv/e-1.0-py3-none-any.whl");
     assert!(shown[4].starts_with("f @ "));
 }
 
@@ -135,8 +135,8 @@ fn folders_are_projects_to_build() {
         })
         .collect();
     let expected = [
-        ("/work/project", 0, false),
-        ("/work/project/lib", 1, true),
+        ("/srv/project", 0, false),
+        ("/srv/project/lib", 1, true),
         ("git+https://index.example/x.git#egg=x", 0, true),
         ("/abs/dir", 0, false),
     ];

@@ -86,12 +86,16 @@ struct State {
     /// Layers that are queued or being compiled.
     jobs: HashMap<Key, Job>,
     threads: usize,
+    /// Jobs so far.
+    serial: u64,
     /// All parts that the kernel may know files of: they stay as long as the view does.
     parts: HashMap<LayerNumber, Arc<Layer>>,
     closed: bool,
 }
 
 struct Job {
+    /// Tells it from an earlier job of the same layer that was dropped while a thread was at it.
+    serial: u64,
     layer: Arc<Layer>,
     /// Taken by whoever publishes.
     staging: Option<Arc<Staging>>,
@@ -238,7 +242,9 @@ impl Shared {
         }
         let layer = self.store.layer(id)?;
         let sources = sources(&layer);
+        state.serial += 1;
         let job = Job {
+            serial: state.serial,
             layer,
             staging: Some(Arc::new(self.store.stage()?)),
             flavour,
@@ -304,6 +310,7 @@ impl Shared {
                 continue;
             };
             let (layer, flavour) = (Arc::clone(&job.layer), Arc::clone(&job.flavour));
+            let serial = job.serial;
             drop(state);
             let compiled = compile_slice(
                 &self.store,
@@ -314,18 +321,19 @@ impl Shared {
                 &slice.sources,
             );
             drop(staging);
-            self.slice_done(&slice, compiled);
+            self.slice_done(serial, &slice, compiled);
         }
     }
 
-    fn slice_done(&self, slice: &Slice, compiled: Vec<(Compiled, Vec<u8>)>) {
+    fn slice_done(&self, serial: u64, slice: &Slice, compiled: Vec<(Compiled, Vec<u8>)>) {
         let key = &slice.key;
         let hand_over = slice.urgent && !compiled.is_empty();
         let part = hand_over.then(|| part_of(&compiled)).flatten();
         let mut state = self.state();
         state.queue.done();
-        let Some(job) = state.jobs.get_mut(key) else {
-            return;
+        let job = state.jobs.get_mut(key);
+        let Some(job) = job.filter(|job| job.serial == serial) else {
+            return; // dropped meanwhile
         };
         job.compiled
             .extend(compiled.into_iter().map(|(compiled, _)| compiled));
@@ -348,7 +356,9 @@ impl Shared {
         let Some(staging) = staging else { return };
         let published = self.publish(&layer, &key.1, staging, compiled);
         let mut state = self.state();
-        state.jobs.remove(key);
+        if state.jobs.get(key).is_some_and(|job| job.serial == serial) {
+            state.jobs.remove(key);
+        }
         drop(state);
         if let Err(error) = published {
             tracing::warn!(%error, "the bytecode of a layer cannot be stored");
