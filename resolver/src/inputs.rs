@@ -67,15 +67,27 @@ pub struct Options {
     pub prereleases: PrereleaseMode,
     /// Which end of a range is tried first.
     pub resolution: ResolutionMode,
-    /// Files uploaded later than this (milliseconds since the Unix epoch) do not exist. A file
-    /// without an upload time does not exist either.
+    /// Files uploaded at this time or later (milliseconds since the Unix epoch) do not exist. A
+    /// file without an upload time does not exist either.
     pub exclude_newer: Option<i64>,
+    /// Limits of single packages in place of the general one; `None`: no limit.
+    pub exclude_newer_package: BTreeMap<PackageName, Option<i64>>,
     /// Packages whose wheels are not used.
     pub no_binary: NameFilter,
     /// Packages whose source distributions are not used.
     pub only_binary: NameFilter,
     /// Take the requirements only, not what they depend on.
     pub no_deps: bool,
+}
+
+impl Options {
+    /// The time from which on a package's files do not exist.
+    pub(crate) fn limit_of(&self, name: &PackageName) -> Option<i64> {
+        match self.exclude_newer_package.get(name) {
+            Some(limit) => *limit,
+            None => self.exclude_newer,
+        }
+    }
 }
 
 /// Which pre-releases (alpha, beta, candidate, development) are candidates.

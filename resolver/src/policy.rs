@@ -225,12 +225,12 @@ impl Policy {
     /// How good a file is for the target; the greatest wins.
     fn rank(&self, name: &PackageName, file: &DistFile, by_url: bool) -> Result<Rank, Reason> {
         let options = &self.inputs.options;
-        if let Some(limit) = options.exclude_newer
+        if let Some(limit) = options.limit_of(name)
             && !by_url
         {
             match file.upload_time_ms {
                 None => return Err(Reason::NoUploadTime),
-                Some(time) if time > limit => return Err(Reason::TooNew),
+                Some(time) if time >= limit => return Err(Reason::TooNew),
                 Some(_) => {}
             }
         }

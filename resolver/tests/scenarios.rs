@@ -275,14 +275,18 @@ fn a_time_limit_excludes_what_is_newer_or_of_unknown_age() {
         universe.add("a", "3.0", &[]).upload_time_ms = None;
         universe
     };
-    let with = |limit| {
+    let with = |limit, of_a: Option<Option<i64>>| {
         let mut inputs = inputs(&["a"]);
         inputs.options.exclude_newer = limit;
+        let of_a = of_a.map(|limit| (name("a"), limit));
+        inputs.options.exclude_newer_package.extend(of_a);
         show(&resolve(universe(), inputs))
     };
-    assert_eq!(with(None), "a 3.0");
-    assert_eq!(with(Some(100)), "a 2.0");
-    assert_eq!(with(Some(99)), "a 1.0");
+    assert_eq!(with(None, None), "a 3.0");
+    assert_eq!(with(Some(101), None), "a 2.0");
+    assert_eq!(with(Some(100), None), "a 1.0", "at the limit is too late");
+    assert_eq!(with(Some(1), Some(None)), "a 3.0", "exempt");
+    assert_eq!(with(None, Some(Some(101))), "a 2.0");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::resolution::{self, ResolverOptions};
 use super::{requirements, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let wanted = requirements::gather(&args.wanted, context.cwd()?)?;
     let change = Change {
         env,
-        options: wanted.options(&args.resolver),
+        options: resolution::compute(context, &args.resolver, &wanted.options)?,
         sources: sources::compute(context, &args.sources, &wanted.sources)?,
         action: Action::Install {
             requirements: wanted.set,

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use blast_types::EnvName;
 
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
 use super::project::Project;
 use super::requirements::{self, Gathered};
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use super::sync::{LOCK, PartOptions};
 use crate::error::{Error, Kind};
@@ -83,7 +84,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         search: Context::python_search(root),
         previous: previous.clone(),
         upgrade: args.upgrade,
-        options: wanted.gathered.options(&args.resolver),
+        options: resolution::compute(context, &args.resolver, &wanted.gathered.options)?,
         sources: sources::compute(context, &args.sources, &wanted.gathered.sources)?,
         requirements: wanted.gathered.set,
     });

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use blast_types::EnvName;
 use clap::{ArgAction, Args, ValueEnum};
 
-use crate::ipc::protocol::ResolveOptions;
 use crate::ui::{Level, Printer};
 
 /// How to speak; goes before or after the command.
@@ -91,32 +90,6 @@ pub(super) struct SourceOptions {
     /// Use nothing but caches and local files
     #[arg(long)]
     pub(super) offline: bool,
-}
-
-/// How versions and files are chosen.
-#[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "Resolver options")]
-pub(super) struct ResolverOptions {
-    /// Admit pre-releases of all packages
-    #[arg(long)]
-    pre: bool,
-    /// Never take a wheel of this package (`:all:` for all)
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
-    no_binary: Vec<String>,
-    /// Never take a source distribution of this package (`:all:` for all)
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
-    only_binary: Vec<String>,
-}
-
-impl ResolverOptions {
-    /// As the daemon takes them.
-    pub(super) fn to_request(&self) -> ResolveOptions {
-        ResolveOptions {
-            prereleases: self.pre,
-            no_binary: self.no_binary.clone(),
-            only_binary: self.only_binary.clone(),
-        }
-    }
 }
 
 /// What to get.

@@ -13,10 +13,11 @@ use blast_resolver::requirements::{
     Entry, Problem, RequirementsError, RequirementsFile, Settings, Surroundings,
 };
 
-use super::options::{RequirementOptions, ResolverOptions};
+use super::options::RequirementOptions;
+use super::resolution;
 use super::sources::FromFiles;
 use crate::error::{Error, Kind};
-use crate::ipc::protocol::{RequirementLine, RequirementSet, ResolveOptions};
+use crate::ipc::protocol::{RequirementLine, RequirementSet};
 
 /// What a file name must be to mean the standard input.
 const STDIN: &str = "-";
@@ -29,7 +30,7 @@ pub(super) struct Gathered {
     /// What files say of indexes.
     pub(super) sources: FromFiles,
     /// What files say of the resolver.
-    options: ResolveOptions,
+    pub(super) options: resolution::FromFiles,
 }
 
 impl Gathered {
@@ -39,17 +40,6 @@ impl Gathered {
             set,
             ..Self::default()
         }
-    }
-
-    /// How to resolve: what flags and files say together.
-    pub(super) fn options(&self, flags: &ResolverOptions) -> ResolveOptions {
-        let mut options = flags.to_request();
-        options.prereleases |= self.options.prereleases;
-        options.no_binary.extend_from_slice(&self.options.no_binary);
-        options
-            .only_binary
-            .extend_from_slice(&self.options.only_binary);
-        options
     }
 }
 
@@ -150,7 +140,7 @@ impl Gathered {
             });
         }
         let options = &mut self.options;
-        options.prereleases |= settings.prereleases;
+        options.pre |= settings.prereleases;
         options.no_binary.extend(names(&settings.no_binary));
         options.only_binary.extend(names(&settings.only_binary));
     }
@@ -322,9 +312,8 @@ mod tests {
         );
         assert_eq!(all.sources.find_links, ["/work/wheels"]);
         assert_eq!(all.sources.trusted_hosts, ["127.0.0.1"]);
-        let options = all.options(&ResolverOptions::default());
-        assert!(options.prereleases);
-        assert_eq!(options.no_binary, ["numpy"]);
+        assert!(all.options.pre);
+        assert_eq!(all.options.no_binary, ["numpy"]);
     }
 
     #[test]

@@ -75,27 +75,16 @@ fn configured(
         site: None,
     };
     let project = Project::here(cwd)?;
-    let settings = project.as_ref().map(settings).transpose()?.flatten();
+    let settings = project.as_ref().map(settings).transpose()?;
     config::resolve(&around, settings.as_ref(), &flags(options, files))
         .map_err(|error| unusable(&error))
 }
 
-fn settings(project: &Project) -> Result<Option<ProjectSettings>, Error> {
-    let Some(table) = project.settings() else {
-        return Ok(None);
-    };
-    let settings: ProjectSettings =
-        table.clone().try_into().map_err(|error: toml::de::Error| {
-            Error::usage(format!(
-                "[tool.blast] of {} cannot be understood",
-                project.path().display()
-            ))
-            .caused_by(&error)
-        })?;
-    Ok(Some(ProjectSettings {
+fn settings(project: &Project) -> Result<ProjectSettings, Error> {
+    Ok(ProjectSettings {
         root: project.root.clone(),
-        ..settings
-    }))
+        ..project.settings_as()?
+    })
 }
 
 fn flags(options: &SourceOptions, files: &FromFiles) -> Flags {

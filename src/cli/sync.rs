@@ -7,9 +7,10 @@ use blast_types::{EnvName, PackageName, Requirement};
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
 use super::project::{self, Parts, Project};
 use super::requirements::{self, Gathered};
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -125,13 +126,13 @@ impl Wanted {
                     extras: parts.extras,
                     groups: parts.groups,
                 },
-                options: resolver.to_request(),
+                options: resolution::compute(context, resolver, &resolution::FromFiles::default())?,
                 sources: sources::compute(context, options, &sources::FromFiles::default())?,
                 dry_run,
             },
             Self::Requirements(wanted) => Change {
                 env,
-                options: wanted.options(resolver),
+                options: resolution::compute(context, resolver, &wanted.options)?,
                 sources: sources::compute(context, options, &wanted.sources)?,
                 action: Action::SyncRequirements {
                     requirements: wanted.set,

@@ -2,7 +2,8 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, SourceOptions};
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -31,7 +32,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         action: Action::Update {
             packages: args.packages,
         },
-        options: args.resolver.to_request(),
+        options: resolution::compute(context, &args.resolver, &resolution::FromFiles::default())?,
         sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
         dry_run: args.dry_run.dry_run,
     };

@@ -174,6 +174,8 @@ pub(super) fn resolver_options(options: &ResolveOptions) -> Result<Options, Engi
         } else {
             PrereleaseMode::IfNecessary
         },
+        exclude_newer: options.exclude_newer,
+        exclude_newer_package: options.exclude_newer_package.clone(),
         no_binary: name_filter(&options.no_binary)?,
         only_binary: name_filter(&options.only_binary)?,
         ..Options::default()
@@ -229,7 +231,11 @@ async fn with_installed_fixed(
         installed,
         below: IndexProvider::new(job.index.clone()),
     };
-    match solve(job, inputs.clone(), Arc::new(provider)).await {
+    let mut fixed = inputs.clone();
+    // No limit of time takes away what is there.
+    let limits = &mut fixed.options.exclude_newer_package;
+    limits.extend(provider.installed.keys().map(|name| (name.clone(), None)));
+    match solve(job, fixed, Arc::new(provider)).await {
         Ok(resolution) => {
             let mut plan = plan_of(&resolution, texts(&inputs.requirements), asked);
             for planned in &mut plan.packages {

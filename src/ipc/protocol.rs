@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use blast_index::Sources;
-use blast_types::{EnvName, Event, GenerationId, SnapshotName};
+use blast_types::{EnvName, Event, GenerationId, PackageName, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 /// Version of the message format.
@@ -262,6 +262,13 @@ pub(crate) struct RequirementLine {
 pub(crate) struct ResolveOptions {
     /// Admit pre-releases everywhere (`--pre`).
     pub(crate) prereleases: bool,
+    /// Files uploaded at this time or later do not exist, nor those without an upload time;
+    /// milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) exclude_newer: Option<i64>,
+    /// The same for single packages; `None`: no limit.
+    #[serde(default)]
+    pub(crate) exclude_newer_package: BTreeMap<PackageName, Option<i64>>,
     /// Names never taken as a wheel; `:all:` is the word for all.
     pub(crate) no_binary: Vec<String>,
     /// Names never taken as a source distribution; `:all:` likewise.

@@ -20,6 +20,7 @@ mod install;
 mod kill;
 mod list;
 mod lock;
+mod options;
 mod oracle;
 mod project;
 mod real;
