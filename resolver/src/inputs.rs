@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blast_types::{PackageName, Requirement, Target, Version};
+use serde::{Deserialize, Serialize};
 
 /// Everything that decides the answer, apart from what the provider says.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Inputs {
     pub constraints: Vec<Requirement>,
     /// Requirements that replace every requirement on the same package, the user's own too.
     pub overrides: Vec<Requirement>,
+    /// Packages that are left out, whoever requires them.
+    pub excludes: BTreeSet<PackageName>,
     /// Versions to keep where the requirements allow (those installed or locked now).
     pub preferences: BTreeMap<PackageName, Version>,
     /// Which preferences to forget.
@@ -30,6 +33,7 @@ impl Inputs {
             requirements,
             constraints: Vec::new(),
             overrides: Vec::new(),
+            excludes: BTreeSet::new(),
             preferences: BTreeMap::new(),
             upgrade: Upgrade::default(),
             target,
@@ -91,7 +95,8 @@ impl Options {
 }
 
 /// Which pre-releases (alpha, beta, candidate, development) are candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PrereleaseMode {
     /// Only where no final release fits.
     #[default]
@@ -100,10 +105,14 @@ pub enum PrereleaseMode {
     Allow,
     /// None.
     Disallow,
+    /// Only where no final release fits, and only those of packages for which the user names a
+    /// pre-release in a version specifier.
+    Explicit,
 }
 
 /// Which end of a range is tried first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResolutionMode {
     /// The newest version.
     #[default]

@@ -38,7 +38,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
             .hint("or a file: `blast install -r requirements.txt`"));
     }
     let env = context.env(&args.env)?;
-    let wanted = requirements::gather(&args.wanted, context.cwd()?)?;
+    let wanted = requirements::gather(&args.wanted, context.cwd()?)?
+        .limited_by(&args.resolver, context.cwd()?)?;
     let change = Change {
         env,
         options: resolution::compute(context, &args.resolver, &wanted.options)?,

@@ -106,14 +106,6 @@ pub(super) struct RequirementOptions {
         value_name = "FILE"
     )]
     pub(super) requirement_files: Vec<PathBuf>,
-    /// Take the versions of this file for whatever is needed anyway
-    #[arg(
-        short,
-        long = "constraints",
-        visible_alias = "constraint",
-        value_name = "FILE"
-    )]
-    pub(super) constraint_files: Vec<PathBuf>,
     /// Not possible yet: it needs source trees to be built
     #[arg(short, long, value_name = "PATH", hide = true)]
     pub(super) editable: Vec<String>,

@@ -130,14 +130,7 @@ async fn plan(
             no_deps,
         } => {
             let asked = parse_lines(&requirements.requirements)?;
-            let plan = resolve::install(
-                job,
-                &asked,
-                &requirements.constraints,
-                options,
-                upgrade,
-                no_deps,
-            );
+            let plan = resolve::install(job, &asked, options, upgrade, no_deps);
             (OperationKind::Install, plan.await?)
         }
         Action::Update { packages } => {

@@ -89,3 +89,137 @@ fn a_limit_of_time_holds_for_installing_and_spares_what_is_installed() {
     world.blast(args.iter().chain(&["2026-03-01"])).success();
     assert_eq!(world.inside("demo")["demo"], "2.0");
 }
+
+/// `app` needs `lib`, of which there are three versions and a pre-release, and `extra`.
+fn layered() -> Option<World> {
+    let libs = ["1.0", "1.5", "2.0", "3.0rc1"].map(|version| WheelSpec::simple("lib", version));
+    let app = WheelSpec::simple("app", "1.0")
+        .requires("lib>=1")
+        .requires("extra");
+    World::with(
+        libs.into_iter()
+            .chain([app, WheelSpec::simple("extra", "1.0")]),
+    )
+}
+
+/// The version of a package that a lock's text has.
+fn locked<'a>(text: &'a str, package: &str) -> Option<&'a str> {
+    let (_, after) = text.split_once(&format!("name = \"{package}\"\n"))?;
+    after.strip_prefix("version = \"")?.split('"').next()
+}
+
+#[test]
+fn each_option_changes_what_is_chosen_by_flag_and_by_project() {
+    let Some(world) = layered() else { return };
+    world.write("c.txt", "lib<2\n");
+    world.write("o.txt", "lib>=3.0rc1\n");
+    for (flags, setting, lib) in [
+        (&["--exclude", "nobody"][..], "exclude = ['nobody']", "2.0"),
+        (&["--constraint", "c.txt"], "constraints = ['lib<2']", "1.5"),
+        (&["-c", "c.txt"], "constraints = ['lib<2']", "1.5"),
+        (
+            &["--override", "o.txt"],
+            "overrides = ['lib>=3.0rc1']",
+            "3.0rc1",
+        ),
+        (&["--resolution", "lowest"], "resolution = 'lowest'", "1.0"),
+        (
+            &["--resolution", "lowest-direct"],
+            "resolution = 'lowest-direct'",
+            "2.0",
+        ),
+        (&["--prerelease", "allow"], "prerelease = 'allow'", "3.0rc1"),
+        (&["--pre"], "prerelease = 'allow'", "3.0rc1"),
+        (
+            &["--prereleases", "if-necessary-or-explicit"],
+            "prerelease = 'if-necessary'",
+            "2.0",
+        ),
+    ] {
+        let text = lock(&world, &[&["app"], flags].concat());
+        assert_eq!(locked(&text, "lib"), Some(lib), "{flags:?}: {text}");
+        world.write(
+            "pyproject.toml",
+            format!(
+                "[project]\nname='x'\nversion='0'\ndependencies=['app']\n[tool.blast]\n{setting}\n"
+            ),
+        );
+        let text = lock(&world, &[]);
+        assert_eq!(locked(&text, "lib"), Some(lib), "{setting}: {text}");
+        fs::remove_file(world.project().join("pyproject.toml")).expect("written above");
+    }
+}
+
+#[test]
+fn an_excluded_package_is_left_out_whoever_asks() {
+    let Some(world) = layered() else { return };
+    let text = lock(&world, &["app", "--exclude", "Extra"]);
+    assert_eq!(locked(&text, "extra"), None, "{text}");
+    assert_eq!(locked(&text, "lib"), Some("2.0"));
+    world.start("demo");
+    world
+        .install("demo", &["app", "--exclude", "extra,lib"])
+        .success();
+    assert_eq!(world.inside("demo").len(), 1);
+    world
+        .install("demo", &["extra", "--exclude", "extra"])
+        .success()
+        .says("it is left out");
+}
+
+#[test]
+fn constraints_and_overrides_hold_for_every_change() {
+    let Some(world) = layered() else { return };
+    world.write("c.txt", "lib<2\n");
+    world.write("o.txt", "lib==1.0\n");
+    world.start("demo");
+    world.install("demo", &["app", "-c", "c.txt"]).success();
+    assert_eq!(world.inside("demo")["lib"], "1.5");
+    world
+        .change("update", "demo", &["--override", "o.txt"])
+        .success();
+    assert_eq!(world.inside("demo")["lib"], "1.0");
+    world.change("update", "demo", &["-c", "c.txt"]).success();
+    assert_eq!(world.inside("demo")["lib"], "1.5");
+    world.write("pins.txt", "app==1.0\nlib==2.0\nextra==1.0\n");
+    world
+        .change("sync", "demo", &["pins.txt", "-c", "c.txt"])
+        .exits(1)
+        .says("lib<2");
+    world.change("sync", "demo", &["pins.txt"]).success();
+    assert_eq!(world.inside("demo")["lib"], "2.0");
+}
+
+#[test]
+fn a_lock_can_be_for_another_platform() {
+    let Some(world) = World::with([]) else { return };
+    for tag in [
+        "py3-none-win_amd64",
+        "py3-none-macosx_11_0_arm64",
+        "py3-none-manylinux_2_17_aarch64",
+    ] {
+        world
+            .index
+            .add(&WheelSpec::simple("native", "1.0").tag(tag));
+    }
+    for (platform, machine) in [
+        ("windows", "AMD64"),
+        ("macos", "arm64"),
+        ("aarch64-manylinux_2_28", "aarch64"),
+    ] {
+        let text = lock(&world, &["native", "--python-platform", platform]);
+        assert!(
+            text.contains(&format!("platform_machine == '{machine}'")),
+            "{text}"
+        );
+    }
+    let args = ["lock", "native", "--python-platform"];
+    world
+        .blast(args.iter().chain(&["x86_64-apple-darwin"]))
+        .exits(1)
+        .says("native 1.0 is without a wheel for this platform");
+    world
+        .blast(args.iter().chain(&["amiga"]))
+        .exits(2)
+        .says("x86_64-manylinux_2_28");
+}
