@@ -89,9 +89,6 @@ pub enum FsError {
     /// The store has no answer.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// The server failed by a mistake of its own.
-    #[error("the server panicked")]
-    Panic,
 }
 
 impl FsError {
@@ -117,8 +114,7 @@ impl FsError {
             },
             Self::Damaged { .. }
             | Self::ShortBlob { .. }
-            | Self::Content(ContentError::Store(_))
-            | Self::Panic => Errno::EIO,
+            | Self::Content(ContentError::Store(_)) => Errno::EIO,
         }
     }
 
@@ -126,11 +122,7 @@ impl FsError {
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
             self,
-            Self::Damaged { .. }
-                | Self::Blob { .. }
-                | Self::ShortBlob { .. }
-                | Self::Content(_)
-                | Self::Panic
+            Self::Damaged { .. } | Self::Blob { .. } | Self::ShortBlob { .. } | Self::Content(_)
         )
     }
 }
@@ -193,7 +185,6 @@ mod tests {
                 FsError::Content(ContentError::Store("down".into())),
                 Errno::EIO,
             ),
-            (FsError::Panic, Errno::EIO),
         ];
         for (error, errno) in rows {
             assert_eq!(error.errno(), errno, "{error}");

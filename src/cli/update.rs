@@ -2,9 +2,7 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, SourceOptions};
-use super::requirements::Gathered;
-use super::resolution::{self, ResolverOptions};
+use super::options::{DryRunOption, EnvOption, ResolverOptions, SourceOptions};
 use super::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -28,14 +26,13 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let limits = Gathered::default().limited_by(&args.resolver, context.cwd()?)?;
     let change = Change {
         env: context.env(&args.env)?,
         action: Action::Update {
             packages: args.packages,
         },
-        options: resolution::compute(context, &args.resolver, &limits.options)?,
-        sources: sources::compute(context, &args.sources, &limits.sources)?,
+        options: args.resolver.to_request(),
+        sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
         dry_run: args.dry_run.dry_run,
     };
     change::ask(context, Request::Change(change), &args.env, "blast revert")

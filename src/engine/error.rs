@@ -99,7 +99,7 @@ pub(crate) enum EngineError {
         stated_by: String,
     },
     /// No file of a pinned version can be installed.
-    #[error("{package}=={version} cannot be used for {target}: it is {reason}")]
+    #[error("{package}=={version} has no wheel for {target}: {reason}")]
     NoWheel {
         /// The package.
         package: PackageName,

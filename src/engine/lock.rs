@@ -21,29 +21,27 @@ use super::error::EngineError;
 use super::home::Home;
 use super::ingest::Artifact;
 use super::provider::IndexProvider;
-use super::requirements::{merged, parse_lines};
-use super::resolve::with_options;
+use super::requirements::{merged, parse, parse_lines};
+use super::resolve::resolver_options;
+use super::secrets;
 use crate::interpreter::FindError;
 use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply};
 
 /// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
     home: Arc<Home>,
-    request: LockRequest,
+    mut request: LockRequest,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Reply, EngineError> {
+    secrets::separate(&mut request.requirements, &mut request.sources);
     let generation = request
         .env
         .as_ref()
         .map(|env| installed(&home, env))
         .transpose()?;
-    let (interpreter, python) = {
+    let (interpreter, markers) = {
         let (home, request) = (Arc::clone(&home), request.clone());
         tokio::task::spawn_blocking(move || target_of(&home, &request)).await??
-    };
-    let (markers, platform) = match &request.platform {
-        None => (python, interpreter.platform.clone()),
-        Some(named) => (named.markers(&python), named.platform()),
     };
     let asked = parse_lines(&request.requirements.requirements)?;
     let requirements: Vec<Requirement> = if asked.is_empty() {
@@ -65,15 +63,21 @@ pub(crate) async fn lock(
     }
     preferences.extend(versions(previous.as_ref()));
     let sources = complete(&home, request.sources.clone(), &interpreter).await?;
-    let target = Target::new(&markers, &platform)?;
     let inputs = Inputs {
+        constraints: request
+            .requirements
+            .constraints
+            .iter()
+            .map(|text| parse(text, Some("a constraint")))
+            .collect::<Result<_, _>>()?,
         preferences,
         upgrade: if request.upgrade {
             Upgrade::All
         } else {
             Upgrade::None
         },
-        ..with_options(requirements, target, &request.options, &*reporter)?
+        options: resolver_options(&request.options)?,
+        ..Inputs::new(requirements, Target::new(&markers, &interpreter.platform)?)
     };
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
@@ -298,7 +302,7 @@ fn planned(
         },
         index: package.index.clone(),
         direct_url: direct.then(|| DirectUrl {
-            url: blast_index::redact(&url),
+            url: blast_index::bare(&url),
             archive_info: Some(ArchiveInfo::default()),
             dir_info: None::<DirInfo>,
         }),

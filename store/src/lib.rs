@@ -30,7 +30,6 @@ mod staging;
 mod store;
 mod transaction;
 mod usage;
-mod wal;
 
 pub use check::{CheckReport, Finding, Problem};
 pub use clean::{CleanOptions, CleanReport, Count};

@@ -9,5 +9,4 @@ mod environments;
 mod fixture;
 mod model;
 mod open;
-mod power_cut;
 mod staging;
