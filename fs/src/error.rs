@@ -89,6 +89,9 @@ pub enum FsError {
     /// The store has no answer.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// The server failed by a mistake of its own.
+    #[error("the server panicked")]
+    Panic,
 }
 
 impl FsError {
@@ -114,7 +117,8 @@ impl FsError {
             },
             Self::Damaged { .. }
             | Self::ShortBlob { .. }
-            | Self::Content(ContentError::Store(_)) => Errno::EIO,
+            | Self::Content(ContentError::Store(_))
+            | Self::Panic => Errno::EIO,
         }
     }
 
@@ -122,7 +126,11 @@ impl FsError {
     pub(crate) fn is_damage(&self) -> bool {
         matches!(
             self,
-            Self::Damaged { .. } | Self::Blob { .. } | Self::ShortBlob { .. } | Self::Content(_)
+            Self::Damaged { .. }
+                | Self::Blob { .. }
+                | Self::ShortBlob { .. }
+                | Self::Content(_)
+                | Self::Panic
         )
     }
 }
@@ -185,6 +193,7 @@ mod tests {
                 FsError::Content(ContentError::Store("down".into())),
                 Errno::EIO,
             ),
+            (FsError::Panic, Errno::EIO),
         ];
         for (error, errno) in rows {
             assert_eq!(error.errno(), errno, "{error}");

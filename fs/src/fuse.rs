@@ -12,8 +12,9 @@ use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -27,6 +28,7 @@ use tracing::span::EnteredSpan;
 
 use crate::counters::{Counters, Op};
 use crate::error::FsError;
+use crate::handover::Offer;
 use crate::server::{Attr, Kind, Lookup, Server, Time};
 
 /// A century: the kernel counts in ticks, and far greater numbers wrap on some versions.
@@ -62,6 +64,7 @@ thread_local! {
 pub(crate) struct Adapter {
     server: Arc<Server>,
     counters: Arc<Counters>,
+    offer: Arc<OnceLock<Offer>>,
     uid: u32,
     gid: u32,
 }
@@ -76,9 +79,15 @@ impl Adapter {
         Self {
             server,
             counters,
+            offer: Arc::default(),
             uid,
             gid,
         }
+    }
+
+    /// What the kernel offers, once the session has begun.
+    pub(crate) fn offer(&self) -> Arc<OnceLock<Offer>> {
+        Arc::clone(&self.offer)
     }
 
     fn begin(&self, op: Op, request: &Request, ino: INodeNo) -> EnteredSpan {
@@ -91,6 +100,13 @@ impl Adapter {
             pid = request.pid()
         )
         .entered()
+    }
+
+    /// Has the server answer. A panic becomes an error of this one request: the thread that serves is
+    /// needed for the next.
+    fn ask<T>(&self, answer: impl FnOnce(&Server) -> Result<T, FsError>) -> Result<T, FsError> {
+        // What the server shares is valid at every step, panic or not.
+        catch_unwind(AssertUnwindSafe(|| answer(&self.server))).unwrap_or(Err(FsError::Panic))
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
@@ -180,6 +196,7 @@ macro_rules! always {
 
 impl Filesystem for Adapter {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        self.offer.get_or_init(|| Offer::of(config));
         for &flag in WANTED {
             if let Err(missing) = config.add_capabilities(flag) {
                 tracing::debug!(?missing, "the kernel lacks a capability");
@@ -196,7 +213,7 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let _span = self.begin(Op::Lookup, request, parent);
-        match self.server.lookup(parent.0, name.as_bytes()) {
+        match self.ask(|server| server.lookup(parent.0, name.as_bytes())) {
             Ok(Lookup::Found(attr)) => {
                 self.server.hold(attr.ino);
                 reply.entry(&FOREVER, &self.attr(&attr), GENERATION);
@@ -215,7 +232,7 @@ impl Filesystem for Adapter {
 
     fn getattr(&self, request: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
         let _span = self.begin(Op::Getattr, request, ino);
-        match self.server.getattr(ino.0) {
+        match self.ask(|server| server.getattr(ino.0)) {
             Ok(attr) => reply.attr(&FOREVER, &self.attr(&attr)),
             Err(error) => reply.error(refusal(&error)),
         }
@@ -223,7 +240,7 @@ impl Filesystem for Adapter {
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
         let _span = self.begin(Op::Readlink, request, ino);
-        match self.server.readlink(ino.0) {
+        match self.ask(|server| server.readlink(ino.0)) {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(refusal(&error)),
         }
@@ -246,7 +263,7 @@ impl Filesystem for Adapter {
             if buffer.len() < size {
                 buffer.resize(size, 0);
             }
-            match self.server.read(ino.0, offset, &mut buffer[..size]) {
+            match self.ask(|server| server.read(ino.0, offset, &mut buffer[..size])) {
                 Ok(count) => reply.data(&buffer[..count]),
                 Err(error) => reply.error(refusal(&error)),
             }
@@ -262,14 +279,12 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectory,
     ) {
         let _span = self.begin(Op::Readdir, request, ino);
-        let listed = self.server.readdir(ino.0, offset, |entry| {
-            let attr = self.attr(&entry.attr);
-            reply.add(
-                attr.ino,
-                entry.next,
-                attr.kind,
-                OsStr::from_bytes(entry.name),
-            )
+        let listed = self.ask(|server| {
+            server.readdir(ino.0, offset, |entry| {
+                let attr = self.attr(&entry.attr);
+                let name = OsStr::from_bytes(entry.name);
+                reply.add(attr.ino, entry.next, attr.kind, name)
+            })
         });
         match listed {
             Ok(()) => reply.ok(),
@@ -287,15 +302,17 @@ impl Filesystem for Adapter {
     ) {
         let _span = self.begin(Op::Readdirplus, request, ino);
         let mut told = Vec::new();
-        let listed = self.server.readdir(ino.0, offset, |entry| {
-            let attr = self.attr(&entry.attr);
-            let name = OsStr::from_bytes(entry.name);
-            let full = reply.add(attr.ino, entry.next, name, &FOREVER, &attr, GENERATION);
-            // The kernel counts each entry as a look-up, but not these two.
-            if !full && !matches!(entry.name, b"." | b"..") {
-                told.push(entry.attr.ino);
-            }
-            full
+        let listed = self.ask(|server| {
+            server.readdir(ino.0, offset, |entry| {
+                let attr = self.attr(&entry.attr);
+                let name = OsStr::from_bytes(entry.name);
+                let full = reply.add(attr.ino, entry.next, name, &FOREVER, &attr, GENERATION);
+                // The kernel counts each entry as a look-up, but not these two.
+                if !full && !matches!(entry.name, b"." | b"..") {
+                    told.push(entry.attr.ino);
+                }
+                full
+            })
         });
         match listed {
             Ok(()) => {

@@ -18,29 +18,34 @@
 //!   of the same path in the layers that have it.
 //!
 //! The server (`server.rs`) knows nothing of FUSE and is tested without a mount; `fuse.rs`
-//! translates; `mount.rs` knows the host; [`View`] joins them. Where the layers and blobs come from
+//! translates; `mount.rs` knows the host, `handover.rs` how a mount changes hands; [`View`] joins
+//! them. Where the layers and blobs come from
 //! is behind the [`Content`] trait. Several kernel requests are served at once: all handlers take
 //! `&self`, and no lock is held across a call into [`Content`] or a notification to the kernel.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod bytecode;
+mod connection;
 mod content;
 mod counters;
 mod error;
 mod fuse;
+mod handover;
 pub mod memory;
 mod mount;
 mod mountinfo;
 mod node;
 mod recent;
 mod server;
+mod sys;
 mod tree;
 mod view;
 
 pub use content::{Bytecode, Content, ContentError, TreeSpec};
 pub use error::FsError;
+pub use handover::{Handover, MountRecord, Offer};
 pub use mount::{HostSupport, MountError, MountState, host_support, mount_state, reap};
 pub use node::{MAX_DIRECTORY_ENTRY, MAX_DIRECTORY_LAYER, MAX_FILE_ENTRY, MAX_TREE};
 pub use server::{Attr, Entry, Kind, Lookup, Server, Time};
-pub use view::{MountOptions, View};
+pub use view::{Inheritance, MountOptions, View};

@@ -79,6 +79,21 @@ pub enum MountError {
         #[source]
         source: io::Error,
     },
+    /// The kernel cannot send requests again, so the mount of a dead process is of no use.
+    #[error("the kernel cannot hand over a mount (needs Linux 6.9)")]
+    NoResend,
+    /// The mount to take over is not there any more.
+    #[error("{} is not mounted any more", .0.display())]
+    Gone(PathBuf),
+    /// The mount cannot be taken over.
+    #[error("cannot take over the mount at {}", path.display())]
+    TakeOver {
+        /// The mount point.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// No thread could be started to serve the mount.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -102,9 +117,13 @@ impl Hint for MountError {
             Self::Mount { .. } => vec![format!(
                 "in a container: it needs `--device {DEVICE} --cap-add SYS_ADMIN`"
             )],
-            Self::Table(_) | Self::MountPoint { .. } | Self::Unmount { .. } | Self::Thread(_) => {
-                Vec::new()
-            }
+            Self::Table(_)
+            | Self::MountPoint { .. }
+            | Self::Unmount { .. }
+            | Self::NoResend
+            | Self::Gone(_)
+            | Self::TakeOver { .. }
+            | Self::Thread(_) => Vec::new(),
         }
     }
 }

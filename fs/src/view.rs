@@ -13,17 +13,24 @@
 //! gone. An `O_PATH` descriptor makes sure that the last user is a thread of ours in the background;
 //! programs with open files go on being served until they close them or the process ends.
 //!
+//! # Succession
+//! [`View::hand_over`] gives away what the mount needs to outlive this process, [`View::take_over`] goes on
+//! where one died: node numbers mean the same to every process, so what the kernel caches stays true, but
+//! for what changed and was not told any more. Names of environments and listings are told anew.
+//!
 //! # Concurrency
 //! Notifications are sent from the caller's thread with no lock held: the kernel may wait for requests
 //! to finish before it takes one, and those need the server.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use blast_store::{LayerNumber, TreeNumber};
@@ -33,11 +40,14 @@ use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL, Session
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
 
+use crate::connection::Connection;
 use crate::content::Content;
 use crate::counters::{Counters, Op};
 use crate::fuse::Adapter;
+use crate::handover::{self, Handover, MountRecord, Offer};
 use crate::mount::{self, MountError, MountState, SOURCE};
-use crate::node::{Ino, Node};
+use crate::node::{Ino, Node, Place};
+use crate::recent::lock;
 use crate::server::{Change, GENERATIONS, Server};
 
 /// How to mount.
@@ -65,8 +75,31 @@ pub struct View {
     server: Arc<Server>,
     counters: Arc<Counters>,
     notifier: Notifier,
+    connection: Arc<Connection>,
+    offer: Offer,
+    takeovers: u32,
     /// None once it was taken down.
     mounted: Option<Mounted>,
+}
+
+/// What a process that takes a mount over knows of its environments.
+#[derive(Debug, Clone)]
+pub struct Inheritance {
+    /// The environments, and the trees that they show now.
+    pub environments: BTreeMap<EnvName, TreeNumber>,
+    /// Names that the kernel may know and that are none any more.
+    pub gone: Vec<EnvName>,
+    /// Every tree that was ever given a number has one below this.
+    pub trees: u32,
+}
+
+/// Called when a session ends by itself.
+struct Ended(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ended")
+    }
 }
 
 #[derive(Debug)]
@@ -76,7 +109,8 @@ struct Mounted {
     device: String,
     anchor: File,
     unmounter: SessionUnmounter,
-    session: JoinHandle<io::Result<()>>,
+    session: JoinHandle<()>,
+    ended: Arc<Mutex<Option<Ended>>>,
 }
 
 impl View {
@@ -103,38 +137,233 @@ impl View {
         let server = Arc::new(Server::new(content));
         let counters = Arc::new(Counters::default());
         let adapter = Adapter::new(Arc::clone(&server), Arc::clone(&counters));
-        let mut session = Session::new(adapter, &path, &config(options))
+        let offer = adapter.offer();
+        let session = Session::new(adapter, &path, &config(options))
             .map_err(|source| mount::explain(&path, source))?;
-        let notifier = session.notifier();
-        let unmounter = session.unmount_callable();
         let device = mount::mounted_at(&path)?
             .map(|mount| mount.device)
             .unwrap_or_default();
-        let anchor = mount::anchor(&path)?;
-        let session = thread::Builder::new()
-            .name("view".into())
-            .spawn(move || session.run());
-        let session = match session {
+        let record = MountRecord {
+            path,
+            device,
+            offer: offer.get().copied().unwrap_or_default(),
+            takeovers: 0,
+        };
+        Self::serve(session, record, server, counters)
+    }
+
+    /// Goes on serving a mount whose process died. Requests that it had not answered are answered
+    /// now, in the background; then the kernel is told of what may have changed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::NoResend`] where the kernel cannot do it, [`MountError::Gone`] where the mount is not
+    /// there any more. In any case of error the mount is given up ([`Handover::abandon`]).
+    pub fn take_over(
+        handover: Handover,
+        content: Arc<dyn Content>,
+        options: MountOptions,
+        inheritance: &Inheritance,
+    ) -> Result<Self, MountError> {
+        let server = Arc::new(Server::new(content));
+        for (name, &tree) in &inheritance.environments {
+            server.set_environment(name, tree);
+        }
+        server.inherit((0..inheritance.trees).map(TreeNumber));
+        match Self::succeed(&handover, &server, options) {
+            Ok(view) => {
+                view.tell_what_changed(inheritance);
+                Ok(view)
+            }
+            Err(error) => {
+                if let Err(also) = handover.abandon() {
+                    let also = &also as &dyn std::error::Error;
+                    tracing::warn!(error = also, "a mount cannot be taken away");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn succeed(
+        handover: &Handover,
+        server: &Arc<Server>,
+        options: MountOptions,
+    ) -> Result<Self, MountError> {
+        let record = &handover.record;
+        if !record.offer.can_resend() {
+            return Err(MountError::NoResend);
+        }
+        if !handover::is_mounted(&record.path, &record.device)? {
+            return Err(MountError::Gone(record.path.clone()));
+        }
+        let failed = |source| MountError::TakeOver {
+            path: record.path.clone(),
+            source,
+        };
+        let counters = Arc::new(Counters::default());
+        let adapter = Adapter::new(Arc::clone(server), Arc::clone(&counters));
+        let session = handover::session(adapter, handover, &config(options)).map_err(failed)?;
+        let record = MountRecord {
+            takeovers: record.takeovers.saturating_add(1),
+            ..record.clone()
+        };
+        let view = Self::serve(session, record, Arc::clone(server), counters)?;
+        view.connection.resend().map_err(failed)?;
+        Ok(view)
+    }
+
+    /// Serves the requests of a session from now on.
+    fn serve(
+        mut session: Session<Adapter>,
+        record: MountRecord,
+        server: Arc<Server>,
+        counters: Arc<Counters>,
+    ) -> Result<Self, MountError> {
+        let MountRecord {
+            path,
+            device,
+            offer,
+            takeovers,
+        } = record;
+        let notifier = session.notifier();
+        let unmounter = session.unmount_callable();
+        let connection = session.as_fd().try_clone_to_owned();
+        let connection = connection.map_err(|source| MountError::Mount {
+            path: path.clone(),
+            source,
+        })?;
+        let ended = Arc::new(Mutex::new(None::<Ended>));
+        let at_end = Arc::clone(&ended);
+        let thread = thread::Builder::new().name("view".into()).spawn(move || {
+            if let Err(error) = session.run() {
+                tracing::warn!(%error, "the session ended with an error");
+            }
+            let ended = lock(&at_end).take();
+            if let Some(Ended(call)) = ended {
+                call();
+            }
+        });
+        let session = match thread {
             Ok(session) => session,
             Err(error) => {
-                // Dropping the session did not unmount: the anchor kept the mount busy.
                 mount::detach(&path)?;
                 return Err(MountError::Thread(error));
             }
         };
+        // Only now, as finding the mount may need an answer of ours.
+        let anchor = mount::anchor(&path)?;
         let mounted = Some(Mounted {
             path,
             device,
             anchor,
             unmounter,
             session,
+            ended,
         });
         Ok(Self {
             server,
             counters,
             notifier,
+            connection: Arc::new(Connection::new(connection)),
+            offer,
+            takeovers,
             mounted,
         })
+    }
+
+    /// Tells the kernel what its last process may not have told any more.
+    fn tell_what_changed(&self, inheritance: &Inheritance) {
+        let names = inheritance.environments.keys().chain(&inheritance.gone);
+        for name in names {
+            self.invalidate_entry(Ino::ROOT, OsStr::new(name.as_str()));
+        }
+        self.invalidate_inode(Ino::ROOT);
+        let (known, unknown): (Vec<_>, Vec<_>) = self
+            .server
+            .suspects()
+            .into_iter()
+            .partition(|&tree| self.is_known(tree));
+        self.server.acquit(&unknown);
+        // Which listings lacked bytecode that was still to come, only the dead process knew.
+        let (server, connection) = (Arc::clone(&self.server), Arc::clone(&self.connection));
+        let notifier = self.notifier.clone();
+        let listings = thread::Builder::new()
+            .name("view-listings".into())
+            .spawn(move || {
+                for tree in known {
+                    let walked = server.walk(tree, &mut |node| {
+                        let known = connection.knows(node);
+                        if known {
+                            report(notifier.inval_inode(INodeNo(node.0), 0, 0), "listing");
+                        }
+                        known
+                    });
+                    if let Err(error) = walked {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::debug!(error, %tree, "not all listings are told anew");
+                    }
+                }
+            });
+        if let Err(error) = listings {
+            tracing::warn!(%error, "no thread for telling listings anew");
+        }
+    }
+
+    fn is_known(&self, tree: TreeNumber) -> bool {
+        let root = Node::Directory(Place::root(tree)).ino();
+        root.is_ok_and(|root| self.connection.knows(root))
+    }
+
+    /// What the mount needs to outlive this process. None once the view was taken down.
+    ///
+    /// # Errors
+    ///
+    /// Where this process may not open any more files.
+    pub fn hand_over(&self) -> io::Result<Option<Handover>> {
+        let Some(mounted) = &self.mounted else {
+            return Ok(None);
+        };
+        let record = MountRecord {
+            path: mounted.path.clone(),
+            device: mounted.device.clone(),
+            offer: self.offer,
+            takeovers: self.takeovers,
+        };
+        let device = self.connection.device()?;
+        Ok(Some(Handover { device, record }))
+    }
+
+    /// Ends nothing, though the value is gone: the mount stays, and is served for as long as this
+    /// process lives. For a process that is about to end and has a successor.
+    pub fn leave(mut self) {
+        if let Some(mounted) = self.mounted.take() {
+            drop(mounted.anchor);
+        }
+    }
+
+    /// Has this called once when the session ends, other than by [`View::unmount`]: somebody else
+    /// unmounted it, or it broke.
+    pub fn when_ended(&self, call: impl FnOnce() + Send + 'static) {
+        if let Some(mounted) = &self.mounted {
+            *lock(&mounted.ended) = Some(Ended(Box::new(call)));
+            // It may have ended before.
+            let finished = mounted.session.is_finished();
+            let left = finished.then(|| lock(&mounted.ended).take()).flatten();
+            if let Some(Ended(call)) = left {
+                call();
+            }
+        }
+    }
+
+    /// What the kernel offered when the view was mounted.
+    pub fn offer(&self) -> Offer {
+        self.offer
+    }
+
+    /// How often the mount changed hands.
+    pub fn takeovers(&self) -> u32 {
+        self.takeovers
     }
 
     /// Lets the environment of this name show this tree from now on: for a new environment, a swap,
@@ -177,6 +406,8 @@ impl View {
     pub fn trees_in_use(&self) -> Vec<TreeNumber> {
         let mut trees = self.server.held_trees();
         trees.extend(self.environments().into_values());
+        let suspects = self.server.suspects().into_iter();
+        trees.extend(suspects.filter(|&tree| self.is_known(tree)));
         trees.sort_unstable();
         trees.dedup();
         trees
@@ -188,7 +419,7 @@ impl View {
     /// does not hold up. Does nothing for a tree that an environment shows.
     pub fn retire(&self, tree: TreeNumber) {
         let shown = self.environments().into_values().any(|shown| shown == tree);
-        let held = self.server.held_trees().contains(&tree);
+        let held = self.server.held_trees().contains(&tree) || self.is_known(tree);
         let (Some(mounted), false, true) = (&self.mounted, shown, held) else {
             return;
         };
@@ -244,14 +475,14 @@ impl View {
         let told = self
             .notifier
             .inval_entry(INodeNo(parent.0), OsStr::new(name));
-        report(told, name);
+        report(told, &name.to_string_lossy());
     }
 
     fn invalidate_inode(&self, node: Ino) {
         self.counters.count(Op::InvalidateInode);
         // Attributes, and all pages from the first on: the listing.
         let told = self.notifier.inval_inode(INodeNo(node.0), 0, 0);
-        report(told, OsStr::new("listing"));
+        report(told, "listing");
     }
 }
 
@@ -267,11 +498,8 @@ impl Drop for View {
 }
 
 impl Mounted {
-    fn is_ours(&self) -> Result<bool, MountError> {
-        Ok(mount::mounted_at(&self.path)?.is_some_and(|mount| mount.device == self.device))
-    }
-
     fn take_down(mut self) -> Result<(), MountError> {
+        drop(lock(&self.ended).take()); // the end is meant
         let there = mount::mounted_at(&self.path)?;
         if there
             .as_ref()
@@ -284,7 +512,7 @@ impl Mounted {
                 tracing::debug!(%error, "the mount is busy, as intended");
             }
         }
-        let result = match self.is_ours() {
+        let result = match handover::is_mounted(&self.path, &self.device) {
             Ok(true) => mount::detach(&self.path),
             Ok(false) => Ok(()),
             Err(error) => Err(error),
@@ -294,10 +522,8 @@ impl Mounted {
             .name("view-teardown".into())
             .spawn(move || {
                 drop(anchor);
-                match session.join() {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "the session ended with an error"),
-                    Err(_) => tracing::warn!("a thread of the session panicked"),
+                if session.join().is_err() {
+                    tracing::warn!("a thread of the session panicked");
                 }
             });
         result.and(teardown.map(drop).map_err(MountError::Thread))
@@ -305,9 +531,9 @@ impl Mounted {
 }
 
 /// The mount has gone, or the kernel does not know the node: nothing is left to invalidate.
-fn report(told: io::Result<()>, what: &OsStr) {
+fn report(told: io::Result<()>, what: &str) {
     if let Err(error) = told {
-        tracing::debug!(%error, ?what, "the kernel did not take a notification");
+        tracing::debug!(%error, what, "the kernel did not take a notification");
     }
 }
 

@@ -78,7 +78,7 @@ impl IndexInner {
         Ok(links)
     }
 
-    async fn link_page(&self, url: &Url) -> Result<Vec<Named>, IndexError> {
+    async fn link_page(&self, url: &Url) -> Result<Vec<(PackageName, Arc<DistFile>)>, IndexError> {
         let disk = self.shared.disk.clone();
         let path = disk.link_page(url.as_str());
         let stored = {
@@ -126,11 +126,8 @@ impl IndexInner {
     }
 }
 
-/// A distribution and its project.
-pub(crate) type Named = (PackageName, Arc<DistFile>);
-
 enum Found {
-    Files(Vec<Named>),
+    Files(Vec<(PackageName, Arc<DistFile>)>),
     Nothing(PathBuf),
 }
 
@@ -159,17 +156,11 @@ fn read_local(path: &Path) -> Result<Found, IndexError> {
             })?;
         return Ok(Found::Files(files));
     }
-    Ok(match read_folder(path)? {
-        Some(files) => Found::Files(files),
-        None => Found::Nothing(path.to_owned()),
-    })
-}
-
-/// The distributions in a directory, by name; `None` where there is no such directory.
-pub(crate) fn read_folder(path: &Path) -> Result<Option<Vec<Named>>, IndexError> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Found::Nothing(path.to_owned()));
+        }
         Err(error) => return Err(IndexError::io("read", path)(error)),
     };
     let mut files = Vec::new();
@@ -187,7 +178,7 @@ pub(crate) fn read_folder(path: &Path) -> Result<Option<Vec<Named>>, IndexError>
     }
     // Directory order is arbitrary; answers must not be.
     files.sort_by(|(_, a), (_, b)| a.filename.cmp(&b.filename));
-    Ok(Some(files))
+    Ok(Found::Files(files))
 }
 
 fn local_file(name: &str, kind: blast_types::DistKind, url: &Url) -> DistFile {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use blast_types::{PackageName, Requirement, Target, Version};
+use serde::{Deserialize, Serialize};
 
 /// Everything that decides the answer, apart from what the provider says.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Inputs {
     pub constraints: Vec<Requirement>,
     /// Requirements that replace every requirement on the same package, the user's own too.
     pub overrides: Vec<Requirement>,
+    /// Packages that are left out, whoever requires them.
+    pub excludes: BTreeSet<PackageName>,
     /// Versions to keep where the requirements allow (those installed or locked now).
     pub preferences: BTreeMap<PackageName, Version>,
     /// Which preferences to forget.
@@ -30,6 +33,7 @@ impl Inputs {
             requirements,
             constraints: Vec::new(),
             overrides: Vec::new(),
+            excludes: BTreeSet::new(),
             preferences: BTreeMap::new(),
             upgrade: Upgrade::default(),
             target,
@@ -67,9 +71,11 @@ pub struct Options {
     pub prereleases: PrereleaseMode,
     /// Which end of a range is tried first.
     pub resolution: ResolutionMode,
-    /// Files uploaded later than this (milliseconds since the Unix epoch) do not exist. A file
-    /// without an upload time does not exist either.
+    /// Files uploaded at this time or later (milliseconds since the Unix epoch) do not exist. A
+    /// file without an upload time does not exist either.
     pub exclude_newer: Option<i64>,
+    /// Limits of single packages in place of the general one; `None`: no limit.
+    pub exclude_newer_package: BTreeMap<PackageName, Option<i64>>,
     /// Packages whose wheels are not used.
     pub no_binary: NameFilter,
     /// Packages whose source distributions are not used.
@@ -78,8 +84,19 @@ pub struct Options {
     pub no_deps: bool,
 }
 
+impl Options {
+    /// The time from which on a package's files do not exist.
+    pub(crate) fn limit_of(&self, name: &PackageName) -> Option<i64> {
+        match self.exclude_newer_package.get(name) {
+            Some(limit) => *limit,
+            None => self.exclude_newer,
+        }
+    }
+}
+
 /// Which pre-releases (alpha, beta, candidate, development) are candidates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PrereleaseMode {
     /// Only where no final release fits.
     #[default]
@@ -88,10 +105,14 @@ pub enum PrereleaseMode {
     Allow,
     /// None.
     Disallow,
+    /// Only where no final release fits, and only those of packages for which the user names a
+    /// pre-release in a version specifier.
+    Explicit,
 }
 
 /// Which end of a range is tried first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ResolutionMode {
     /// The newest version.
     #[default]

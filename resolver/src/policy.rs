@@ -10,6 +10,7 @@ use blast_types::{
     VersionOrUrl, Yanked,
 };
 use rustc_hash::FxHashMap;
+use uv_pep440::Operator;
 use uv_platform_tags::TagCompatibility;
 use version_ranges::Ranges as VersionRanges;
 
@@ -40,6 +41,8 @@ pub(crate) struct Policy {
     constraints: FxHashMap<PackageName, Constraint>,
     overrides: FxHashMap<PackageName, Vec<Requirement>>,
     direct_names: BTreeSet<PackageName>,
+    /// Packages for which the user names a pre-release.
+    early_names: BTreeSet<PackageName>,
 }
 
 /// What the constraints say of one package, and in which words.
@@ -73,6 +76,7 @@ impl Policy {
             constraints: FxHashMap::default(),
             overrides,
             direct_names: inputs.requirements.iter().map(|r| r.name.clone()).collect(),
+            early_names: early_names(&inputs),
             inputs,
         };
         policy.read_constraints();
@@ -142,6 +146,9 @@ impl Policy {
         let markers = &self.inputs.target.markers;
         let mut found = Vec::new();
         for requirement in requirements {
+            if self.inputs.excludes.contains(&requirement.name) {
+                continue;
+            }
             let marker = requirement.marker;
             if let Some(replacements) = self.overrides.get(&requirement.name) {
                 // The replacement decides for itself where it holds; but what an extra asks for
@@ -189,8 +196,15 @@ impl Policy {
         {
             return Some(Reason::Constraint(constraint.text.clone()));
         }
-        let disallowed = self.inputs.options.prereleases == PrereleaseMode::Disallow;
-        (disallowed && version.any_prerelease()).then_some(Reason::Prerelease)
+        (version.any_prerelease() && self.disallows_prereleases(name)).then_some(Reason::Prerelease)
+    }
+
+    fn disallows_prereleases(&self, name: &PackageName) -> bool {
+        match self.inputs.options.prereleases {
+            PrereleaseMode::IfNecessary | PrereleaseMode::Allow => false,
+            PrereleaseMode::Disallow => true,
+            PrereleaseMode::Explicit => !self.early_names.contains(name),
+        }
     }
 
     /// What a release with these files comes down to.
@@ -225,12 +239,12 @@ impl Policy {
     /// How good a file is for the target; the greatest wins.
     fn rank(&self, name: &PackageName, file: &DistFile, by_url: bool) -> Result<Rank, Reason> {
         let options = &self.inputs.options;
-        if let Some(limit) = options.exclude_newer
+        if let Some(limit) = options.limit_of(name)
             && !by_url
         {
             match file.upload_time_ms {
                 None => return Err(Reason::NoUploadTime),
-                Some(time) if time > limit => return Err(Reason::TooNew),
+                Some(time) if time >= limit => return Err(Reason::TooNew),
                 Some(_) => {}
             }
         }
@@ -273,6 +287,23 @@ impl Policy {
     pub(crate) fn tags(&self) -> &Tags {
         &self.inputs.target.tags
     }
+}
+
+/// Packages of which some requirement of the user names a pre-release, other than to exclude it.
+fn early_names(inputs: &Inputs) -> BTreeSet<PackageName> {
+    let said = [&inputs.requirements, &inputs.constraints, &inputs.overrides];
+    let names_one = |requirement: &&Requirement| match &requirement.version_or_url {
+        Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.iter().any(|specifier| {
+            let excludes = matches!(
+                specifier.operator(),
+                Operator::NotEqual | Operator::NotEqualStar
+            );
+            !excludes && specifier.version().any_prerelease()
+        }),
+        Some(VersionOrUrl::Url(_)) | None => false,
+    };
+    let named = said.into_iter().flatten().filter(names_one);
+    named.map(|requirement| requirement.name.clone()).collect()
 }
 
 /// Order of preference among the files of one release: not withdrawn, then wheels by tag and build

@@ -275,14 +275,43 @@ fn a_time_limit_excludes_what_is_newer_or_of_unknown_age() {
         universe.add("a", "3.0", &[]).upload_time_ms = None;
         universe
     };
-    let with = |limit| {
+    let with = |limit, of_a: Option<Option<i64>>| {
         let mut inputs = inputs(&["a"]);
         inputs.options.exclude_newer = limit;
+        let of_a = of_a.map(|limit| (name("a"), limit));
+        inputs.options.exclude_newer_package.extend(of_a);
         show(&resolve(universe(), inputs))
     };
-    assert_eq!(with(None), "a 3.0");
-    assert_eq!(with(Some(100)), "a 2.0");
-    assert_eq!(with(Some(99)), "a 1.0");
+    assert_eq!(with(None, None), "a 3.0");
+    assert_eq!(with(Some(101), None), "a 2.0");
+    assert_eq!(with(Some(100), None), "a 1.0", "at the limit is too late");
+    assert_eq!(with(Some(1), Some(None)), "a 3.0", "exempt");
+    assert_eq!(with(None, Some(Some(101))), "a 2.0");
+}
+
+#[test]
+fn explicit_admits_pre_releases_only_where_the_user_names_one() {
+    let with = |requirement| {
+        let mut universe = versions("a", &["1.0", "2.0rc1"]);
+        universe.add("b", "1.0", &["a>1"]);
+        let mut inputs = inputs(&[requirement]);
+        inputs.options.prereleases = PrereleaseMode::Explicit;
+        show(&resolve(universe, inputs))
+    };
+    assert_eq!(with("a>=2.0rc1"), "a 2.0rc1");
+    assert_eq!(with("a>=1.0rc1"), "a 1.0", "final releases come first");
+    for refused in ["a>1", "a>1,!=2.0a1", "b"] {
+        assert!(with(refused).contains("pre-release"), "{}", with(refused));
+    }
+}
+
+#[test]
+fn an_excluded_package_does_not_exist_for_anybody() {
+    let mut universe = versions("a", &["1.0"]);
+    universe.add("b", "1.0", &["a", "nowhere"]);
+    let mut inputs = inputs(&["b", "nowhere>5"]);
+    inputs.excludes.insert(name("nowhere"));
+    assert_eq!(show(&resolve(universe, inputs)), "a 1.0, b 1.0");
 }
 
 #[test]

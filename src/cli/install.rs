@@ -2,7 +2,8 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::resolution::{self, ResolverOptions};
 use super::{requirements, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -37,10 +38,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
             .hint("or a file: `blast install -r requirements.txt`"));
     }
     let env = context.env(&args.env)?;
-    let wanted = requirements::gather(&args.wanted, context.cwd()?)?;
+    let wanted = requirements::gather(&args.wanted, context.cwd()?)?
+        .limited_by(&args.resolver, context.cwd()?)?;
     let change = Change {
         env,
-        options: wanted.options(&args.resolver),
+        options: resolution::compute(context, &args.resolver, &wanted.options)?,
         sources: sources::compute(context, &args.sources, &wanted.sources)?,
         action: Action::Install {
             requirements: wanted.set,

@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use blast_types::EnvName;
+use blast_types::{EnvName, NamedPlatform};
 
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
 use super::project::Project;
 use super::requirements::{self, Gathered};
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use super::sync::{LOCK, PartOptions};
 use crate::error::{Error, Kind};
@@ -32,6 +33,10 @@ pub(super) struct Args {
     /// Python to lock for: a version or a path (default: that of the environment)
     #[arg(short, long, value_name = "PYTHON")]
     python: Option<String>,
+    /// Platform to lock for: `linux`, `macos`, `windows`, `x86_64-manylinux_2_28` and so on
+    /// (default: this one)
+    #[arg(long, value_name = "PLATFORM")]
+    python_platform: Option<NamedPlatform>,
     /// Take the newest versions, whatever the existing lock or the environment has
     #[arg(short = 'U', long)]
     upgrade: bool,
@@ -56,7 +61,8 @@ struct Wanted {
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let cwd = context.cwd()?;
-    let wanted = wanted(args, context)?;
+    let mut wanted = wanted(args, context)?;
+    wanted.gathered = wanted.gathered.limited_by(&args.resolver, cwd)?;
     let env = env(args, context)?;
     if wanted.gathered.set.requirements.is_empty() && wanted.project.is_none() && env.is_none() {
         return Err(
@@ -79,11 +85,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let request = Request::Lock(LockRequest {
         env,
         python: args.python.clone(),
+        platform: args.python_platform.clone(),
         requires_python,
         search: Context::python_search(root),
         previous: previous.clone(),
         upgrade: args.upgrade,
-        options: wanted.gathered.options(&args.resolver),
+        options: resolution::compute(context, &args.resolver, &wanted.gathered.options)?,
         sources: sources::compute(context, &args.sources, &wanted.gathered.sources)?,
         requirements: wanted.gathered.set,
     });
@@ -149,8 +156,7 @@ fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
             project: None,
         });
     }
-    // Constraints count whatever is locked.
-    let mut gathered = requirements::gather(&args.wanted, cwd)?;
+    let mut gathered = Gathered::default();
     let project = if args.env.env.is_none() {
         Project::here(cwd)?
     } else {

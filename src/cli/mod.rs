@@ -5,7 +5,8 @@
 //! Nothing here opens the store, resolves or connects to an index. What several commands share:
 //! [`options`] (arguments), [`context`] (printer, client, surroundings), [`select`] (which
 //! environment is meant), [`project`] (`pyproject.toml`), [`requirements`] and [`sources`] (what
-//! to get from where), [`change`] (changing an environment and saying what changed).
+//! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
+//! saying what changed).
 
 mod change;
 mod check;
@@ -23,6 +24,7 @@ mod list;
 mod load;
 mod lock;
 mod log;
+mod moment;
 mod naming;
 mod options;
 mod project;
@@ -30,6 +32,7 @@ mod python;
 mod redo;
 mod remove;
 mod requirements;
+mod resolution;
 mod revert;
 mod run;
 mod save;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use blast_types::EnvName;
 use clap::{ArgAction, Args, ValueEnum};
 
-use crate::ipc::protocol::ResolveOptions;
 use crate::ui::{Level, Printer};
 
 /// How to speak; goes before or after the command.
@@ -91,64 +90,6 @@ pub(super) struct SourceOptions {
     /// Use nothing but caches and local files
     #[arg(long)]
     pub(super) offline: bool,
-    /// What to do where several indexes have a package (default: first-index)
-    #[arg(long, value_name = "STRATEGY")]
-    pub(super) index_strategy: Option<Strategy>,
-    /// Whether to ask the program `keyring` for credentials (default: disabled)
-    #[arg(long, value_name = "PROVIDER")]
-    pub(super) keyring_provider: Option<Keyring>,
-    /// Do not check the certificates of this host
-    #[arg(long, value_name = "HOST")]
-    pub(super) trusted_host: Vec<String>,
-    /// Trust the certificates of this PEM file instead of the platform's
-    #[arg(long, value_name = "PATH")]
-    pub(super) cert: Option<String>,
-    /// Show servers the certificate of this PEM file, which holds its key too
-    #[arg(long, value_name = "PATH")]
-    pub(super) client_cert: Option<String>,
-    /// Reach all servers through this proxy
-    #[arg(long, value_name = "URL")]
-    pub(super) proxy: Option<String>,
-}
-
-/// `--index-strategy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Strategy {
-    FirstIndex,
-    UnsafeBestMatch,
-}
-
-/// `--keyring-provider`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Keyring {
-    Disabled,
-    Subprocess,
-}
-
-/// How versions and files are chosen.
-#[derive(Debug, Default, Clone, Args)]
-#[command(next_help_heading = "Resolver options")]
-pub(super) struct ResolverOptions {
-    /// Admit pre-releases of all packages
-    #[arg(long)]
-    pre: bool,
-    /// Never take a wheel of this package (`:all:` for all)
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
-    no_binary: Vec<String>,
-    /// Never take a source distribution of this package (`:all:` for all)
-    #[arg(long, value_name = "PACKAGE", value_delimiter = ',')]
-    only_binary: Vec<String>,
-}
-
-impl ResolverOptions {
-    /// As the daemon takes them.
-    pub(super) fn to_request(&self) -> ResolveOptions {
-        ResolveOptions {
-            prereleases: self.pre,
-            no_binary: self.no_binary.clone(),
-            only_binary: self.only_binary.clone(),
-        }
-    }
 }
 
 /// What to get.
@@ -165,14 +106,6 @@ pub(super) struct RequirementOptions {
         value_name = "FILE"
     )]
     pub(super) requirement_files: Vec<PathBuf>,
-    /// Take the versions of this file for whatever is needed anyway
-    #[arg(
-        short,
-        long = "constraints",
-        visible_alias = "constraint",
-        value_name = "FILE"
-    )]
-    pub(super) constraint_files: Vec<PathBuf>,
     /// Not possible yet: it needs source trees to be built
     #[arg(short, long, value_name = "PATH", hide = true)]
     pub(super) editable: Vec<String>,

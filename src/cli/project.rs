@@ -9,6 +9,7 @@ use std::str::FromStr as _;
 
 use blast_types::{ExtraName, GroupName, PackageName, Requirement};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::ipc::protocol::RequirementLine;
@@ -126,9 +127,18 @@ impl Project {
         self.file.project.as_ref()?.requires_python.as_deref()
     }
 
-    /// `[tool.blast]`.
-    pub(super) fn settings(&self) -> Option<&toml::Table> {
-        self.file.tool.blast.as_ref()
+    /// Settings of one kind, as `[tool.blast]` has them; the default where there is no such table.
+    pub(super) fn settings_as<T: DeserializeOwned + Default>(&self) -> Result<T, Error> {
+        let Some(table) = &self.file.tool.blast else {
+            return Ok(T::default());
+        };
+        table.clone().try_into().map_err(|error: toml::de::Error| {
+            Error::usage(format!(
+                "[tool.blast] of {} cannot be understood",
+                self.path().display()
+            ))
+            .caused_by(&error)
+        })
     }
 
     /// Why nothing can be said of what the project needs, if so.
@@ -368,11 +378,8 @@ mod tests {
                 .is_some()
         );
         assert!(of("[project]\nname='a'").unknown_dependencies().is_none());
-        assert!(
-            project()
-                .settings()
-                .is_some_and(|table| table.contains_key("index-url"))
-        );
+        let settings: BTreeMap<String, String> = project().settings_as().expect("texts");
+        assert!(settings.contains_key("index-url"));
     }
 
     #[test]

@@ -13,10 +13,11 @@ use blast_resolver::requirements::{
     Entry, Problem, RequirementsError, RequirementsFile, Settings, Surroundings,
 };
 
-use super::options::{RequirementOptions, ResolverOptions};
+use super::options::RequirementOptions;
+use super::resolution::{self, ResolverOptions};
 use super::sources::FromFiles;
 use crate::error::{Error, Kind};
-use crate::ipc::protocol::{RequirementLine, RequirementSet, ResolveOptions};
+use crate::ipc::protocol::{RequirementLine, RequirementSet};
 
 /// What a file name must be to mean the standard input.
 const STDIN: &str = "-";
@@ -24,12 +25,12 @@ const STDIN: &str = "-";
 /// All that was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    /// Requirements and constraints.
+    /// Requirements.
     pub(super) set: RequirementSet,
     /// What files say of indexes.
     pub(super) sources: FromFiles,
     /// What files say of the resolver.
-    options: ResolveOptions,
+    pub(super) options: resolution::FromFiles,
 }
 
 impl Gathered {
@@ -40,20 +41,9 @@ impl Gathered {
             ..Self::default()
         }
     }
-
-    /// How to resolve: what flags and files say together.
-    pub(super) fn options(&self, flags: &ResolverOptions) -> ResolveOptions {
-        let mut options = flags.to_request();
-        options.prereleases |= self.options.prereleases;
-        options.no_binary.extend_from_slice(&self.options.no_binary);
-        options
-            .only_binary
-            .extend_from_slice(&self.options.only_binary);
-        options
-    }
 }
 
-/// Reads all that was asked for. Relative paths are relative to `cwd`.
+/// Reads what was asked for. Relative paths are relative to `cwd`.
 pub(super) fn gather(options: &RequirementOptions, cwd: &Path) -> Result<Gathered, Error> {
     if let Some(path) = options.editable.first() {
         return Err(needs_build(path));
@@ -75,20 +65,52 @@ pub(super) fn gather(options: &RequirementOptions, cwd: &Path) -> Result<Gathere
             Some(path),
         )?;
     }
-    for path in &options.constraint_files {
-        let file = RequirementsFile::read_constraints(path, around);
-        all.add(file.map_err(|e| unusable(&e))?, Some(path))?;
-    }
-    for links in &mut all.sources.find_links {
-        // A path is relative to the file if it exists there, as pip has it, else to `cwd`.
-        if !links.contains("://") && !links.starts_with('/') {
-            *links = cwd.join(&*links).display().to_string();
-        }
-    }
+    all.settle_links(cwd);
     Ok(all)
 }
 
 impl Gathered {
+    /// Reads what limits the choice: the files of `--constraint` and `--override`.
+    pub(super) fn limited_by(mut self, flags: &ResolverOptions, cwd: &Path) -> Result<Self, Error> {
+        let read = |path: &Path| read(path);
+        let variable = |name: &str| env::var(name).ok();
+        let around = Surroundings {
+            read: &read,
+            variable: &variable,
+            directory: cwd,
+        };
+        for path in &flags.constraint_files {
+            let file = RequirementsFile::read_constraints(path, around);
+            self.add(file.map_err(|e| unusable(&e))?, Some(path))?;
+        }
+        for path in &flags.override_files {
+            let mut overrides = Self::default();
+            let file = RequirementsFile::read(path, around);
+            overrides.add(file.map_err(|e| unusable(&e))?, Some(path))?;
+            if overrides.sources != FromFiles::default()
+                || overrides.options != resolution::FromFiles::default()
+            {
+                return Err(Error::usage(format!(
+                    "{}: options have no place in a file of overrides",
+                    path.display()
+                )));
+            }
+            let texts = overrides.set.requirements.into_iter().map(|line| line.text);
+            self.options.overrides.extend(texts);
+        }
+        self.settle_links(cwd);
+        Ok(self)
+    }
+
+    /// A path is relative to the file if it exists there, as pip has it, else to `cwd`.
+    fn settle_links(&mut self, cwd: &Path) {
+        for links in &mut self.sources.find_links {
+            if !links.contains("://") && !links.starts_with('/') {
+                *links = cwd.join(&*links).display().to_string();
+            }
+        }
+    }
+
     /// Adds what a file (`None`: a word of the command line) holds.
     fn add(&mut self, read: RequirementsFile, path: Option<&Path>) -> Result<(), Error> {
         if let Some(project) = read.projects.first() {
@@ -125,7 +147,7 @@ impl Gathered {
         self.set
             .requirements
             .extend(requirements.into_iter().map(line));
-        self.set.constraints.extend(
+        self.options.constraints.extend(
             constraints
                 .iter()
                 .map(|entry| entry.requirement.displayable_with_credentials().to_string()),
@@ -150,7 +172,7 @@ impl Gathered {
             });
         }
         let options = &mut self.options;
-        options.prereleases |= settings.prereleases;
+        options.pre |= settings.prereleases;
         options.no_binary.extend(names(&settings.no_binary));
         options.only_binary.extend(names(&settings.only_binary));
     }
@@ -259,16 +281,18 @@ mod tests {
             requirements: words.iter().map(ToString::to_string).collect(),
             ..Default::default()
         };
+        let mut limits = ResolverOptions::default();
         for (name, text) in files {
             let path = folder.path().join(name);
             fs::write(&path, text).expect("written");
-            if name.starts_with('c') {
-                options.constraint_files.push(path);
-            } else if name.starts_with('r') {
-                options.requirement_files.push(path);
+            match name.as_bytes() {
+                [b'c', ..] => limits.constraint_files.push(path),
+                [b'o', ..] => limits.override_files.push(path),
+                _ => options.requirement_files.push(path),
             }
         }
-        gather(&options, Path::new("/work"))
+        let cwd = Path::new("/work");
+        gather(&options, cwd)?.limited_by(&limits, cwd)
     }
 
     fn texts(gathered: &Gathered) -> Vec<&str> {
@@ -303,7 +327,8 @@ mod tests {
     fn files_bring_their_options_and_say_where_each_line_stands() {
         let text = "--index-url http://127.0.0.1/simple/\n--pre\n--find-links wheels\n\
                     --no-binary numpy\n--trusted-host 127.0.0.1\nsix==1.0 --hash=sha256:ab\n";
-        let all = gathered(&[], &[("r.txt", text), ("c.txt", "idna<4\n")]).expect("valid");
+        let limits = [("c.txt", "idna<4\n"), ("o.txt", "idna==5\n")];
+        let all = gathered(&[], &[&[("r.txt", text)][..], &limits[..]].concat()).expect("valid");
         let line = &all.set.requirements[0];
         assert_eq!(
             (line.text.as_str(), line.hashes.as_slice()),
@@ -315,16 +340,18 @@ mod tests {
                 .is_some_and(|origin| origin.ends_with("r.txt:6")),
             "{line:?}"
         );
-        assert_eq!(all.set.constraints, ["idna<4"]);
+        assert_eq!(all.options.constraints, ["idna<4"]);
         assert_eq!(
             all.sources.index_url.as_deref(),
             Some("http://127.0.0.1/simple/")
         );
         assert_eq!(all.sources.find_links, ["/work/wheels"]);
         assert_eq!(all.sources.trusted_hosts, ["127.0.0.1"]);
-        let options = all.options(&ResolverOptions::default());
-        assert!(options.prereleases);
-        assert_eq!(options.no_binary, ["numpy"]);
+        assert!(all.options.pre);
+        assert_eq!(all.options.no_binary, ["numpy"]);
+        assert_eq!(all.options.overrides, ["idna==5"]);
+        let error = gathered(&[], &[("o.txt", "--pre\nidna==5\n")]).expect_err("an option");
+        assert!(error.message.contains("o.txt"), "{error}");
     }
 
     #[test]

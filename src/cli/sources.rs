@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use blast_index::Sources;
 use blast_index::config::{self, ConfigError, Configured, Flags, ProjectSettings, Surroundings};
-use blast_types::Hint as _;
 
 use super::context::Context;
 use super::options::SourceOptions;
@@ -37,7 +36,11 @@ pub(super) fn compute(
     options: &SourceOptions,
     files: &FromFiles,
 ) -> Result<Sources, Error> {
-    Ok(configured(context, options, files)?.sources)
+    let mut sources = configured(context, options, files)?.sources;
+    sources
+        .trusted_hosts
+        .extend_from_slice(&files.trusted_hosts);
+    Ok(sources)
 }
 
 /// One line a setting: its name, its value, where it came from.
@@ -72,27 +75,16 @@ fn configured(
         site: None,
     };
     let project = Project::here(cwd)?;
-    let settings = project.as_ref().map(settings).transpose()?.flatten();
+    let settings = project.as_ref().map(settings).transpose()?;
     config::resolve(&around, settings.as_ref(), &flags(options, files))
         .map_err(|error| unusable(&error))
 }
 
-fn settings(project: &Project) -> Result<Option<ProjectSettings>, Error> {
-    let Some(table) = project.settings() else {
-        return Ok(None);
-    };
-    let settings: ProjectSettings =
-        table.clone().try_into().map_err(|error: toml::de::Error| {
-            Error::usage(format!(
-                "[tool.blast] of {} cannot be understood",
-                project.path().display()
-            ))
-            .caused_by(&error)
-        })?;
-    Ok(Some(ProjectSettings {
+fn settings(project: &Project) -> Result<ProjectSettings, Error> {
+    Ok(ProjectSettings {
         root: project.root.clone(),
-        ..settings
-    }))
+        ..project.settings_as()?
+    })
 }
 
 fn flags(options: &SourceOptions, files: &FromFiles) -> Flags {
@@ -106,26 +98,16 @@ fn flags(options: &SourceOptions, files: &FromFiles) -> Flags {
         find_links: joined(&options.find_links, &files.find_links),
         no_index: options.no_index || files.no_index,
         offline: options.offline,
-        index_strategy: options.index_strategy.as_ref().and_then(word),
-        keyring_provider: options.keyring_provider.as_ref().and_then(word),
-        trusted_host: joined(&options.trusted_host, &files.trusted_hosts),
-        cert: options.cert.clone(),
-        client_cert: options.client_cert.clone(),
-        proxy: options.proxy.clone(),
     }
-}
-
-/// A value as it is typed.
-fn word(value: &impl clap::ValueEnum) -> Option<String> {
-    Some(value.to_possible_value()?.get_name().to_owned())
 }
 
 fn unusable(error: &ConfigError) -> Error {
     let whole = match error {
+        ConfigError::Url { .. } | ConfigError::Value { .. } | ConfigError::Parse { .. } => {
+            Error::usage(error.to_string())
+        }
         ConfigError::Io { .. } => Error::internal(error.to_string()),
-        _ => Error::usage(error.to_string()),
     };
-    let whole = error.hints().into_iter().fold(whole, Error::hint);
     match error.source() {
         Some(source) => whole.caused_by(source),
         None => whole,

@@ -13,8 +13,9 @@ use blast_types::EnvName;
 use nix::unistd::getppid;
 
 use super::context::Context;
-use super::options::{ResolverOptions, SourceOptions};
+use super::options::SourceOptions;
 use super::project::{Parts, Project};
+use super::resolution::ResolverOptions;
 use super::venv_link::{self, Linked};
 use super::{change, naming, run as running, sync};
 use crate::activation::{self, Activation, Shell};

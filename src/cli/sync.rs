@@ -7,13 +7,14 @@ use blast_types::{EnvName, PackageName, Requirement};
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
 use super::project::{self, Parts, Project};
 use super::requirements::{self, Gathered};
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Action, Change, Request, RequirementSet};
+use crate::ipc::protocol::{Action, Change, Request, RequirementSet, ResolveOptions};
 use crate::ui::Printer;
 
 /// The lock of a project.
@@ -112,32 +113,44 @@ impl Wanted {
         dry_run: bool,
         context: &Context,
     ) -> Result<Request, Error> {
+        let cwd = context.cwd()?;
         let change = match self {
             Self::Unknown(why) => {
                 return Err(Error::usage(format!("nothing says what to install: {why}"))
                     .hint("name a lock or a requirements file: `blast sync FILE`"));
             }
-            Self::Lock { path, text, parts } => Change {
-                env,
-                action: Action::SyncLock {
-                    path,
-                    text,
-                    extras: parts.extras,
-                    groups: parts.groups,
-                },
-                options: resolver.to_request(),
-                sources: sources::compute(context, options, &sources::FromFiles::default())?,
-                dry_run,
-            },
-            Self::Requirements(wanted) => Change {
-                env,
-                options: wanted.options(resolver),
-                sources: sources::compute(context, options, &wanted.sources)?,
-                action: Action::SyncRequirements {
-                    requirements: wanted.set,
-                },
-                dry_run,
-            },
+            Self::Lock { path, text, parts } => {
+                if !resolver.is_empty() {
+                    context.printer.warn(format!(
+                        "{} is followed as it stands: resolver options have no effect on it",
+                        path.display()
+                    ));
+                }
+                Change {
+                    env,
+                    action: Action::SyncLock {
+                        path,
+                        text,
+                        extras: parts.extras,
+                        groups: parts.groups,
+                    },
+                    options: ResolveOptions::default(),
+                    sources: sources::compute(context, options, &sources::FromFiles::default())?,
+                    dry_run,
+                }
+            }
+            Self::Requirements(wanted) => {
+                let wanted = wanted.limited_by(resolver, cwd)?;
+                Change {
+                    env,
+                    options: resolution::compute(context, resolver, &wanted.options)?,
+                    sources: sources::compute(context, options, &wanted.sources)?,
+                    action: Action::SyncRequirements {
+                        requirements: wanted.set,
+                    },
+                    dry_run,
+                }
+            }
         };
         Ok(Request::Change(change))
     }
@@ -174,10 +187,7 @@ fn requirements_of(project: &Project, parts: &Parts) -> Result<Wanted, Error> {
         return Ok(Wanted::Unknown(why));
     }
     let requirements = project.requirements(parts)?;
-    let set = RequirementSet {
-        requirements,
-        constraints: Vec::new(),
-    };
+    let set = RequirementSet { requirements };
     Ok(Wanted::Requirements(Gathered::of(set)))
 }
 

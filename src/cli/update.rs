@@ -2,7 +2,9 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, ResolverOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, SourceOptions};
+use super::requirements::Gathered;
+use super::resolution::{self, ResolverOptions};
 use super::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -26,13 +28,14 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let limits = Gathered::default().limited_by(&args.resolver, context.cwd()?)?;
     let change = Change {
         env: context.env(&args.env)?,
         action: Action::Update {
             packages: args.packages,
         },
-        options: args.resolver.to_request(),
-        sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
+        options: resolution::compute(context, &args.resolver, &limits.options)?,
+        sources: sources::compute(context, &args.sources, &limits.sources)?,
         dry_run: args.dry_run.dry_run,
     };
     change::ask(context, Request::Change(change), &args.env, "blast revert")

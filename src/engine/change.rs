@@ -26,7 +26,6 @@ use super::home::{Home, now_ms};
 use super::ingest::{Artifact, Ingest, ingest, scheme_key};
 use super::requirements::{Needs, merged, package_name, parse_lines};
 use super::resolve;
-use super::secrets;
 use super::views;
 use crate::ipc::protocol::{Action, Change, Changed};
 
@@ -74,16 +73,11 @@ pub(crate) struct Asker {
 /// Carries out one change.
 pub(crate) async fn change(
     home: Arc<Home>,
-    mut change: Change,
+    change: Change,
     asker: Asker,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Changed, EngineError> {
     let (started, started_ms) = (Instant::now(), now_ms());
-    if let Action::Install { requirements, .. } | Action::SyncRequirements { requirements } =
-        &mut change.action
-    {
-        secrets::separate(requirements, &mut change.sources);
-    }
     let _turn = home.turn(&change.env).await;
     let state = home.env(&change.env)?;
     let before = home.store.generation(state.head)?;
@@ -136,14 +130,7 @@ async fn plan(
             no_deps,
         } => {
             let asked = parse_lines(&requirements.requirements)?;
-            let plan = resolve::install(
-                job,
-                &asked,
-                &requirements.constraints,
-                options,
-                upgrade,
-                no_deps,
-            );
+            let plan = resolve::install(job, &asked, options, upgrade, no_deps);
             (OperationKind::Install, plan.await?)
         }
         Action::Update { packages } => {
@@ -411,7 +398,7 @@ impl Planned {
             artifact: StoredArtifact {
                 filename: file.filename.to_string(),
                 sha256: Some(ingested.sha256),
-                url: Some(blast_index::bare(&file.url)),
+                url: Some(blast_index::redact(&file.url)),
                 index: self.index,
             },
             direct_url: self

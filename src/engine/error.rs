@@ -99,7 +99,7 @@ pub(crate) enum EngineError {
         stated_by: String,
     },
     /// No file of a pinned version can be installed.
-    #[error("{package}=={version} has no wheel for {target}: {reason}")]
+    #[error("{package}=={version} cannot be used for {target}: it is {reason}")]
     NoWheel {
         /// The package.
         package: PackageName,

@@ -21,27 +21,29 @@ use super::error::EngineError;
 use super::home::Home;
 use super::ingest::Artifact;
 use super::provider::IndexProvider;
-use super::requirements::{merged, parse, parse_lines};
-use super::resolve::resolver_options;
-use super::secrets;
+use super::requirements::{merged, parse_lines};
+use super::resolve::with_options;
 use crate::interpreter::FindError;
 use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply};
 
 /// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
     home: Arc<Home>,
-    mut request: LockRequest,
+    request: LockRequest,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Reply, EngineError> {
-    secrets::separate(&mut request.requirements, &mut request.sources);
     let generation = request
         .env
         .as_ref()
         .map(|env| installed(&home, env))
         .transpose()?;
-    let (interpreter, markers) = {
+    let (interpreter, python) = {
         let (home, request) = (Arc::clone(&home), request.clone());
         tokio::task::spawn_blocking(move || target_of(&home, &request)).await??
+    };
+    let (markers, platform) = match &request.platform {
+        None => (python, interpreter.platform.clone()),
+        Some(named) => (named.markers(&python), named.platform()),
     };
     let asked = parse_lines(&request.requirements.requirements)?;
     let requirements: Vec<Requirement> = if asked.is_empty() {
@@ -63,21 +65,15 @@ pub(crate) async fn lock(
     }
     preferences.extend(versions(previous.as_ref()));
     let sources = complete(&home, request.sources.clone(), &interpreter).await?;
+    let target = Target::new(&markers, &platform)?;
     let inputs = Inputs {
-        constraints: request
-            .requirements
-            .constraints
-            .iter()
-            .map(|text| parse(text, Some("a constraint")))
-            .collect::<Result<_, _>>()?,
         preferences,
         upgrade: if request.upgrade {
             Upgrade::All
         } else {
             Upgrade::None
         },
-        options: resolver_options(&request.options)?,
-        ..Inputs::new(requirements, Target::new(&markers, &interpreter.platform)?)
+        ..with_options(requirements, target, &request.options, &*reporter)?
     };
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
@@ -302,7 +298,7 @@ fn planned(
         },
         index: package.index.clone(),
         direct_url: direct.then(|| DirectUrl {
-            url: blast_index::bare(&url),
+            url: blast_index::redact(&url),
             archive_info: Some(ArchiveInfo::default()),
             dir_info: None::<DirInfo>,
         }),

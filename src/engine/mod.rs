@@ -22,7 +22,6 @@ mod processes;
 mod provider;
 mod requirements;
 mod resolve;
-mod secrets;
 mod skeleton;
 pub(crate) mod status;
 mod undo;

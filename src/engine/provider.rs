@@ -107,8 +107,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) struct InstalledFirst {
     /// By name: one version, one file.
     pub(crate) installed: HashMap<PackageName, (Arc<ProjectFiles>, Arc<CoreMetadata>)>,
-    /// The packages that came from a URL, with that URL.
-    pub(crate) direct: HashMap<PackageName, (String, DirectDist)>,
     /// Answers for all other packages.
     pub(crate) below: IndexProvider,
 }
@@ -128,7 +126,6 @@ impl InstalledFirst {
                 files: vec![Arc::new(file)],
             }],
             status: None,
-            parts: Vec::new(),
         }
     }
 }
@@ -163,11 +160,6 @@ impl Provider for InstalledFirst {
         name: &PackageName,
         url: &VerbatimUrl,
     ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
-        match self.direct.get(name) {
-            Some((from, dist)) if *from == blast_index::bare(url.raw().as_str()) => {
-                futures::future::ready(Ok(dist.clone())).boxed()
-            }
-            _ => self.below.direct(name, url),
-        }
+        self.below.direct(name, url)
     }
 }

@@ -9,13 +9,12 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_resolver::{
-    DirectDist, Inputs, NameFilter, Options, PrereleaseMode, Provider, Resolution, ResolveError,
-    Selector, Upgrade, resolve,
+    Inputs, NameFilter, Options, Provider, Resolution, ResolveError, Selector, Upgrade, resolve,
 };
 use blast_store::{Package, WheelRecord};
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Requirement,
-    Version, VersionOrUrl, VersionSpecifiers, Yanked,
+    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Reporter,
+    Requirement, Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
 };
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -36,7 +35,6 @@ const PAGES: usize = 50;
 pub(super) async fn install(
     job: &Job,
     asked: &[Asked],
-    constraints: &[String],
     options: &ResolveOptions,
     upgrade: bool,
     no_deps: bool,
@@ -60,7 +58,7 @@ pub(super) async fn install(
     } else {
         Upgrade::None
     };
-    let mut inputs = inputs(job, requirements, constraints, options)?;
+    let mut inputs = inputs(job, requirements, options)?;
     inputs.options.no_deps = no_deps;
     let is_upgrade = !matches!(upgrade, Upgrade::None);
     inputs.upgrade = upgrade;
@@ -90,7 +88,7 @@ pub(super) async fn update(
             });
         }
     }
-    let mut inputs = inputs(job, merged(&job.before.requirements, &[])?, &[], options)?;
+    let mut inputs = inputs(job, merged(&job.before.requirements, &[])?, options)?;
     inputs.upgrade = if names.is_empty() {
         Upgrade::All
     } else {
@@ -102,7 +100,7 @@ pub(super) async fn update(
 }
 
 /// Exactly these requirements and what they need; a list in which every line is a pin is taken
-/// to be complete.
+/// to be complete, unless there are constraints or overrides to hold it against.
 pub(super) async fn sync_requirements(
     job: &Job,
     set: &RequirementSet,
@@ -113,19 +111,21 @@ pub(super) async fn sync_requirements(
     let asked: Vec<_> = asked
         .into_iter()
         .filter(|asked| applies(&asked.requirement, &markers))
+        .filter(|asked| !options.excludes.contains(&asked.requirement.name))
         .collect();
     let is_pinned = |asked: &Asked| {
         pinned_version(&asked.requirement).is_some()
             || matches!(asked.requirement.version_or_url, Some(VersionOrUrl::Url(_)))
     };
-    if asked.iter().all(is_pinned) {
+    let is_limited = !options.constraints.is_empty() || !options.overrides.is_empty();
+    if !is_limited && asked.iter().all(is_pinned) {
         return pinned(job, &asked, resolver_options(options)?).await;
     }
     let requirements = asked
         .iter()
         .map(|asked| asked.requirement.clone())
         .collect();
-    let inputs = inputs(job, requirements, &set.constraints, options)?;
+    let inputs = inputs(job, requirements, options)?;
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(IndexProvider::new(job.index.clone()))).await?;
     Ok(plan_of(&resolution, texts, &asked))
@@ -146,7 +146,6 @@ async fn solve(
 fn inputs(
     job: &Job,
     requirements: Vec<Requirement>,
-    constraints: &[String],
     options: &ResolveOptions,
 ) -> Result<Inputs, EngineError> {
     let preferences = job
@@ -155,28 +154,50 @@ fn inputs(
         .iter()
         .map(|package| (package.name.clone(), package.version.clone()))
         .collect();
+    let target = job.state.record.interpreter.target()?;
     Ok(Inputs {
-        constraints: constraints
-            .iter()
-            .map(|text| parse(text, Some("a constraint")))
-            .collect::<Result<_, _>>()?,
         preferences,
+        ..with_options(requirements, target, options, &*job.reporter)?
+    })
+}
+
+/// What to resolve, under the user's options.
+pub(super) fn with_options(
+    requirements: Vec<Requirement>,
+    target: Target,
+    options: &ResolveOptions,
+    reporter: &dyn Reporter,
+) -> Result<Inputs, EngineError> {
+    let parsed = |texts: &[String], what| {
+        let requirements = texts.iter().map(|text| parse(text, Some(what)));
+        requirements.collect::<Result<Vec<_>, _>>()
+    };
+    for requirement in &requirements {
+        if options.excludes.contains(&requirement.name) {
+            reporter.warn(format!(
+                "`{requirement}` is asked for and excluded: it is left out"
+            ));
+        }
+    }
+    Ok(Inputs {
+        constraints: parsed(&options.constraints, "a constraint")?,
+        overrides: parsed(&options.overrides, "an override")?,
+        excludes: options.excludes.clone(),
         options: resolver_options(options)?,
-        ..Inputs::new(requirements, job.state.record.interpreter.target()?)
+        ..Inputs::new(requirements, target)
     })
 }
 
 /// The user's options in the resolver's terms.
-pub(super) fn resolver_options(options: &ResolveOptions) -> Result<Options, EngineError> {
+fn resolver_options(options: &ResolveOptions) -> Result<Options, EngineError> {
     Ok(Options {
-        prereleases: if options.prereleases {
-            PrereleaseMode::Allow
-        } else {
-            PrereleaseMode::IfNecessary
-        },
+        prereleases: options.prereleases,
+        resolution: options.resolution,
+        exclude_newer: options.exclude_newer,
+        exclude_newer_package: options.exclude_newer_package.clone(),
         no_binary: name_filter(&options.no_binary)?,
         only_binary: name_filter(&options.only_binary)?,
-        ..Options::default()
+        no_deps: false,
     })
 }
 
@@ -205,7 +226,7 @@ async fn with_installed_fixed(
     asked: &[Asked],
 ) -> Result<Option<Plan>, EngineError> {
     let moving = requested_names(added);
-    let (mut installed, mut direct) = (HashMap::new(), HashMap::new());
+    let mut installed = HashMap::new();
     for package in &job.before.packages {
         // What came from a URL is asked for by that URL and answered as such.
         if moving.contains(&package.name) && !satisfied(added, package) {
@@ -213,28 +234,27 @@ async fn with_installed_fixed(
         }
         let record = job.home.store.wheel(&wheel_key(package)?)?;
         let Some(record) = record else { continue };
-        let metadata = Arc::new(metadata_of(&record));
+        let metadata = metadata_of(&record);
         let file = Artifact::installed(package, &record)?.file;
-        if let Some(from) = &package.direct_url {
-            let dist = DirectDist {
-                file: Arc::clone(&file),
-                metadata: Arc::clone(&metadata),
-            };
-            direct.insert(package.name.clone(), (from.url.clone(), dist));
-        }
         let project = InstalledFirst::project_of(
             &metadata,
             Arc::unwrap_or_clone(file),
             package.artifact.index.as_deref(),
         );
-        installed.insert(package.name.clone(), (Arc::new(project), metadata));
+        installed.insert(
+            package.name.clone(),
+            (Arc::new(project), Arc::new(metadata)),
+        );
     }
     let provider = InstalledFirst {
         installed,
-        direct,
         below: IndexProvider::new(job.index.clone()),
     };
-    match solve(job, inputs.clone(), Arc::new(provider)).await {
+    let mut fixed = inputs.clone();
+    // No limit of time takes away what is there.
+    let limits = &mut fixed.options.exclude_newer_package;
+    limits.extend(provider.installed.keys().map(|name| (name.clone(), None)));
+    match solve(job, fixed, Arc::new(provider)).await {
         Ok(resolution) => {
             let mut plan = plan_of(&resolution, texts(&inputs.requirements), asked);
             for planned in &mut plan.packages {
@@ -363,7 +383,7 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
 /// PEP 610, for an archive; its hash is added once it is known.
 fn direct_url(file: &DistFile) -> DirectUrl {
     DirectUrl {
-        url: blast_index::bare(&file.url),
+        url: blast_index::redact(&file.url),
         archive_info: Some(blast_types::ArchiveInfo::default()),
         dir_info: None,
     }
@@ -466,7 +486,7 @@ async fn pin(job: &Job, asked: &Asked, selector: &Selector) -> Result<Planned, E
         name: name.clone(),
         version: found.version.clone(),
         artifact: artifact(name, &file, std::slice::from_ref(asked)),
-        index: Some(files.index_of(&file).to_string()),
+        index: Some(files.index.to_string()),
         direct_url: None,
         requested: true,
         extras,

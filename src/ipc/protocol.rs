@@ -9,11 +9,12 @@
 //! is versioned by [`VERSION`]; a daemon refuses versions it does not know by
 //! [`ErrorKind::Version`], and the client then replaces an idle daemon.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use blast_index::Sources;
-use blast_types::{EnvName, Event, GenerationId, SnapshotName};
+use blast_resolver::{PrereleaseMode, ResolutionMode};
+use blast_types::{EnvName, Event, GenerationId, NamedPlatform, PackageName, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 /// Version of the message format.
@@ -235,10 +236,8 @@ pub(crate) enum Action {
 /// Requirements as the user gave them, in PEP 508 form with file and relative paths made absolute.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RequirementSet {
-    /// Requirements.
+    /// All of them.
     pub(crate) requirements: Vec<RequirementLine>,
-    /// Constraints (`-c`).
-    pub(crate) constraints: Vec<String>,
 }
 
 /// One requirement.
@@ -260,8 +259,28 @@ pub(crate) struct RequirementLine {
 /// How to resolve.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ResolveOptions {
-    /// Admit pre-releases everywhere (`--pre`).
-    pub(crate) prereleases: bool,
+    /// Limits on what is needed anyway, as PEP 508 texts.
+    #[serde(default)]
+    pub(crate) constraints: Vec<String>,
+    /// What replaces every requirement on the same package, as PEP 508 texts.
+    #[serde(default)]
+    pub(crate) overrides: Vec<String>,
+    /// Packages to leave out, whoever requires them.
+    #[serde(default)]
+    pub(crate) excludes: BTreeSet<PackageName>,
+    /// Which pre-releases are candidates.
+    #[serde(default)]
+    pub(crate) prereleases: PrereleaseMode,
+    /// Which end of a range is tried first.
+    #[serde(default)]
+    pub(crate) resolution: ResolutionMode,
+    /// Files uploaded at this time or later do not exist, nor those without an upload time;
+    /// milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) exclude_newer: Option<i64>,
+    /// The same for single packages; `None`: no limit.
+    #[serde(default)]
+    pub(crate) exclude_newer_package: BTreeMap<PackageName, Option<i64>>,
     /// Names never taken as a wheel; `:all:` is the word for all.
     pub(crate) no_binary: Vec<String>,
     /// Names never taken as a source distribution; `:all:` likewise.
@@ -307,6 +326,9 @@ pub(crate) struct LockRequest {
     pub(crate) env: Option<EnvName>,
     /// `--python`, as typed: the interpreter or version to lock for.
     pub(crate) python: Option<String>,
+    /// The platform to lock for, by name; the interpreter's own where absent.
+    #[serde(default)]
+    pub(crate) platform: Option<NamedPlatform>,
     /// `requires-python` of the project.
     pub(crate) requires_python: Option<String>,
     /// Where interpreters are looked for.

@@ -8,8 +8,9 @@
 //! offset is one in this very file.
 //!
 //! # Durability
-//! A line of history is followed by one `fdatasync`, which makes all lines before it durable too.
-//! Lines of derived facts (numbers, wheels) are not synced on their own: a power cut may take
+//! Appending waits for nothing. What makes a line of history durable, and all lines before it, is the
+//! write-ahead log (`wal`), which puts back at the next opening what a power cut took from this
+//! file. Lines of derived facts (numbers, wheels) are not synced on their own: a power cut may take
 //! them, and then they are found out again. A torn tail is cut off at the next opening. A broken
 //! line with good ones after it is damage: it is skipped, counted, and reported by the checker.
 //!
@@ -17,9 +18,10 @@
 //! One writer, behind the store's commit lock.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use blast_types::{EnvName, GenerationId, LayerId};
 use serde::{Deserialize, Serialize};
@@ -99,7 +101,7 @@ struct Heading {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     epoch: Epoch,
     /// Where the next line goes.
     length: u64,
@@ -139,7 +141,7 @@ impl Journal {
             let epoch = read_heading(json, path)?;
             return Ok(Self {
                 path: path.to_owned(),
-                file,
+                file: Arc::new(file),
                 epoch,
                 length,
                 broken: false,
@@ -159,7 +161,7 @@ impl Journal {
 
     /// Writes a new journal with these events and puts it in the place of the old one.
     pub(crate) fn replace(path: &Path, events: &[Event]) -> Result<Self, StoreError> {
-        let epoch = new_epoch();
+        let epoch = Epoch(random_name());
         let heading = Heading {
             format: FORMAT.to_owned(),
             version: JOURNAL_VERSION,
@@ -182,7 +184,7 @@ impl Journal {
         let length = bytes.len() as u64;
         Ok(Self {
             path: path.to_owned(),
-            file,
+            file: Arc::new(file),
             epoch,
             length,
             broken: false,
@@ -223,11 +225,7 @@ impl Journal {
 
     /// Reads the events from `offset` (0: from the beginning) and cuts off a torn tail.
     pub(crate) fn replay(&mut self, offset: u64) -> Result<Replay, StoreError> {
-        self.file
-            .seek(SeekFrom::Start(offset))
-            .at("read", &self.path)?;
-        let mut bytes = Vec::new();
-        self.file.read_to_end(&mut bytes).at("read", &self.path)?;
+        let bytes = self.read(offset)?;
         let mut replay = Replay {
             end: offset,
             ..Replay::default()
@@ -269,11 +267,9 @@ impl Journal {
         Ok(replay)
     }
 
-    /// Appends one event; with `durable` it is on disk, and all before it, when this returns.
-    ///
-    /// After an error nothing was appended, unless the journal says from then on that it is
-    /// broken.
-    pub(crate) fn append(&mut self, event: &Event, durable: bool) -> Result<(), StoreError> {
+    /// Appends one event, without waiting for the disk. After an error nothing was appended, unless
+    /// the journal says from then on that it is broken.
+    pub(crate) fn append(&mut self, event: &Event) -> Result<(), StoreError> {
         if self.broken {
             return Err(StoreError::ReadOnlyAfterFailure);
         }
@@ -287,17 +283,64 @@ impl Journal {
                 source,
             });
         }
-        if durable && let Err(source) = self.file.sync_data() {
-            // Whether the line is on disk cannot be known; a second sync would not tell.
-            self.broken = true;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Makes all lines durable in the file itself.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_data().at("sync", &self.path)
+    }
+
+    /// The bytes from `offset` to the end.
+    pub(crate) fn read(&self, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; self.length.saturating_sub(offset) as usize];
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .at("read", &self.path)?;
+        Ok(bytes)
+    }
+
+    /// Whether a line ends at `offset`. Where lines were lost in a power cut, zeros may be there.
+    pub(crate) fn has_line_end(&self, offset: u64) -> Result<bool, StoreError> {
+        if offset == 0 || offset > self.length {
+            return Ok(offset == 0);
+        }
+        let mut last = [0];
+        self.file
+            .read_exact_at(&mut last, offset - 1)
+            .at("read", &self.path)?;
+        Ok(last == *b"\n")
+    }
+
+    /// Puts lines back that were durable at `offset`.
+    ///
+    /// # Errors
+    /// A journal that ends before `offset`: lines that were durable in it are gone.
+    pub(crate) fn restore(&mut self, offset: u64, lines: &[u8]) -> Result<(), StoreError> {
+        let end = offset + lines.len() as u64;
+        if end <= self.length && self.read(offset)?.starts_with(lines) {
+            return Ok(());
+        }
+        if offset > self.length {
+            let source = io::Error::from(io::ErrorKind::UnexpectedEof);
             return Err(StoreError::Io {
-                action: "sync",
+                action: "restore",
                 path: self.path.clone(),
                 source,
             });
         }
-        self.length += line.len() as u64;
+        tracing::warn!(path = %self.path.display(), "lines that a power cut took are put back");
+        self.file
+            .write_all_at(lines, offset)
+            .at("write", &self.path)?;
+        self.length = self.length.max(end);
         Ok(())
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Refuses all further lines: the index no longer follows.
@@ -336,18 +379,18 @@ fn read_heading(json: &[u8], path: &Path) -> Result<Epoch, StoreError> {
     Ok(Epoch(epoch))
 }
 
-/// A name that no other journal has. It tells files apart and keeps no secret.
-fn new_epoch() -> Epoch {
+/// A name that nothing else has. It tells things apart and keeps no secret.
+pub(crate) fn random_name() -> [u8; 16] {
     use std::hash::{BuildHasher as _, RandomState};
     let half = || {
         RandomState::new()
             .hash_one(std::process::id())
             .to_le_bytes()
     };
-    let mut epoch = [0; 16];
-    epoch[..8].copy_from_slice(&half());
-    epoch[8..].copy_from_slice(&half());
-    Epoch(epoch)
+    let mut name = [0; 16];
+    name[..8].copy_from_slice(&half());
+    name[8..].copy_from_slice(&half());
+    name
 }
 
 fn encode_line<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {

@@ -30,6 +30,7 @@ mod staging;
 mod store;
 mod transaction;
 mod usage;
+mod wal;
 
 pub use check::{CheckReport, Finding, Problem};
 pub use clean::{CleanOptions, CleanReport, Count};

@@ -1,14 +1,18 @@
 //! Where objects lie: `<kind>/ab/<62 digits>`, by the hexadecimal form of their name.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use blast_types::{BlobId, GenerationId, LayerId};
 
 use crate::StoreError;
 use crate::error::At as _;
+
+/// How temporary files beside objects begin. A dot keeps them apart from objects, whose names are
+/// digits.
+pub(crate) const TEMPORARY: &str = ".staged-";
 
 /// The directories of the store.
 #[derive(Debug)]
@@ -156,6 +160,26 @@ impl Objects {
         Ok(())
     }
 
+    /// Puts an object back, durably, unless it is there with just these bytes.
+    pub(crate) fn restore(&self, id: ObjectId, bytes: &[u8]) -> Result<(), StoreError> {
+        let path = self.path(id);
+        if std::fs::read(&path).is_ok_and(|found| found == bytes) {
+            return Ok(());
+        }
+        tracing::warn!(path = %path.display(), "an object that a power cut took is put back");
+        make_shard(&path)?;
+        let fresh = path.with_file_name(format!("{TEMPORARY}restored"));
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.at("remove", &fresh)?,
+        }
+        let mut file = create_new(&fresh)?;
+        file.write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .at("write", &fresh)?;
+        std::fs::rename(&fresh, &path).at("rename into place", &path)
+    }
+
     /// Makes everything on the store's file system durable.
     pub(crate) fn sync_all(&self) -> Result<(), StoreError> {
         nix::unistd::syncfs(&self.root).at("sync", &self.root_path)
@@ -186,6 +210,17 @@ impl Objects {
             Err(error) => Err(error).at("rename into place", to),
         }
     }
+}
+
+/// Creates a temporary file that no other has, readable to all and writable only through this
+/// descriptor.
+pub(crate) fn create_new(path: &Path) -> Result<File, StoreError> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o444)
+        .open(path)
+        .at("create", path)
 }
 
 /// Makes the directory of an object's shard; says whether it was missing.

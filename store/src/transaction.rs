@@ -1,6 +1,6 @@
 //! Transactions: the head of one environment, moved in two steps. [`Transaction::write`] does the
-//! work and makes it durable, yet changes nothing that anybody sees; [`Unpublished::publish`] is
-//! one line of the journal. A head that moved in between is a [`PublishError::Conflict`], and
+//! work, yet changes nothing that anybody sees; [`Unpublished::publish`] is one line of the journal,
+//! durable with all that it refers to. A head that moved in between is a [`PublishError::Conflict`], and
 //! nothing happened.
 
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use blast_types::{EnvName, GenerationId, Hint};
 use crate::index::EnvEntry;
 use crate::journal::Event;
 use crate::pins::Guard;
-use crate::store::{Durability, HeadMove};
+use crate::staging::Pending;
+use crate::store::HeadMove;
 use crate::{
     Changes, EnvRecord, Generation, Operation, OperationDraft, OperationId, Staging, Store,
     StoreError,
@@ -25,7 +26,7 @@ pub struct Transaction {
     guard: Guard,
 }
 
-/// A generation that is durable, and that no environment shows yet.
+/// A generation that is complete, and that no environment shows yet.
 #[must_use = "a generation takes effect only when it is published"]
 #[derive(Debug)]
 pub struct Unpublished {
@@ -33,6 +34,7 @@ pub struct Unpublished {
     entry: EnvEntry,
     after: GenerationId,
     changes: Changes,
+    pending: Pending,
     _guard: Guard,
 }
 
@@ -105,17 +107,16 @@ impl Transaction {
         &self.entry.record
     }
 
-    /// Makes a generation durable, with what is staged for it. All its layers must be in the
+    /// Completes a generation with what is staged for it. All its layers must be in the
     /// store or in `staging`.
     pub fn write(
         self,
         generation: &Generation,
         staging: Staging,
     ) -> Result<Unpublished, StoreError> {
-        let after = staging.write_generation(generation)?;
-        drop(staging);
+        let (after, pending) = staging.write_generation(generation)?;
         let changes = Changes::between(Some(&self.generation), generation);
-        Ok(self.unpublished(after, changes))
+        Ok(self.unpublished(after, changes, pending))
     }
 
     /// Chooses a generation that is in the store already, as reverting does. Writes nothing.
@@ -130,10 +131,10 @@ impl Transaction {
             generation
         };
         let changes = Changes::between(Some(&self.generation), &generation);
-        Ok(self.unpublished(id, changes))
+        Ok(self.unpublished(id, changes, Pending::default()))
     }
 
-    fn unpublished(self, after: GenerationId, changes: Changes) -> Unpublished {
+    fn unpublished(self, after: GenerationId, changes: Changes, pending: Pending) -> Unpublished {
         let Self {
             store,
             entry,
@@ -145,6 +146,7 @@ impl Transaction {
             entry,
             after,
             changes,
+            pending,
             _guard: guard,
         }
     }
@@ -189,7 +191,7 @@ impl Unpublished {
         let event = Event::Operation {
             operation: Box::new(operation.clone()),
         };
-        inner.commit(&mut writer, &event, Durability::Now)?;
+        inner.commit_with(&mut writer, &event, self.pending)?;
         Ok(operation)
     }
 

@@ -8,6 +8,7 @@ mod digest;
 mod dist;
 mod interpreter;
 mod name;
+mod platform;
 mod report;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
@@ -19,6 +20,7 @@ pub use interpreter::{
     Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError,
 };
 pub use name::{EnvName, NameError, SnapshotName};
+pub use platform::{NamedPlatform, PlatformNameError};
 pub use report::{Event, Hint, Reporter, Silent};
 
 pub use uv_distribution_filename::{

@@ -11,7 +11,7 @@ mod files;
 mod list;
 mod trees;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -48,6 +48,9 @@ pub struct Server {
     files: Files,
     /// How often the kernel was told of directories of a tree, less how often it forgot them.
     held: Mutex<FxHashMap<TreeNumber, u64>>,
+    /// Where an earlier process told the kernel of trees, `held` counts too little. These are all
+    /// trees that the kernel may know; only the kernel can say of which it does.
+    suspects: Mutex<Option<BTreeSet<TreeNumber>>>,
 }
 
 impl fmt::Debug for Server {
@@ -81,6 +84,26 @@ impl Server {
             trees: Trees::new(),
             files: Files::new(),
             held: Mutex::default(),
+            suspects: Mutex::default(),
+        }
+    }
+
+    /// Goes on where another process stopped, which may have told the kernel of these trees.
+    pub(crate) fn inherit(&self, trees: impl IntoIterator<Item = TreeNumber>) {
+        *lock(&self.suspects) = Some(trees.into_iter().collect());
+    }
+
+    /// The trees that the kernel may know though they are not held. None where nothing was
+    /// inherited.
+    pub(crate) fn suspects(&self) -> Vec<TreeNumber> {
+        lock(&self.suspects).iter().flatten().copied().collect()
+    }
+
+    /// The kernel knows nothing of these trees. Does not suit trees that it was told of since.
+    pub(crate) fn acquit(&self, trees: &[TreeNumber]) {
+        if let Some(suspects) = &mut *lock(&self.suspects) {
+            let held = lock(&self.held);
+            suspects.retain(|tree| held.contains_key(tree) || !trees.contains(tree));
         }
     }
 
@@ -308,6 +331,10 @@ impl Server {
     pub(crate) fn hold(&self, ino: u64) {
         if let Ok(Some(tree)) = Node::of(Ino(ino)).map(Node::tree) {
             *lock(&self.held).entry(tree).or_default() += 1;
+            // Forgets of what an earlier process told of will lower the count too.
+            if let Some(suspects) = &mut *lock(&self.suspects) {
+                suspects.insert(tree);
+            }
         }
     }
 
@@ -350,6 +377,30 @@ impl Server {
                 self.collect_branches(place_of(place.tree, &parts[0]), depth - 1, branches)?;
             }
             branches.push((Node::Directory(place).ino()?, name.to_vec()));
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each directory of a tree, from its root down, and with each
+    /// `__pycache__`; goes no deeper where it returns false.
+    pub(crate) fn walk(
+        &self,
+        tree: TreeNumber,
+        visit: &mut dyn FnMut(Ino) -> bool,
+    ) -> Result<(), FsError> {
+        self.walk_from(Place::root(tree), visit)
+    }
+
+    fn walk_from(&self, place: Place, visit: &mut dyn FnMut(Ino) -> bool) -> Result<(), FsError> {
+        if !visit(Node::Directory(place).ino()?) {
+            return Ok(());
+        }
+        visit(Node::Bytecode(place).ino()?);
+        let directory = self.trees.directory(&*self.content, place)?;
+        for position in 0..directory.len() {
+            if let Some((_, Child::Directory(parts))) = directory.child_at(position) {
+                self.walk_from(place_of(place.tree, &parts[0]), visit)?;
+            }
         }
         Ok(())
     }

@@ -84,7 +84,6 @@ pub fn parse_project(
             index,
             versions: group(files),
             status,
-            parts: Vec::new(),
         })
     })
 }

@@ -6,5 +6,4 @@ mod download;
 mod fixtures;
 mod metadata;
 mod pages;
-mod routes;
 mod server;

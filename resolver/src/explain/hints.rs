@@ -62,10 +62,10 @@ fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) ->
         )),
         Reason::Prerelease => Some(format!("allow pre-releases to use {versions}")),
         Reason::TooNew => Some(format!("a later --exclude-newer would admit {versions}")),
-        Reason::NoUploadTime => Some(
-            "this index states no upload times, so that --exclude-newer excludes everything"
-                .to_owned(),
-        ),
+        Reason::NoUploadTime => Some(format!(
+            "the index does not say when it was uploaded: `--exclude-newer-package \
+             {package}=false` exempts it"
+        )),
         Reason::Constraint(text) => Some(format!("relax or drop the constraint `{text}`")),
         Reason::OnlyBinary | Reason::NoBinary => {
             Some(format!("lift --only-binary or --no-binary for `{package}`"))

@@ -167,7 +167,6 @@ impl Universe {
             index: Arc::from("https://index.example/simple/"),
             versions,
             status: None,
-            parts: Vec::new(),
         }))
     }
 

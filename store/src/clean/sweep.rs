@@ -24,7 +24,10 @@ pub(super) fn rewrite_records(
     let dead = garbage.records.iter().map(Vec::as_slice).collect();
     let events = events_that_stay(inner, writer, live, &dead)?;
     let before = writer.journal.length();
+    // Records of the log are of the old journal and mean nothing to the new one.
+    inner.wal.settle(&writer.journal)?;
     writer.journal.rewrite(&events)?;
+    inner.wal.follow(&writer.journal);
     let mut batch = Batch::default();
     for key in &garbage.records {
         batch.delete(key.as_slice());

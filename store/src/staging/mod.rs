@@ -1,14 +1,15 @@
 //! Staging: objects on their way into the store.
 //!
 //! # On disk
-//! A staged blob of modest size is written beside its final place, as
+//! A staged object is written beside its final place, as
 //! `blobs/ab/.staged-<staging>-<number>`, because a rename within one directory is the
-//! cheapest; big blobs, whose name is known only at their end, and layers lie in
+//! cheapest and needs no room; big blobs, whose name is known only at their end, lie in
 //! `staging/<staging>/`. That directory exists as long as anything is staged: one that is found
 //! when the store opens says that temporary files were left behind.
 //!
 //! # Invariants
-//! Nothing has its final name before its bytes are durable. A blob that is in the store already is
+//! Nothing has its final name before its bytes are durable: in the file itself, or in a record of
+//! the write-ahead log ([`Pending`]). A blob that is in the store already is
 //! not written again. A staging in which a write failed can no longer be published. Dropping a
 //! staging removes all that it wrote.
 //!
@@ -16,13 +17,13 @@
 //! All methods take `&self`; any number of threads may add blobs. The check whether an object is
 //! there happens under the store's gate, so that collection cannot take it in between.
 
+mod pending;
 mod publish;
 mod writer;
 
 use std::collections::hash_map::Entry as Slot;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -30,16 +31,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use blast_types::{BlobId, GenerationId, LayerId};
 use rustc_hash::FxHashMap;
 
+pub(crate) use pending::Pending;
 pub use writer::BlobWriter;
 
 use crate::error::At as _;
-use crate::objects::{Kind, ObjectId, Objects, make_shard};
+use crate::objects::{Kind, ObjectId, Objects, TEMPORARY, create_new, make_shard};
 use crate::pins::Guard;
 use crate::store::Inner;
 use crate::{EncodedLayer, Generation, Layer, LayerBuilder, StoreError};
 
-/// How temporary blobs begin. A dot keeps them apart from objects, whose names are digits.
-const TEMPORARY: &str = ".staged-";
 /// Blobs up to this size are collected in memory until their name is known.
 pub(crate) const SPOOL_BYTES: usize = 256 << 10;
 
@@ -158,11 +158,12 @@ impl Staging {
         self.shared.publish()
     }
 
-    /// Makes a generation, and all objects that are staged with it, durable.
+    /// Adds a generation, and makes all that is staged durable, unless it is so little that the
+    /// commit's own record can do it.
     pub(crate) fn write_generation(
-        &self,
+        self,
         generation: &Generation,
-    ) -> Result<GenerationId, StoreError> {
+    ) -> Result<(GenerationId, Pending), StoreError> {
         let (id, bytes) = generation.encode()?;
         for layer in generation.layers() {
             if !self.shared.is_there(layer.into(), None) {
@@ -170,8 +171,8 @@ impl Staging {
             }
         }
         self.shared.object(id.into(), &bytes)?;
-        self.shared.publish()?;
-        Ok(id)
+        let pending = Pending::new(self)?;
+        Ok((id, pending))
     }
 }
 
@@ -223,11 +224,10 @@ impl Shared {
         if self.is_there(id, Some(bytes.len() as u64)) {
             return Ok(());
         }
-        let path = self.spool_path()?;
+        self.dir()?;
+        let path = self.beside(id);
         if self.reserve(id, path.clone()) {
-            let mut file = create_new(&path).inspect_err(|_| self.fail())?;
-            file.write_all(bytes)
-                .at("write", &path)
+            self.write_beside(&path, bytes)
                 .inspect_err(|_| self.fail())?;
         }
         Ok(())
@@ -262,9 +262,9 @@ impl Shared {
         Ok(())
     }
 
-    /// A temporary name beside a blob's final place; short, because directories keep the size
+    /// A temporary name beside an object's final place; short, because directories keep the size
     /// that their names once needed.
-    fn beside(&self, id: BlobId) -> PathBuf {
+    fn beside(&self, id: impl Into<ObjectId>) -> PathBuf {
         let number = self.spooled.fetch_add(1, Ordering::Relaxed);
         let path = self.store.objects.path(id);
         path.with_file_name(format!("{TEMPORARY}{}-{number}", self.name))
@@ -314,17 +314,6 @@ impl Drop for Shared {
     }
 }
 
-/// Creates a temporary file that no other has, readable to all and writable only through this
-/// descriptor.
-fn create_new(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o444)
-        .open(path)
-        .at("create", path)
-}
-
 /// Removes what stagings of an earlier process left behind; says whether there was anything.
 pub(crate) fn clear_leftovers(objects: &Objects) -> Result<bool, StoreError> {
     let dir = objects.staging();
@@ -334,12 +323,14 @@ pub(crate) fn clear_leftovers(objects: &Objects) -> Result<bool, StoreError> {
     if leftovers.is_empty() {
         return Ok(false);
     }
-    objects.walk_files(Kind::Blobs, |_, name, path| {
-        if name.starts_with(TEMPORARY) {
-            std::fs::remove_file(path).at("remove", path)?;
-        }
-        Ok(())
-    })?;
+    for kind in [Kind::Blobs, Kind::Layers, Kind::Generations] {
+        objects.walk_files(kind, |_, name, path| {
+            if name.starts_with(TEMPORARY) {
+                std::fs::remove_file(path).at("remove", path)?;
+            }
+            Ok(())
+        })?;
+    }
     // Last, because these directories are what says that there is something to clear.
     for leftover in leftovers {
         let path: PathBuf = std::fs::DirEntry::path(&leftover);

@@ -14,20 +14,20 @@ use crate::objects::{ObjectId, Objects};
 
 /// Up to so many files are synced one by one; more, by one `syncfs`, which is dear only where
 /// other programs have much unwritten on the same file system.
-const FEW_FILES: usize = 8;
+pub(super) const FEW_FILES: usize = 8;
 
-struct Move {
-    from: PathBuf,
+/// An object on the way to its name.
+#[derive(Debug)]
+pub(super) struct Move {
+    pub(super) from: PathBuf,
     to: PathBuf,
-    id: ObjectId,
+    pub(super) id: ObjectId,
 }
 
 impl Shared {
     /// Makes all staged objects durable and gives them their names.
     pub(crate) fn publish(&self) -> Result<(), StoreError> {
-        if self.failed.load(Ordering::Relaxed) {
-            return Err(StoreError::StagingFailed);
-        }
+        self.refuse_failed()?;
         let moves = self.moves();
         if moves.is_empty() {
             return Ok(());
@@ -43,7 +43,15 @@ impl Shared {
         self.place_all(&moves, few)
     }
 
-    fn moves(&self) -> Vec<Move> {
+    /// A staging in which a write failed is incomplete.
+    pub(super) fn refuse_failed(&self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::StagingFailed);
+        }
+        Ok(())
+    }
+
+    pub(super) fn moves(&self) -> Vec<Move> {
         let objects = self.lock();
         let mut moves: Vec<Move> = objects
             .iter()
@@ -97,7 +105,7 @@ impl Shared {
         Ok(())
     }
 
-    fn place(&self, step: &Move) -> Result<(), StoreError> {
+    pub(super) fn place(&self, step: &Move) -> Result<(), StoreError> {
         let Move { from, to, id } = step;
         if let Some(found) = self.store.objects.size(*id) {
             let staged = fs::symlink_metadata(from).at("examine", from)?.len();

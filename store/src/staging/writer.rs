@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use blast_types::BlobId;
 
-use super::{SPOOL_BYTES, Shared, create_new};
+use super::{SPOOL_BYTES, Shared};
 use crate::StoreError;
 use crate::error::At as _;
+use crate::objects::create_new;
 
 /// Takes the bytes of one blob; [`BlobWriter::finish`] names it. Dropped, it leaves nothing.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ impl Store {
         if inner.find_env(&name)?.is_some() {
             return Err(StoreError::EnvExists(name));
         }
-        let head = staging.write_generation(first)?;
+        let (head, pending) = staging.write_generation(first)?;
         let _gate = inner.gate();
         let mut writer = inner.writer();
         if inner.find_env(&name)?.is_some() {
@@ -59,8 +59,7 @@ impl Store {
             operations: vec![operation.clone()],
             snapshots: Vec::new(),
         }));
-        inner.commit(&mut writer, &event, Durability::Now)?;
-        drop(staging);
+        inner.commit_with(&mut writer, &event, pending)?;
         Ok(operation)
     }
 

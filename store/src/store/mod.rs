@@ -2,18 +2,19 @@
 //!
 //! # Layout
 //! Below `home`: `store/{blobs,layers,generations}/ab/…` (objects), `store/staging/` (work in
-//! flight), `store/lock` (held by the process that has the store open), `journal`, `db/` (sled).
+//! flight), `store/lock` (held by the process that has the store open), `journal`, `wal` (the
+//! write-ahead log), `db/` (sled).
 //!
 //! # Invariants
-//! - A change is an event: one line of the journal, durable, and then the same event applied to
-//!   the index. Nothing else writes records.
-//! - An event of history is appended only when all objects it refers to are durable.
+//! - A change is an event: one line of the journal, made durable by the write-ahead log, and then
+//!   the same event applied to the index. Nothing else writes records.
+//! - An event of history is durable only together with all objects it refers to.
 //! - The head of an environment moves only if it is still where the mover saw it.
 //!
 //! # Concurrency
 //! Every method takes `&self`. Locks, in the order in which they may be taken: the `gate` (read:
 //! to rely on an object being there; write: to collect), `writer` (to append to the journal),
-//! `unsynced` (to publish objects), then caches and pins, which are held for a moment only. One
+//! `unsynced` (to publish objects), the log's own, then caches and pins, which are held for a moment only. One
 //! process has the store open at a time.
 
 mod caches;
@@ -37,7 +38,8 @@ use crate::index::{Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
 use crate::journal::{Event, Journal};
 use crate::objects::Objects;
 use crate::pins::Pins;
-use crate::staging::clear_leftovers;
+use crate::staging::{Pending, clear_leftovers};
+use crate::wal::Wal;
 use crate::{Staging, StoreError};
 
 /// Blobs, layers, generations and the histories of environments; a cheap handle to one open
@@ -53,7 +55,8 @@ pub(crate) struct Inner {
     home: PathBuf,
     /// Device and inode of `home` when it was opened.
     identity: (u64, u64),
-    pub(crate) objects: Objects,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) wal: Wal,
     pub(crate) index: Box<dyn Index>,
     writer: Mutex<Writer>,
     /// Whether objects have final names that may not be durable.
@@ -105,10 +108,12 @@ impl Store {
             .create(&root)
             .at("create", &root)?;
         let lock = HomeLock::take(home, &root.join("lock"))?;
-        let objects = Objects::open(&root)?;
+        let objects = Arc::new(Objects::open(&root)?);
         let index = index()?;
         let mut journal = Journal::open(&home.join("journal"))?;
+        let wal = Wal::recover(&home.join("wal"), &objects, &mut journal)?;
         let (marks, damaged_journal_lines) = catch_up(index.as_ref(), &mut journal)?;
+        wal.follow(&journal);
         if clear_leftovers(&objects)? {
             // A process died while it published: names may be there that are not durable yet.
             objects.sync_all()?;
@@ -117,6 +122,7 @@ impl Store {
             identity: identity(home)?,
             home: home.to_owned(),
             objects,
+            wal,
             index,
             writer: Mutex::new(Writer { journal, marks }),
             unsynced: Mutex::new(false),
@@ -197,17 +203,50 @@ impl Inner {
         event: &Event,
         durability: Durability,
     ) -> Result<(), StoreError> {
-        let Writer { journal, marks } = writer;
-        let mut new_marks = *marks;
-        let mut batch = changes_of(event, self.index.as_ref(), &mut new_marks)?;
-        if durability == Durability::Now {
+        match durability {
+            Durability::Now => self.commit_with(writer, event, Pending::default()),
+            Durability::Later => self.append(writer, event, |_| Ok(())),
+        }
+    }
+
+    /// Makes an event of history happen that refers to objects which are not durable yet.
+    pub(crate) fn commit_with(
+        &self,
+        writer: &mut Writer,
+        event: &Event,
+        mut pending: Pending,
+    ) -> Result<(), StoreError> {
+        {
             let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
             if *unsynced {
                 self.objects.sync_all()?;
                 *unsynced = false;
             }
         }
-        journal.append(event, durability == Durability::Now)?;
+        if !self.wal.has_room(&writer.journal, pending.bytes()) {
+            pending.publish()?;
+        }
+        let objects = pending.read()?;
+        self.append(writer, event, |journal| {
+            self.wal.commit(journal, objects)?;
+            pending.place()
+        })
+    }
+
+    /// Appends an event, lets `settle` make of it what it has to be, and applies it.
+    fn append(
+        &self,
+        writer: &mut Writer,
+        event: &Event,
+        settle: impl FnOnce(&Journal) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let Writer { journal, marks } = writer;
+        let mut new_marks = *marks;
+        let mut batch = changes_of(event, self.index.as_ref(), &mut new_marks)?;
+        journal.append(event)?;
+        // Whether a line that could not be made durable is on disk cannot be known; asking again
+        // would not tell.
+        settle(journal).inspect_err(|_| journal.mark_broken())?;
         *marks = new_marks;
         set_position(&mut batch, journal.epoch(), journal.length());
         // The event has happened; an index that cannot follow is replayed at the next opening.
@@ -221,7 +260,9 @@ impl Inner {
 fn catch_up(index: &dyn Index, journal: &mut Journal) -> Result<(Marks, usize), StoreError> {
     let applied = position(index)?;
     let start = match applied {
-        Some((epoch, offset)) if epoch == journal.epoch() && offset <= journal.length() => offset,
+        Some((epoch, offset)) if epoch == journal.epoch() && journal.has_line_end(offset)? => {
+            offset
+        }
         Some(_) => {
             tracing::warn!("the index does not belong to the journal and is rebuilt");
             index.clear()?;

@@ -9,4 +9,5 @@ mod environments;
 mod fixture;
 mod model;
 mod open;
+mod power_cut;
 mod staging;

@@ -28,6 +28,8 @@ pub enum Means {
     Zsh,
     /// fish.
     Fish,
+    /// A kernel that sends FUSE requests again when it is told to (6.9), and all of [`Means::Fuse`].
+    Resend,
     /// A package registry to talk to; `BLAST_TEST_OFFLINE=1` says that there is none.
     Network,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Means {
             Self::User => "user",
             Self::Zsh => "zsh",
             Self::Fish => "fish",
+            Self::Resend => "resend",
             Self::Network => "network",
         })
     }
@@ -55,6 +58,7 @@ impl Means {
             Self::Zsh | Self::Fish => program_on_path(&self.to_string())
                 .is_none()
                 .then(|| format!("no {self} on PATH")),
+            Self::Resend => fuse_missing().or_else(resend_missing),
             Self::Network => env::var_os("BLAST_TEST_OFFLINE")
                 .is_some_and(|value| !value.is_empty() && value != "0")
                 .then(|| "BLAST_TEST_OFFLINE is set".to_owned()),
@@ -108,6 +112,15 @@ fn fuse_missing() -> Option<String> {
         return Some("no fusermount3 on PATH".to_owned());
     }
     None
+}
+
+fn resend_missing() -> Option<String> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.trim().parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    (version < (6, 9)).then(|| format!("Linux {} is older than 6.9", release.trim()))
 }
 
 /// Being uid 0 is not enough: a container's root may be refused every mount.
