@@ -377,12 +377,13 @@ impl Job {
             .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
         let transaction = self.home.store.begin(&record.name)?;
         let unpublished = transaction.write(&generation, staging)?;
+        let operation = unpublished.publish(draft, now_ms())?;
+        // Not before: small layers get their names only with the commit.
         for ingested in ingested {
             if let Some(key) = &ingested.fresh {
                 self.home.store.put_wheel(key, &ingested.record)?;
             }
         }
-        let operation = unpublished.publish(draft, now_ms())?;
         self.home.swap(&record.name, operation.after)?;
         Ok(operation)
     }
