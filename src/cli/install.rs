@@ -3,17 +3,21 @@
 use super::change;
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::project::{Parts, Project};
 use super::resolution::{self, ResolverOptions};
-use super::{requirements, sources};
+use super::{project, requirements, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Action, Change, Request};
+use crate::ipc::protocol::{Action, Change, Request, RequirementLine};
 
 /// Install packages and what they need
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     wanted: RequirementOptions,
+    /// Install this dependency group of the project here
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    group: Vec<String>,
     /// Take the newest versions, also of what is installed
     #[arg(short = 'U', long)]
     upgrade: bool,
@@ -32,14 +36,15 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    if args.wanted.is_empty() {
+    if args.wanted.is_empty() && args.group.is_empty() {
         return Err(Error::usage("nothing to install")
             .hint("name packages: `blast install flask`")
             .hint("or a file: `blast install -r requirements.txt`"));
     }
     let env = context.env(&args.env)?;
-    let wanted = requirements::gather(&args.wanted, context.cwd()?)?
+    let mut wanted = requirements::gather(&args.wanted, context.cwd()?)?
         .limited_by(&args.resolver, context.cwd()?)?;
+    wanted.set.requirements.extend(groups(args, context)?);
     let change = Change {
         env,
         options: resolution::compute(context, &args.resolver, &wanted.options)?,
@@ -52,4 +57,23 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         dry_run: args.dry_run.dry_run,
     };
     change::ask(context, Request::Change(change), &args.env, "blast revert")
+}
+
+/// What the groups hold.
+fn groups(args: &Args, context: &Context) -> Result<Vec<RequirementLine>, Error> {
+    if args.group.is_empty() {
+        return Ok(Vec::new());
+    }
+    let project = Project::here(context.cwd()?)?.ok_or_else(|| {
+        Error::usage(format!(
+            "there is no {} here or above, and groups belong to one",
+            project::FILE
+        ))
+    })?;
+    project.requirements(&Parts {
+        groups: args.group.clone(),
+        default_groups: false,
+        only_groups: true,
+        ..Parts::default()
+    })
 }

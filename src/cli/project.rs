@@ -17,7 +17,7 @@ use crate::ipc::protocol::RequirementLine;
 /// The file's name.
 pub(super) const FILE: &str = "pyproject.toml";
 
-/// The group that belongs to every environment of a project, if the project has it.
+/// The group that belongs to every environment of a project that names no others.
 const DEFAULT_GROUP: &str = "dev";
 
 /// A project.
@@ -66,12 +66,34 @@ enum GroupItem {
 }
 
 /// Parts of a project beside its dependencies.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Parts {
     /// Extras to include.
     pub(super) extras: Vec<String>,
-    /// Groups to include; `None`: `dev`, if there is one.
-    pub(super) groups: Option<Vec<String>>,
+    /// Groups to include.
+    pub(super) groups: Vec<String>,
+    /// Whether the groups are included that the project names as default ones.
+    pub(super) default_groups: bool,
+    /// Take the groups without the project's own dependencies.
+    pub(super) only_groups: bool,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            extras: Vec::new(),
+            groups: Vec::new(),
+            default_groups: true,
+            only_groups: false,
+        }
+    }
+}
+
+/// What `[tool.blast]` says of parts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Settings {
+    default_groups: Option<Vec<String>>,
 }
 
 impl Project {
@@ -155,7 +177,9 @@ impl Project {
     /// What the project needs.
     pub(super) fn requirements(&self, parts: &Parts) -> Result<Vec<RequirementLine>, Error> {
         let mut lines = Vec::new();
-        if let Some(table) = &self.file.project {
+        if let Some(table) = &self.file.project
+            && !parts.only_groups
+        {
             self.add(
                 &table.dependencies,
                 "dependencies",
@@ -166,18 +190,32 @@ impl Project {
         for extra in &parts.extras {
             self.add_extra(extra, &mut lines, &mut BTreeSet::new())?;
         }
-        match &parts.groups {
-            Some(groups) => {
-                for group in groups {
-                    self.add_group(group, &mut lines, &mut Vec::new())?;
-                }
+        let mut groups = if parts.default_groups {
+            self.default_groups()?
+        } else {
+            Vec::new()
+        };
+        groups.extend_from_slice(&parts.groups);
+        let mut seen = BTreeSet::new();
+        for group in groups {
+            let name =
+                GroupName::from_str(&group).map_or_else(|_| group.clone(), |g| g.to_string());
+            if seen.insert(name) {
+                self.add_group(&group, &mut lines, &mut Vec::new())?;
             }
-            None if self.group(DEFAULT_GROUP).is_some() => {
-                self.add_group(DEFAULT_GROUP, &mut lines, &mut Vec::new())?;
-            }
-            None => {}
         }
         Ok(lines)
+    }
+
+    /// The groups that belong to every environment: those that `[tool.blast]` names, else `dev`,
+    /// where the project has it.
+    fn default_groups(&self) -> Result<Vec<String>, Error> {
+        let settings: Settings = self.settings_as()?;
+        let dev = self
+            .group(DEFAULT_GROUP)
+            .map(|_| DEFAULT_GROUP.to_owned())
+            .into_iter();
+        Ok(settings.default_groups.unwrap_or_else(|| dev.collect()))
     }
 
     /// Adds requirements; one of the project's own extras stands for what that extra holds.
@@ -340,16 +378,38 @@ mod tests {
     fn an_extra_may_stand_for_others() {
         let parts = Parts {
             extras: vec!["ALL".into()],
-            groups: Some(Vec::new()),
+            default_groups: false,
+            ..Parts::default()
         };
         assert_eq!(texts(&parts)[2..], ["psycopg", "redis"]);
     }
 
     #[test]
+    fn groups_add_to_the_default_ones_or_stand_alone() {
+        let parts = |groups: &[&str], default_groups, only_groups| Parts {
+            groups: groups.iter().map(ToString::to_string).collect(),
+            default_groups,
+            only_groups,
+            ..Parts::default()
+        };
+        assert_eq!(
+            texts(&parts(&["Lint"], true, false))[2..],
+            ["pytest", "ruff", "ruff"]
+        );
+        assert_eq!(texts(&parts(&["lint"], false, false))[2..], ["ruff"]);
+        assert_eq!(texts(&parts(&["lint"], false, true)), ["ruff"]);
+        let text = format!("{TEXT}default-groups = ['lint']\n");
+        let named = Project::parse(Path::new("/x"), &text).expect("valid");
+        let lines = named.requirements(&parts(&[], true, true)).expect("valid");
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].text, "ruff");
+    }
+
+    #[test]
     fn groups_in_a_circle_are_refused_by_name() {
         let parts = Parts {
-            extras: Vec::new(),
-            groups: Some(vec!["one".into()]),
+            groups: vec!["one".into()],
+            ..Parts::default()
         };
         let error = project().requirements(&parts).expect_err("a circle");
         assert!(error.message.ends_with("one -> two -> one"), "{error}");
@@ -358,11 +418,15 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for (extras, groups, word) in [
-            (vec!["no".to_owned()], None, "extra `no`"),
-            (vec![], Some(vec!["no".to_owned()]), "group `no`"),
+            (vec!["no".to_owned()], vec![], "extra `no`"),
+            (vec![], vec!["no".to_owned()], "group `no`"),
         ] {
             let error = project()
-                .requirements(&Parts { extras, groups })
+                .requirements(&Parts {
+                    extras,
+                    groups,
+                    ..Parts::default()
+                })
                 .expect_err("missing");
             assert!(error.message.contains(word), "{error}");
         }

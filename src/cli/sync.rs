@@ -39,32 +39,43 @@ pub(super) struct Args {
 }
 
 /// Parts of a project or lock.
-#[derive(Debug, Default, Clone, clap::Args)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, clap::Args)]
 pub(super) struct PartOptions {
     /// Include this extra of the project or lock
     #[arg(long, value_name = "EXTRA", value_delimiter = ',')]
     extra: Vec<String>,
-    /// Include this dependency group (default: `dev` of a project, the default groups of a lock)
+    /// Include this dependency group, beside the default ones (`dev`, or those that `[tool.blast]`
+    /// or the lock names)
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     group: Vec<String>,
-    /// Include no dependency group
-    #[arg(long, conflicts_with = "group")]
-    no_groups: bool,
+    /// Take this dependency group and nothing else of the project
+    #[arg(
+        long,
+        value_name = "GROUP",
+        value_delimiter = ',',
+        conflicts_with_all = ["extra", "group"]
+    )]
+    only_group: Vec<String>,
+    /// Leave out the default dependency groups
+    #[arg(long, visible_alias = "no-groups")]
+    no_default_groups: bool,
 }
 
 impl PartOptions {
     /// As a project takes them.
     pub(super) fn parts(&self) -> Parts {
-        let groups = (self.no_groups || !self.group.is_empty()).then(|| self.group.clone());
+        let only_groups = !self.only_group.is_empty();
         Parts {
             extras: self.extra.clone(),
-            groups,
+            groups: [self.group.as_slice(), &self.only_group].concat(),
+            default_groups: !self.no_default_groups && !only_groups,
+            only_groups,
         }
     }
 
     /// Whether none was given.
     pub(super) fn is_empty(&self) -> bool {
-        self.extra.is_empty() && self.group.is_empty() && !self.no_groups
+        *self == Self::default()
     }
 }
 
@@ -119,6 +130,13 @@ impl Wanted {
                 return Err(Error::usage(format!("nothing says what to install: {why}"))
                     .hint("name a lock or a requirements file: `blast sync FILE`"));
             }
+            Self::Lock { path, parts, .. } if parts.only_groups => {
+                return Err(Error::usage(format!(
+                    "{} does not tell what only a group needs",
+                    path.display()
+                ))
+                .hint("take the group from the project: `blast sync pyproject.toml --only-group GROUP`"));
+            }
             Self::Lock { path, text, parts } => {
                 if !resolver.is_empty() {
                     context.printer.warn(format!(
@@ -133,6 +151,7 @@ impl Wanted {
                         text,
                         extras: parts.extras,
                         groups: parts.groups,
+                        default_groups: parts.default_groups,
                     },
                     options: ResolveOptions::default(),
                     sources: sources::compute(context, options, &sources::FromFiles::default())?,
@@ -249,8 +268,8 @@ fn missing_from_lock(project: &Project, lock: &str) -> Vec<String> {
         return Vec::new();
     };
     let parts = Parts {
-        extras: Vec::new(),
-        groups: Some(Vec::new()),
+        default_groups: false,
+        ..Parts::default()
     };
     let Ok(wanted) = project.requirements(&parts) else {
         return Vec::new();

@@ -159,9 +159,10 @@ async fn plan(
             text,
             extras,
             groups,
+            default_groups,
         } => (
             OperationKind::Sync,
-            super::lock::sync_lock(job, &path, &text, &extras, groups.as_deref())?,
+            super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups)?,
         ),
     })
 }

@@ -193,7 +193,8 @@ pub(super) fn sync_lock(
     path: &Path,
     text: &str,
     extras: &[String],
-    groups: Option<&[String]>,
+    groups: &[String],
+    default_groups: bool,
 ) -> Result<Plan, EngineError> {
     let unusable = |source: Box<dyn std::error::Error + Send + Sync>| EngineError::Lock {
         path: path.to_owned(),
@@ -204,17 +205,16 @@ pub(super) fn sync_lock(
         .iter()
         .map(|name| ExtraName::from_str(name).map_err(|error| unusable(error.into())))
         .collect::<Result<_, _>>()?;
-    let groups: Option<Vec<GroupName>> = groups
-        .map(|groups| {
-            groups
-                .iter()
-                .map(|name| GroupName::from_str(name).map_err(|error| unusable(error.into())))
-                .collect()
-        })
-        .transpose()?;
+    let mut groups: Vec<GroupName> = groups
+        .iter()
+        .map(|name| GroupName::from_str(name).map_err(|error| unusable(error.into())))
+        .collect::<Result<_, _>>()?;
+    if default_groups {
+        groups.extend_from_slice(&lock.default_groups);
+    }
     let target = job.state.record.interpreter.target()?;
     let selected = lock
-        .select(&target, &extras, groups.as_deref())
+        .select(&target, &extras, Some(&groups))
         .map_err(|error| unusable(error.into()))?;
     let depended: BTreeSet<_> = lock
         .packages

@@ -223,8 +223,10 @@ pub(crate) enum Action {
         text: String,
         /// Extras of the lock to include.
         extras: Vec<String>,
-        /// Dependency groups of the lock to include; `None`: its default groups.
-        groups: Option<Vec<String>>,
+        /// Dependency groups of the lock to include.
+        groups: Vec<String>,
+        /// Include those that the lock names as default ones, too.
+        default_groups: bool,
     },
     /// Exactly these requirements: pins are taken as they are, anything else is resolved.
     SyncRequirements {

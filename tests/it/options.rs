@@ -223,3 +223,61 @@ fn a_lock_can_be_for_another_platform() {
         .exits(2)
         .says("x86_64-manylinux_2_28");
 }
+
+#[test]
+fn groups_are_chosen_by_the_same_flags_everywhere() {
+    let wheels = ["base", "tester", "docs", "lint"].map(|name| WheelSpec::simple(name, "1.0"));
+    let Some(world) = World::with(wheels) else {
+        return;
+    };
+    let project = "[project]\nname='x'\nversion='0'\ndependencies=['base']\n\
+                   [dependency-groups]\ndev=['tester']\ndocs=['docs']\nlint=['lint']\n";
+    world.write("pyproject.toml", project);
+    world.start("demo");
+    let names = |world: &World| world.inside("demo").into_keys().collect::<Vec<_>>();
+    for (flags, wanted) in [
+        (&[][..], &["base", "tester"][..]),
+        (&["--group", "docs"], &["base", "docs", "tester"]),
+        (&["--no-default-groups"], &["base"]),
+        (
+            &["--no-groups", "--group", "docs,lint"],
+            &["base", "docs", "lint"],
+        ),
+        (&["--only-group", "docs"], &["docs"]),
+    ] {
+        let sync = ["pyproject.toml"].iter().chain(flags).copied();
+        world
+            .change("sync", "demo", &sync.collect::<Vec<_>>())
+            .success();
+        assert_eq!(names(&world), wanted, "{flags:?}");
+        let text = lock(&world, flags);
+        for name in ["base", "tester", "docs", "lint"] {
+            let is_locked = locked(&text, name).is_some();
+            assert_eq!(is_locked, wanted.contains(&name), "{flags:?} {name}");
+        }
+    }
+    world
+        .change("sync", "demo", &["pylock.toml", "--only-group", "docs"])
+        .exits(2)
+        .says("blast sync pyproject.toml --only-group");
+    world.install("demo", &["--group", "lint"]).success();
+    assert_eq!(names(&world), ["docs", "lint"]);
+    world.write(
+        "pyproject.toml",
+        format!("{project}[tool.blast]\ndefault-groups=['lint']\n"),
+    );
+    world.change("sync", "demo", &["pyproject.toml"]).success();
+    assert_eq!(names(&world), ["base", "lint"]);
+}
+
+#[test]
+fn a_lock_is_followed_as_it_stands() {
+    let Some(world) = layered() else { return };
+    world.start("demo");
+    lock(&world, &["app"]);
+    world
+        .change("sync", "demo", &["pylock.toml", "--resolution", "lowest"])
+        .success()
+        .says("followed as it stands");
+    assert_eq!(world.inside("demo")["lib"], "2.0");
+}
