@@ -36,6 +36,7 @@ pub mod metadata;
 mod project;
 mod ranges;
 mod remote_metadata;
+pub mod sdist;
 pub mod simple;
 mod sources;
 mod transport;
