@@ -1,8 +1,9 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, three roles, told apart before anything else happens: the Python of an
+//! One executable, four roles, told apart before anything else happens: the Python of an
 //! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
-//! `daemon`), and the command line ([`cli`]). The command line is thin: it starts in a few
+//! `daemon`), the parent of a program that builds (hidden command `build-step`, see
+//! [`engine::build`]), and the command line ([`cli`]). The command line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
 //! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
 
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
         launcher::run(&words)
     } else if words.get(1).is_some_and(|word| word == "daemon") {
         cli::daemon::run()
+    } else if words
+        .get(1)
+        .is_some_and(|word| word == engine::build::COMMAND)
+    {
+        return engine::build::supervise();
     } else {
         return cli::main(words).into();
     };

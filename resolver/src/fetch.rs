@@ -13,7 +13,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use blast_types::{CoreMetadata, ExtraName, PackageName, Requirement, VerbatimUrl, VersionOrUrl};
+use blast_types::{
+    CoreMetadata, DistKind, ExtraName, PackageName, Requirement, VerbatimUrl, VersionOrUrl,
+};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -242,13 +244,18 @@ impl Fetcher {
         project.candidates(ranks, &self.policy, |_| false).next()
     }
 
-    /// Asks ahead for the metadata of the next few candidates of a set.
+    /// Asks ahead for the metadata of the next few candidates of a set; not of source
+    /// distributions, which may have to be built for it.
     pub(crate) fn metadata_ahead(&self, project: &Project, ranks: &Ranks, count: usize) {
         for rank in project
             .candidates(ranks, &self.policy, |_| false)
             .take(count)
         {
-            drop(self.metadata(&project.name, project.release(rank)));
+            let release = project.release(rank);
+            let file = release.usable(&project.name, &self.policy);
+            if matches!(file, Some((file, _)) if matches!(file.kind, DistKind::Wheel(_))) {
+                drop(self.metadata(&project.name, release));
+            }
         }
     }
 }

@@ -50,9 +50,6 @@ pub enum ProviderError {
     /// the explanation says that the network was not asked.
     #[error("not in the cache, and the network is not used (offline)")]
     NotCached,
-    /// A source distribution whose metadata only a build would tell: another version is tried.
-    #[error("only a source distribution, which this version of blast cannot build yet")]
-    NeedsBuild,
     /// The file's metadata cannot be used: another version is tried.
     #[error("unusable metadata: {0}")]
     Invalid(String),

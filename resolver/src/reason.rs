@@ -37,8 +37,6 @@ pub enum Reason {
     Yanked(Option<String>),
     /// Reached by URL only, and nothing that was chosen names the URL.
     OtherUrl,
-    /// Only a source distribution, whose metadata would need a build.
-    NeedsBuild,
     /// Working offline, and its metadata are not in the cache.
     NotCached,
     /// The file's metadata cannot be used; what is wrong with it.
@@ -69,7 +67,6 @@ impl Reason {
             | Self::Prerelease
             | Self::Yanked(_)
             | Self::OtherUrl
-            | Self::NeedsBuild
             | Self::NotCached
             | Self::Metadata(_)
             | Self::RequiresItself(_) => 5,
@@ -107,9 +104,6 @@ impl fmt::Display for Reason {
                 )
             }
             Self::OtherUrl => f.write_str("from a URL that nothing chosen names"),
-            Self::NeedsBuild => f.write_str(
-                "only a source distribution, which this version of blast cannot build yet",
-            ),
             Self::NotCached => {
                 f.write_str("not in the cache, and the network is not used (offline)")
             }

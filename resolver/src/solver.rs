@@ -148,7 +148,6 @@ impl<'a> Solver<'a> {
                     Some(reason) => reason,
                 }
             }
-            Err(ProviderError::NeedsBuild) => Reason::NeedsBuild,
             Err(ProviderError::NotCached) => Reason::NotCached,
             Err(error @ (ProviderError::Invalid(_) | ProviderError::NotFound)) => {
                 Reason::Metadata(error.to_string())

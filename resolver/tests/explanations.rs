@@ -145,12 +145,14 @@ fn no_file_fits() {
     universe.add("a", "1.0", &[]).wheel_tags = vec!["cp39-cp39-win_amd64".to_owned()];
     let release = universe.add("a", "2.0", &[]);
     (release.wheel_tags, release.sdist) = (Vec::new(), true);
-    assert_snapshot!(failure(universe, inputs(&["a"])), @r"
+    let mut inputs = inputs(&["a"]);
+    inputs.options.only_binary = blast_resolver::NameFilter::All;
+    assert_snapshot!(failure(universe, inputs), @r"
     no set of versions meets the requirements:
       because you require `a`,
-      and a 2.0 is only a source distribution, which this version of blast cannot build yet,
+      and a 2.0 is source only, which the options exclude,
       and a 1.0 is without a wheel for this platform (there is cp39-cp39-win_amd64)
-    hint: allow versions of `a` that have a wheel for this Python and platform, or try another Python version
+    hint: lift --only-binary or --no-binary for `a`
     hint: `a` has neither a wheel for Python 3.12 on this platform nor a source distribution: another Python version may have one
     ");
 }

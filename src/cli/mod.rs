@@ -8,6 +8,7 @@
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed).
 
+mod build_flags;
 mod change;
 mod check;
 mod clean;

@@ -10,6 +10,7 @@ use blast_types::PackageName;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use super::build_flags::BuildFlags;
 use super::context::Context;
 use super::moment::Moment;
 use super::project::Project;
@@ -65,12 +66,18 @@ pub(super) struct ResolverOptions {
         value_delimiter = ','
     )]
     only_binary: Vec<String>,
+    #[command(flatten)]
+    pub(super) build: BuildFlags,
 }
 
 impl ResolverOptions {
-    /// Whether none was given.
+    /// Whether none was given that chooses versions or files.
     pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let rest = Self {
+            build: BuildFlags::default(),
+            ..self.clone()
+        };
+        rest == Self::default()
     }
 }
 
@@ -242,6 +249,7 @@ fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> Res
             &files.only_binary,
             &flags.only_binary,
         ),
+        build: flags.build.to_request(),
     }
 }
 

@@ -153,7 +153,10 @@ impl Wanted {
                         groups: parts.groups,
                         default_groups: parts.default_groups,
                     },
-                    options: ResolveOptions::default(),
+                    options: ResolveOptions {
+                        build: resolver.build.to_request(),
+                        ..ResolveOptions::default()
+                    },
                     sources: sources::compute(context, options, &sources::FromFiles::default())?,
                     dry_run,
                 }

@@ -20,6 +20,7 @@ use blast_types::{
     DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement, Version,
 };
 
+use super::build::Builder;
 use super::error::{EngineError, at};
 use super::generated;
 use super::home::{Home, now_ms};
@@ -58,6 +59,7 @@ pub(crate) struct Job {
     pub(crate) state: EnvState,
     pub(crate) before: Arc<Generation>,
     pub(crate) index: Index,
+    pub(crate) builder: Builder,
     pub(crate) reporter: Arc<dyn Reporter>,
 }
 
@@ -83,11 +85,20 @@ pub(crate) async fn change(
     let before = home.store.generation(state.head)?;
     let sources = complete(&home, change.sources, &state.record.interpreter).await?;
     let index = home.caches().index.index(sources);
+    let builder = Builder::new(
+        &home,
+        index.clone(),
+        state.record.interpreter.clone(),
+        &resolve::resolver_options(&change.options)?,
+        &change.options.build,
+        Arc::clone(&reporter),
+    );
     let job = Job {
         home,
         state,
         before,
         index,
+        builder,
         reporter,
     };
     let (kind, plan) = plan(&job, change.action, &change.options).await?;
@@ -179,7 +190,7 @@ impl Job {
 
     fn record(&self, package: &Package) -> Result<Arc<WheelRecord>, EngineError> {
         let missing = || EngineError::Bug(format!("the record of {} is lost", package.name));
-        let sha256 = package.artifact.sha256.ok_or_else(missing)?;
+        let sha256 = package.artifact.wheel().ok_or_else(missing)?;
         let key = WheelKey {
             sha256,
             scheme: package.scheme.clone(),
@@ -329,6 +340,7 @@ impl Job {
             store: Arc::clone(&self.home.store),
             staging: Arc::clone(&staging),
             index: self.index.clone(),
+            builder: self.builder.clone(),
             downloads,
             scheme: self.state.record.interpreter.scheme.clone(),
             reporter: Arc::clone(&self.reporter),
@@ -391,7 +403,8 @@ impl Job {
 }
 
 impl Planned {
-    fn installed(self, ingested: &super::ingest::Ingested, scheme: &str) -> Package {
+    /// The package that it became.
+    pub(super) fn installed(self, ingested: &super::ingest::Ingested, scheme: &str) -> Package {
         let file = &self.artifact.file;
         Package {
             name: self.name,
@@ -400,6 +413,7 @@ impl Planned {
             artifact: StoredArtifact {
                 filename: file.filename.to_string(),
                 sha256: Some(ingested.sha256),
+                built: ingested.built,
                 url: Some(blast_index::redact(&file.url)),
                 index: self.index,
             },

@@ -47,6 +47,14 @@ pub(crate) enum EngineError {
     /// A project name cannot be read.
     #[error("`{0}` is no valid package name")]
     BadPackageName(String),
+    /// A build failed.
+    #[error("cannot build {what}")]
+    Build {
+        /// Name and version, or where the sources are.
+        what: String,
+        /// Why.
+        source: Box<super::build::BuildError>,
+    },
     /// Source trees cannot be installed yet.
     #[error("`{0}` needs to be built from source, which this version of blast cannot do")]
     NeedsBuild(String),
@@ -222,6 +230,7 @@ impl EngineError {
             | Self::Activation(_)
             | Self::NoIndex => ErrorKind::Usage,
             Self::NeedsBuild(_)
+            | Self::Build { .. }
             | Self::NotInstalled { .. }
             | Self::StillNeeded { .. }
             | Self::NothingTo { .. }
@@ -320,6 +329,7 @@ impl Hint for EngineError {
             Self::InUse { .. } => {
                 vec!["end them first, or add `--force`: they keep what they have open".to_owned()]
             }
+            Self::Build { source, .. } => source.hints(),
             Self::Interpreter(error) => error.hints(),
             Self::Resolve(error) => error.hints(),
             Self::Index(error) => error.hints(),

@@ -33,6 +33,8 @@ pub(crate) struct Home {
     skeletons: Skeletons,
     view: Arc<Mutex<Option<View>>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
+    /// Build environments in the view, and how many builds go on in each.
+    builds: Mutex<HashMap<EnvName, usize>>,
     /// Keeps the compiler's listener alive.
     _listener: Arc<ViewListener>,
 }
@@ -78,6 +80,7 @@ impl Home {
             live,
             view,
             turns: Mutex::default(),
+            builds: Mutex::default(),
             _listener: listener,
         })
     }
@@ -172,6 +175,40 @@ impl Home {
             view.set_environment(env, self.store.tree_of(head)?.number);
         }
         Ok(())
+    }
+
+    /// Shows a generation that something is built in, which no environment has; until
+    /// [`Home::hide_build`] was called as often. Blocks.
+    pub(super) fn show_build(
+        &self,
+        name: &EnvName,
+        generation: &Generation,
+        id: GenerationId,
+    ) -> Result<(), EngineError> {
+        self.compile(generation)?;
+        self.show()?;
+        let tree = self.store.tree_of(id)?.number;
+        let mut builds = lock(&self.builds);
+        if let Some(view) = &*lock(&self.view) {
+            view.set_environment(name, tree);
+        }
+        *builds.entry(name.clone()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Takes it out of the view, when nothing else is built in it.
+    pub(super) fn hide_build(&self, name: &EnvName) {
+        let mut builds = lock(&self.builds);
+        if let Some(count) = builds.get_mut(name) {
+            *count -= 1;
+            if *count > 0 {
+                return;
+            }
+        }
+        builds.remove(name);
+        if let Some(view) = &*lock(&self.view) {
+            view.remove_environment(name);
+        }
     }
 
     /// The generations that the kernel may still hold something of.

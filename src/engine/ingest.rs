@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
 use blast_store::{Staging, Store, StoreError, WheelKey, WheelRecord};
-use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256};
+use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256, WheelFilename};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::build::{Builder, Source};
 use super::error::{EngineError, at};
 use super::home::lock;
 use super::unpack::wheel_to_layer;
@@ -37,6 +38,8 @@ pub(crate) struct Artifact {
     pub(crate) allowed: Vec<Sha256>,
     /// Who stated `allowed`.
     pub(crate) stated_by: String,
+    /// SHA-256 of the wheel that was built from it, where it is installed and no wheel.
+    pub(crate) built: Option<Sha256>,
 }
 
 /// What an artifact became.
@@ -44,6 +47,8 @@ pub(crate) struct Artifact {
 pub(crate) struct Ingested {
     /// Its SHA-256.
     pub(crate) sha256: Sha256,
+    /// SHA-256 of the wheel that was built from it, where it is no wheel.
+    pub(crate) built: Option<Sha256>,
     /// Layer and summary.
     pub(crate) record: Arc<WheelRecord>,
     /// Under which name the store shall remember the record, where it does not know it yet. Its
@@ -60,6 +65,8 @@ pub(crate) struct Ingest {
     pub(crate) staging: Arc<Staging>,
     /// Where artifacts come from.
     pub(crate) index: Index,
+    /// Makes wheels of sources.
+    pub(crate) builder: Builder,
     /// Where downloads are put while they are in flight.
     pub(crate) downloads: PathBuf,
     /// Install paths of the interpreter.
@@ -138,12 +145,24 @@ fn known(
         return Ok(None);
     };
     artifact.check(sha256)?;
+    let built = match &artifact.file.kind {
+        DistKind::Wheel(_) => None,
+        DistKind::Sdist(_) => {
+            let source = Source::Archive(Arc::clone(&artifact.file));
+            let built = artifact
+                .built
+                .or_else(|| ingest.builder.built_before(&source));
+            let Some(built) = built else { return Ok(None) };
+            Some(built)
+        }
+    };
     let key = WheelKey {
-        sha256,
+        sha256: built.unwrap_or(sha256),
         scheme: scheme.to_owned(),
     };
     Ok(ingest.store.wheel(&key)?.map(|record| Ingested {
         sha256,
+        built,
         record,
         fresh: None,
     }))
@@ -155,7 +174,7 @@ async fn fetch(
     artifact: Artifact,
 ) -> Result<Ingested, EngineError> {
     let DistKind::Wheel(filename) = &artifact.file.kind else {
-        return Err(EngineError::NeedsBuild(artifact.file.filename.to_string()));
+        return build(ingest, unpacking, artifact).await;
     };
     let folder = tempfile::Builder::new()
         .prefix("wheel-")
@@ -171,35 +190,65 @@ async fn fetch(
         .download(&artifact.file, expected, &path, &*ingest.reporter);
     let sha256 = download.await?;
     artifact.check(sha256)?;
+    let filename = (**filename).clone();
+    let (record, fresh) = unpack(ingest, unpacking, path, filename, sha256).await?;
+    drop(folder);
+    Ok(Ingested {
+        sha256,
+        built: None,
+        record,
+        fresh,
+    })
+}
+
+/// Has a wheel made of sources. Their hash is looked at before anything of them runs.
+async fn build(
+    ingest: Arc<Ingest>,
+    unpacking: Arc<Semaphore>,
+    artifact: Artifact,
+) -> Result<Ingested, EngineError> {
+    let source = Source::Archive(Arc::clone(&artifact.file));
+    let sha256 = ingest.builder.sha256(&source).await?;
+    artifact.check(sha256)?;
+    let built = ingest.builder.wheel(source).await?;
+    let unpacked = unpack(ingest, unpacking, built.path, built.filename, built.sha256);
+    let (record, fresh) = unpacked.await?;
+    Ok(Ingested {
+        sha256,
+        built: Some(built.sha256),
+        record,
+        fresh,
+    })
+}
+
+/// Makes a layer of a wheel, unless the store has it already under another name. With what the
+/// store must learn, if so.
+async fn unpack(
+    ingest: Arc<Ingest>,
+    unpacking: Arc<Semaphore>,
+    path: PathBuf,
+    filename: WheelFilename,
+    sha256: Sha256,
+) -> Result<(Arc<WheelRecord>, Option<WheelKey>), EngineError> {
     let key = WheelKey {
         sha256,
         scheme: scheme_key(&ingest.scheme),
     };
     if let Some(record) = ingest.store.wheel(&key)? {
-        return Ok(Ingested {
-            sha256,
-            record,
-            fresh: None,
-        }); // known under another name
+        return Ok((record, None));
     }
-    let filename = filename.clone();
     let _permit = unpacking
         .acquire()
         .await
         .map_err(|_| EngineError::Bug("the unpacking gate is closed".into()))?;
     let record = tokio::task::spawn_blocking(move || {
         let record = wheel_to_layer(&ingest, &path, &filename)?;
-        drop(folder);
         let package = format!("{}=={}", record.name, record.version);
         ingest.reporter.report(Event::Unpacked { package });
         Ok::<_, EngineError>(record)
     })
     .await??;
-    Ok(Ingested {
-        sha256,
-        record: Arc::new(record),
-        fresh: Some(key),
-    })
+    Ok((Arc::new(record), Some(key)))
 }
 
 /// Writes out in the background what was unpacked, one batch at a time.
@@ -236,6 +285,16 @@ impl WriteOut {
 }
 
 impl Artifact {
+    /// This file, with whatever hash the index states.
+    pub(crate) fn of_file(file: Arc<DistFile>) -> Self {
+        Self {
+            file,
+            allowed: Vec::new(),
+            stated_by: String::new(),
+            built: None,
+        }
+    }
+
     fn check(&self, sha256: Sha256) -> Result<(), EngineError> {
         if self.allowed.is_empty() || self.allowed.contains(&sha256) {
             return Ok(());

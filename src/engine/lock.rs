@@ -15,6 +15,7 @@ use blast_types::{
     Sha256, Target, Version, Yanked,
 };
 
+use super::build::Builder;
 use super::change::{Job, Plan, Planned, complete};
 use super::environment::find_interpreter;
 use super::error::EngineError;
@@ -78,7 +79,16 @@ pub(crate) async fn lock(
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
     });
-    let provider = Arc::new(IndexProvider::new(home.caches().index.index(sources)));
+    let index = home.caches().index.index(sources);
+    let builder = Builder::new(
+        &home,
+        index.clone(),
+        interpreter,
+        &inputs.options,
+        &request.options.build,
+        Arc::clone(&reporter),
+    );
+    let provider = Arc::new(IndexProvider::new(index, builder));
     let resolution = resolve(inputs, provider, reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
     lock.environments = vec![environment_of(&markers)?];
@@ -295,6 +305,7 @@ fn planned(
             }),
             allowed: vec![sha256],
             stated_by: lock.display().to_string(),
+            built: None,
         },
         index: package.index.clone(),
         direct_url: direct.then(|| DirectUrl {

@@ -6,6 +6,7 @@
 //! generations, [`lock`] resolves without touching any. Requests of the daemon map onto these one
 //! to one; the protocol's types are the vocabulary, so that nothing is translated twice.
 
+pub(crate) mod build;
 mod bytecode;
 mod caches;
 pub(crate) mod change;

@@ -12,16 +12,20 @@ use blast_types::{
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-/// Answers from the index.
+use super::build::{Builder, Source};
+use super::error::EngineError;
+
+/// Answers from the index, and from builds where only they can tell.
 #[derive(Clone)]
 pub(crate) struct IndexProvider {
     index: Index,
+    builder: Builder,
 }
 
 impl IndexProvider {
     /// Over this index.
-    pub(crate) fn new(index: Index) -> Self {
-        Self { index }
+    pub(crate) fn new(index: Index, builder: Builder) -> Self {
+        Self { index, builder }
     }
 }
 
@@ -38,14 +42,7 @@ impl Provider for IndexProvider {
         &self,
         file: Arc<DistFile>,
     ) -> BoxFuture<'static, Result<Arc<CoreMetadata>, ProviderError>> {
-        let index = self.index.clone();
-        async move {
-            if matches!(file.kind, DistKind::Sdist(_)) {
-                return Err(ProviderError::NeedsBuild);
-            }
-            index.metadata(&file).await.map_err(provider_error)
-        }
-        .boxed()
+        metadata(self.index.clone(), self.builder.clone(), file).boxed()
     }
 
     fn direct(
@@ -53,27 +50,55 @@ impl Provider for IndexProvider {
         name: &PackageName,
         url: &VerbatimUrl,
     ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
-        let (index, name, url) = (self.index.clone(), name.clone(), url.clone());
+        let (index, builder) = (self.index.clone(), self.builder.clone());
+        let (name, url) = (name.clone(), url.clone());
         async move {
             let file = Arc::new(direct_file(&name, &url)?);
-            let metadata = index.metadata(&file).await.map_err(provider_error)?;
+            let metadata = metadata(index, builder, Arc::clone(&file)).await?;
             Ok(DirectDist { file, metadata })
         }
         .boxed()
     }
 }
 
-/// The wheel that a direct reference names.
+/// What the index tells of a file; of sources, what they say or their backend does.
+async fn metadata(
+    index: Index,
+    builder: Builder,
+    file: Arc<DistFile>,
+) -> Result<Arc<CoreMetadata>, ProviderError> {
+    match index.metadata(&file).await {
+        Err(IndexError::NeedsBuild { .. }) => {
+            let metadata = builder.metadata(Source::Archive(file)).await;
+            metadata.map_err(build_error)
+        }
+        answer => answer.map_err(provider_error),
+    }
+}
+
+/// The wheel or source distribution that a direct reference names.
 pub(crate) fn direct_file(
     name: &PackageName,
     url: &VerbatimUrl,
 ) -> Result<DistFile, ProviderError> {
-    let file = blast_index::file_at(url.raw(), Some(name)).ok_or_else(|| {
-        ProviderError::Invalid(format!("{} names no wheel of {name}", url.raw().path()))
-    })?;
-    match file.kind {
-        DistKind::Wheel(_) => Ok(file),
-        DistKind::Sdist(_) => Err(ProviderError::NeedsBuild),
+    blast_index::file_at(url.raw(), Some(name)).ok_or_else(|| {
+        let path = url.raw().path();
+        ProviderError::Invalid(format!("{path} names no distribution of {name}"))
+    })
+}
+
+/// Sources that are no good can be passed over; a build that fails is for the user to look at,
+/// rather than to have older and older versions built.
+fn build_error(error: EngineError) -> ProviderError {
+    match error {
+        EngineError::Index(error) => provider_error(error),
+        EngineError::Build { source, .. } if source.is_about_sources() => {
+            ProviderError::Invalid(chain(&*source))
+        }
+        error => ProviderError::Unavailable {
+            message: chain(&error),
+            hints: error.hints(),
+        },
     }
 }
 
@@ -81,7 +106,6 @@ fn provider_error(error: IndexError) -> ProviderError {
     match error {
         IndexError::NotFound { .. } => ProviderError::NotFound,
         IndexError::Offline { .. } => ProviderError::NotCached,
-        IndexError::NeedsBuild { .. } => ProviderError::NeedsBuild,
         error if error.is_about_one_file() => ProviderError::Invalid(chain(&error)),
         error => ProviderError::Unavailable {
             message: chain(&error),

@@ -13,8 +13,8 @@ use blast_resolver::{
 };
 use blast_store::{Package, WheelRecord};
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Reporter,
-    Requirement, Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
+    CoreMetadata, DirectUrl, DistFile, Event, MetadataAt, PackageName, Reporter, Requirement,
+    Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
 };
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -69,7 +69,7 @@ pub(super) async fn install(
         return Ok(plan);
     }
     let texts = texts(&inputs.requirements);
-    let resolution = solve(job, inputs, Arc::new(IndexProvider::new(job.index.clone()))).await?;
+    let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
     Ok(plan_of(&resolution, texts, asked))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn update(
         Upgrade::Only(names.into_iter().collect())
     };
     let texts = texts(&inputs.requirements);
-    let resolution = solve(job, inputs, Arc::new(IndexProvider::new(job.index.clone()))).await?;
+    let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
     Ok(plan_of(&resolution, texts, &[]))
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn sync_requirements(
         .collect();
     let inputs = inputs(job, requirements, options)?;
     let texts = texts(&inputs.requirements);
-    let resolution = solve(job, inputs, Arc::new(IndexProvider::new(job.index.clone()))).await?;
+    let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
     Ok(plan_of(&resolution, texts, &asked))
 }
 
@@ -189,7 +189,7 @@ pub(super) fn with_options(
 }
 
 /// The user's options in the resolver's terms.
-fn resolver_options(options: &ResolveOptions) -> Result<Options, EngineError> {
+pub(super) fn resolver_options(options: &ResolveOptions) -> Result<Options, EngineError> {
     Ok(Options {
         prereleases: options.prereleases,
         resolution: options.resolution,
@@ -248,7 +248,7 @@ async fn with_installed_fixed(
     }
     let provider = InstalledFirst {
         installed,
-        below: IndexProvider::new(job.index.clone()),
+        below: job.provider(),
     };
     let mut fixed = inputs.clone();
     // No limit of time takes away what is there.
@@ -296,7 +296,7 @@ fn satisfied(added: &[Requirement], package: &Package) -> bool {
 fn wheel_key(package: &Package) -> Result<blast_store::WheelKey, EngineError> {
     let sha256 = package
         .artifact
-        .sha256
+        .wheel()
         .ok_or_else(|| EngineError::Bug(format!("{} has no hash", package.name)))?;
     Ok(blast_store::WheelKey {
         sha256,
@@ -331,7 +331,7 @@ async fn without_dependencies(
 ) -> Result<Plan, EngineError> {
     let all = texts(&inputs.requirements);
     inputs.requirements = added.to_vec();
-    let resolution = solve(job, inputs, Arc::new(IndexProvider::new(job.index.clone()))).await?;
+    let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
     let mut plan = plan_of(&resolution, all, asked);
     let named: BTreeSet<_> = plan
         .packages
@@ -377,6 +377,7 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
         stated_by: stated
             .and_then(|asked| asked.origin.clone())
             .unwrap_or_else(|| "its requirement".to_owned()),
+        built: None,
     }
 }
 
@@ -431,12 +432,9 @@ async fn pin(job: &Job, asked: &Asked, selector: &Selector) -> Result<Planned, E
         let file = direct_file(name, url)
             .map(Arc::new)
             .map_err(|_| EngineError::NeedsBuild(asked.requirement.to_string()))?;
-        let DistKind::Wheel(wheel) = &file.kind else {
-            return Err(EngineError::NeedsBuild(asked.requirement.to_string()));
-        };
         return Ok(Planned {
             name: name.clone(),
-            version: wheel.version.clone(),
+            version: blast_index::simple::version_of(&file).clone(),
             artifact: artifact(name, &file, std::slice::from_ref(asked)),
             index: None,
             direct_url: Some(direct_url(&file)),
@@ -479,9 +477,6 @@ async fn pin(job: &Job, asked: &Asked, selector: &Selector) -> Result<Planned, E
             target: job.target_in_words(),
             reason: reason.to_string(),
         })?;
-    if matches!(file.kind, DistKind::Sdist(_)) {
-        return Err(EngineError::NeedsBuild(file.filename.to_string()));
-    }
     Ok(Planned {
         name: name.clone(),
         version: found.version.clone(),
@@ -516,16 +511,13 @@ fn near(versions: &[blast_types::VersionFiles], wanted: &Version) -> Vec<String>
 impl Artifact {
     /// The artifact that an installed package came from, as a file.
     pub(crate) fn installed(package: &Package, record: &WheelRecord) -> Result<Self, EngineError> {
-        let wheel = package.artifact.filename.parse().map_err(|error| {
-            EngineError::Bug(format!(
-                "{} is no wheel: {error}",
-                package.artifact.filename
-            ))
-        })?;
+        let filename = &package.artifact.filename;
+        let (_, kind) = blast_index::simple::classify(filename, Some(&package.name))
+            .ok_or_else(|| EngineError::Bug(format!("{filename} is no distribution")))?;
         Ok(Self {
             file: Arc::new(DistFile {
-                filename: package.artifact.filename.as_str().into(),
-                kind: DistKind::Wheel(Box::new(wheel)),
+                filename: filename.as_str().into(),
+                kind,
                 url: package.artifact.url.as_deref().unwrap_or_default().into(),
                 sha256: package.artifact.sha256,
                 size: None,
@@ -539,11 +531,17 @@ impl Artifact {
             }),
             allowed: Vec::new(),
             stated_by: String::new(),
+            built: package.artifact.built,
         })
     }
 }
 
 impl Job {
+    /// Answers the resolver.
+    fn provider(&self) -> IndexProvider {
+        IndexProvider::new(self.index.clone(), self.builder.clone())
+    }
+
     /// `CPython 3.12 on linux x86_64`.
     pub(crate) fn target_in_words(&self) -> String {
         let markers = &self.state.record.interpreter.markers;

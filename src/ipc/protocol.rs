@@ -287,6 +287,18 @@ pub(crate) struct ResolveOptions {
     pub(crate) no_binary: Vec<String>,
     /// Names never taken as a source distribution; `:all:` likewise.
     pub(crate) only_binary: Vec<String>,
+    /// How to build what comes as sources.
+    #[serde(default)]
+    pub(crate) build: BuildOptions,
+}
+
+/// How to build.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct BuildOptions {
+    /// Settings for the backends (`--config-settings`): texts, or lists of texts.
+    pub(crate) settings: BTreeMap<String, serde_json::Value>,
+    /// Those of the user's environment variables that builds are given.
+    pub(crate) variables: BTreeMap<String, String>,
 }
 
 /// See [`Request::Move`].

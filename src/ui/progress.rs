@@ -100,6 +100,7 @@ impl Bars {
                 self.head
                     .set_message(format!("resolving ({decided} decided) {package}"));
             }
+            Event::Building { package } => self.head.set_message(format!("building {package}")),
             Event::Unpacked { package } => {
                 self.unpacked += 1;
                 self.head
@@ -154,6 +155,7 @@ fn transfer_bar(all: &MultiProgress, file: &str, total: u64) -> ProgressBar {
 fn line(event: &Event) -> Option<String> {
     match event {
         Event::Phase { name } => Some(name.clone()),
+        Event::Building { package } => Some(format!("building {package}")),
         Event::Unpacked { package } => Some(format!("unpacked {package}")),
         Event::Download { file, done, total } if done == total => {
             Some(format!("downloaded {file} ({})", units::bytes(*total)))

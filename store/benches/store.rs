@@ -196,6 +196,7 @@ fn package(staging: &Staging, number: usize) -> Package {
         artifact: Artifact {
             filename: format!("{name}-1.0-py3-none-any.whl"),
             sha256: None,
+            built: None,
             url: None,
             index: None,
         },

@@ -59,12 +59,22 @@ pub struct Artifact {
     /// SHA-256 of the file; absent for what was never one file (a local project).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<Sha256>,
+    /// SHA-256 of the wheel that was built from it, where it is no wheel itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built: Option<Sha256>,
     /// Where it was downloaded from, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The index that named it, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
+}
+
+impl Artifact {
+    /// SHA-256 of the wheel that was unpacked: the file itself, or what was built from it.
+    pub fn wheel(&self) -> Option<Sha256> {
+        self.built.or(self.sha256)
+    }
 }
 
 /// One installed distribution.

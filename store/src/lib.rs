@@ -48,5 +48,5 @@ pub use record::{
 };
 pub use staging::{BlobWriter, Staging};
 pub use store::Store;
-pub use transaction::{PublishError, Transaction, Unpublished};
+pub use transaction::{Kept, PublishError, Transaction, Unpublished};
 pub use usage::{StoreCounters, Usage};

@@ -38,6 +38,22 @@ pub struct Unpublished {
     _guard: Guard,
 }
 
+/// A generation that no environment shows, such as one that something is built in. It stays in the
+/// store for as long as this lives; then collection may take it.
+#[must_use = "without it, collection may take the generation"]
+#[derive(Debug)]
+pub struct Kept {
+    id: GenerationId,
+    _guard: Guard,
+}
+
+impl Kept {
+    /// The generation.
+    pub fn generation(&self) -> GenerationId {
+        self.id
+    }
+}
+
 /// Why a generation did not become the head.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -83,6 +99,16 @@ impl Store {
             generation,
             guard,
         })
+    }
+
+    /// Makes a generation durable that no environment will show, with what is staged for it. All
+    /// its layers must be in the store or in `staging`.
+    pub fn keep(&self, generation: &Generation, staging: Staging) -> Result<Kept, StoreError> {
+        let guard = self.inner.pins.guard();
+        let (id, mut pending) = staging.write_generation(generation)?;
+        pending.publish()?;
+        self.inner.pins.touch(id);
+        Ok(Kept { id, _guard: guard })
     }
 }
 

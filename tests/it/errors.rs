@@ -151,27 +151,6 @@ fn source_trees_are_refused_with_a_reason() {
 }
 
 #[test]
-fn an_sdist_alone_is_refused_with_a_reason() {
-    let Some(world) = World::started([]) else {
-        return;
-    };
-    let sdist = b"not looked into".to_vec();
-    world.index.publish(blast_harness::Release::raw(
-        "demo",
-        "demo-1.0.tar.gz",
-        sdist,
-    ));
-    insta::assert_snapshot!(world.install("demo", &["demo"]), @"
-    exit status: 1
-    --- stderr
-    error: no set of versions meets the requirements:
-        because you require `demo`,
-        and demo 1.0 is only a source distribution, which this version of blast cannot build yet
-    hint: allow versions of `demo` that have a wheel for this Python and platform, or try another Python version
-    ");
-}
-
-#[test]
 fn a_file_that_two_packages_bring_is_no_secret() {
     let both =
         |name: &str| WheelSpec::simple(name, "1.0").file("shared.py", &format!("who = '{name}'\n"));

@@ -7,6 +7,7 @@
 mod world;
 
 mod activate;
+mod build;
 mod concurrency;
 mod doctor;
 mod envs;

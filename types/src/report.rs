@@ -27,6 +27,11 @@ pub enum Event {
         /// Bytes in all, 0 where the index does not say.
         total: u64,
     },
+    /// A distribution is being built from its sources.
+    Building {
+        /// Name and version, or where the sources are.
+        package: String,
+    },
     /// A distribution is in the store.
     Unpacked {
         /// `name==version`.

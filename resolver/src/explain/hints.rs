@@ -53,10 +53,6 @@ fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) ->
                  source distribution: another Python version may have one"
             ))
         }
-        Reason::NeedsBuild => Some(format!(
-            "allow versions of `{package}` that have a wheel for this Python and platform, or try \
-             another Python version"
-        )),
         Reason::Yanked(_) => Some(format!(
             "a withdrawn version is used where `{package}==VERSION` pins it"
         )),

@@ -173,7 +173,7 @@ impl Universe {
     fn read(&self, file: &DistFile) -> Result<Arc<CoreMetadata>, ProviderError> {
         self.metadata.fetch_add(1, Ordering::Relaxed);
         let (project, version) = match &file.kind {
-            DistKind::Sdist(_) => return Err(ProviderError::NeedsBuild),
+            DistKind::Sdist(sdist) => (&sdist.name, &sdist.version),
             DistKind::Wheel(wheel) => (&wheel.name, &wheel.version),
         };
         let release = &self.projects[project][version];

@@ -143,6 +143,7 @@ pub(crate) fn stage_generation(staging: &Staging, packages: &BTreeMap<String, u8
         artifact: Artifact {
             filename: format!("{name}-{version}.0-py3-none-any.whl"),
             sha256: Some(Sha256::of(format!("{name}{version}").as_bytes())),
+            built: None,
             url: None,
             index: None,
         },

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::sdist::SdistSpec;
 use crate::wheel::WheelSpec;
 
 /// What goes wrong with a request.
@@ -76,6 +77,11 @@ impl Release {
             metadata: Some(wheel.metadata()),
             ..Self::raw(wheel.name(), &wheel.filename(), wheel.bytes())
         }
+    }
+
+    /// A source distribution, announced with its hash.
+    pub fn sdist(sdist: &SdistSpec) -> Self {
+        Self::raw(sdist.name(), &sdist.filename(), sdist.tar_gz())
     }
 
     /// Any file, announced with its hash and without metadata.

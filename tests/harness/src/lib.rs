@@ -5,6 +5,7 @@
 //!   the test if a mount or a process was left.
 //! - [`Run`]: what a command answered; its `Display` is the redacted block that snapshots pin.
 //! - [`WheelSpec`], [`Hostile`]: wheels made on the spot, good ones and bad ones.
+//! - [`SdistSpec`]: source distributions with a build backend of their own.
 //! - [`LocalIndex`]: a package index on loopback that counts requests and fails on demand.
 //! - [`require`]: the gate of tests that need something of the host. A skip is printed, and
 //!   `BLAST_TEST_REQUIRE=fuse,zsh` turns a skip into a failure.
@@ -24,6 +25,7 @@ mod python;
 mod redact;
 mod run;
 mod sandbox;
+mod sdist;
 mod user;
 mod wheel;
 mod zipfile;
@@ -36,6 +38,7 @@ pub use python::HostPython;
 pub use redact::Redactions;
 pub use run::Run;
 pub use sandbox::Sandbox;
+pub use sdist::SdistSpec;
 pub use user::TestUser;
 pub use wheel::WheelSpec;
 pub use zipfile::{Member, ZipFile};

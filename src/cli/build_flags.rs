@@ -1,0 +1,118 @@
+//! How sources are built: flags, and what builds see of the user's environment.
+
+use std::collections::BTreeMap;
+use std::env;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::ipc::protocol::BuildOptions;
+
+/// Variables that compilers and build tools of all kinds look at; a build gets these of the user's
+/// and no other.
+const VARIABLES: &[&str] = &[
+    "AR",
+    "ARCHFLAGS",
+    "AS",
+    "CC",
+    "CFLAGS",
+    "CPATH",
+    "CPP",
+    "CPPFLAGS",
+    "CXX",
+    "CXXFLAGS",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+    "FC",
+    "FFLAGS",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD",
+    "LDFLAGS",
+    "LDSHARED",
+    "LD_LIBRARY_PATH",
+    "LIBRARY_PATH",
+    "MAKEFLAGS",
+    "NINJAFLAGS",
+    "PATH",
+    "RANLIB",
+    "SOURCE_DATE_EPOCH",
+    "STRIP",
+    "TZ",
+];
+
+/// Beginnings of further names.
+const FAMILIES: &[&str] = &[
+    "CARGO_",
+    "CMAKE_",
+    "PKG_CONFIG_",
+    "RUST",
+    "SETUPTOOLS_",
+    "SKBUILD_",
+];
+
+/// How sources are built.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Build options")]
+pub(super) struct BuildFlags {
+    /// Hand this setting to build backends; once more with the same key makes a list
+    #[arg(
+        short = 'C',
+        long = "config-settings",
+        visible_alias = "config-setting",
+        value_name = "KEY=VALUE",
+        value_parser = setting
+    )]
+    config_settings: Vec<(String, String)>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a setting looks like `key=value`".to_owned()),
+    }
+}
+
+impl BuildFlags {
+    /// As the daemon takes them, with what this process has of the variables that builds see.
+    pub(super) fn to_request(&self) -> BuildOptions {
+        let mut settings = BTreeMap::<String, Value>::new();
+        for (key, value) in &self.config_settings {
+            let new = Value::String(value.clone());
+            match settings.get_mut(key) {
+                None => drop(settings.insert(key.clone(), new)),
+                Some(Value::Array(list)) => list.push(new),
+                Some(one) => *one = Value::Array(vec![one.take(), new]),
+            }
+        }
+        let variables = env::vars_os().filter_map(|(name, value)| {
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            let known = VARIABLES.contains(&name.as_str())
+                || FAMILIES.iter().any(|family| name.starts_with(family));
+            known.then_some((name, value))
+        });
+        BuildOptions {
+            settings,
+            variables: variables.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_settings_become_lists() {
+        let flags = BuildFlags {
+            config_settings: ["a=1", "b=x=y", "a=2", "a=3"]
+                .map(|text| setting(text).expect("a setting"))
+                .to_vec(),
+        };
+        let settings = flags.to_request().settings;
+        assert_eq!(settings["a"], serde_json::json!(["1", "2", "3"]));
+        assert_eq!(settings["b"], serde_json::json!("x=y"));
+        assert!(setting("nothing").is_err() && setting("=x").is_err());
+    }
+}
