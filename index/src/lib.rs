@@ -33,6 +33,7 @@ mod freshness;
 mod index;
 mod memory;
 pub mod metadata;
+mod position;
 mod project;
 mod ranges;
 mod remote_metadata;

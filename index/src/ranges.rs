@@ -10,6 +10,8 @@ use bytes::Bytes;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::position::Position;
+
 /// A part that has to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bytes {} to {} are needed", .0.start, .0.end)]
@@ -18,18 +20,16 @@ pub(crate) struct Missing(pub(crate) Range<u64>);
 /// Parts of a file of known length.
 #[derive(Debug, Clone)]
 pub(crate) struct Sparse {
-    length: u64,
     /// By start; neither empty nor overlapping.
     parts: BTreeMap<u64, Bytes>,
-    position: u64,
+    position: Position,
 }
 
 impl Sparse {
     pub(crate) fn new(length: u64) -> Self {
         Self {
-            length,
             parts: BTreeMap::new(),
-            position: 0,
+            position: Position::new(length),
         }
     }
 
@@ -69,7 +69,7 @@ impl Sparse {
             .parts
             .range(at..)
             .next()
-            .map_or(self.length, |(start, _)| *start);
+            .map_or(self.position.length(), |(start, _)| *start);
         at..next
     }
 
@@ -88,28 +88,23 @@ impl Sparse {
 
 impl Read for Sparse {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.position >= self.length || buffer.is_empty() {
+        let at = self.position.at();
+        if at >= self.position.length() || buffer.is_empty() {
             return Ok(0);
         }
-        let Some(known) = self.part_at(self.position) else {
-            return Err(io::Error::other(Missing(self.gap_at(self.position))));
+        let Some(known) = self.part_at(at) else {
+            return Err(io::Error::other(Missing(self.gap_at(at))));
         };
         let count = known.len().min(buffer.len());
         buffer[..count].copy_from_slice(&known[..count]);
-        self.position += count as u64;
+        self.position.advance(count);
         Ok(count)
     }
 }
 
 impl Seek for Sparse {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
+        self.position.seek(to)
     }
 }
 
@@ -152,7 +147,7 @@ pub(crate) fn read_metadata(
     let end = start
         .saturating_add(room)
         .saturating_add(entry.compressed_size());
-    if let Some(gap) = sparse.gap_in(&(start..end.min(sparse.length))) {
+    if let Some(gap) = sparse.gap_in(&(start..end.min(sparse.position.length()))) {
         return Ok(Attempt::Fetch(gap));
     }
     let mut bytes = Vec::new();

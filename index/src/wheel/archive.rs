@@ -28,6 +28,7 @@ use super::error::{WheelError, WheelProblem};
 use super::layout::{InstallPath, InstallRoot};
 use super::opening::Opening;
 use super::record::{Hasher, RecordHash, RecordRow};
+use crate::position::Position;
 
 /// What an honest wheel stays within.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,8 +112,7 @@ impl WheelArchive {
         let source = Source::of(file, length).map_err(io)?;
         let zip = ZipArchive::new(At {
             source: Arc::new(source),
-            position: 0,
-            length,
+            position: Position::new(length),
         })
         .map_err(|error| WheelError::archive(&name, error))?;
         Opening {
@@ -250,27 +250,20 @@ impl Source {
 #[derive(Debug, Clone)]
 pub(super) struct At {
     source: Arc<Source>,
-    pub(super) position: u64,
-    length: u64,
+    pub(super) position: Position,
 }
 
 impl Read for At {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read_at(buffer, self.position)?;
-        self.position += count as u64;
+        let count = self.source.read_at(buffer, self.position.at())?;
+        self.position.advance(count);
         Ok(count)
     }
 }
 
 impl Seek for At {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.position.checked_add_signed(by),
-        };
-        self.position = position.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
+        self.position.seek(to)
     }
 }
 

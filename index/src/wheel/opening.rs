@@ -194,7 +194,8 @@ impl Opening<'_> {
     /// does not say which, so this walks the raw central directory.
     fn twice(&self) -> Option<String> {
         let mut directory = self.zip.clone().into_inner();
-        directory.position = self.zip.central_directory_start();
+        let start = self.zip.central_directory_start();
+        directory.position.seek(io::SeekFrom::Start(start)).ok()?;
         let mut directory = io::BufReader::new(directory.take(TEXT_LIMIT));
         let mut seen = HashSet::new();
         loop {
