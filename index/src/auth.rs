@@ -1,16 +1,21 @@
 //! Credentials for a request: those in its URL, else those of the index on the same origin, else
-//! those of a netrc file. They are looked up per hop, so that a redirect to another host never
-//! carries the credentials of the first.
-//!
-//! The netrc reader is ours: the format's crate knows neither comments nor quoted values.
+//! those of a netrc file, else, where that is wanted, those of a keyring: at once for a user
+//! without a password, otherwise once the server has refused a request. They are looked up per
+//! hop, so that a redirect to another host never carries the credentials of the first.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
+use tokio::sync::Mutex;
 use url::{Origin, Url};
 
 use crate::sources::Sources;
+use keyring::Keyring;
+use netrc::Netrc;
+
+mod keyring;
+mod netrc;
 
 /// User name and password of HTTP basic authentication.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,11 +30,19 @@ impl fmt::Debug for Login {
     }
 }
 
+/// Answers of a keyring, by origin and user.
+type Told = HashMap<(Origin, Option<String>), Option<Login>>;
+
 /// Everything known about logins.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     by_origin: HashMap<Origin, Login>,
     netrc: Netrc,
+    /// What a keyring calls the indexes: their whole URLs.
+    services: HashMap<Origin, Url>,
+    keyring: Option<Keyring>,
+    /// What the keyring said; it is slow, so it is asked once.
+    told: Mutex<Told>,
 }
 
 impl Credentials {
@@ -37,6 +50,7 @@ impl Credentials {
     /// absent, as it does for pip: it is optional, and a private index says 401 in any case.
     pub(crate) fn of(sources: &Sources) -> Self {
         let mut by_origin = HashMap::new();
+        let mut services = HashMap::new();
         let links = sources
             .find_links
             .iter()
@@ -46,10 +60,12 @@ impl Credentials {
             .iter()
             .map(|index| index.url.as_url().clone())
             .chain(links)
+            .chain(sources.logins.iter().map(|url| url.as_url().clone()))
         {
             if let Some(login) = login_in(&url) {
                 by_origin.entry(url.origin()).or_insert(login);
             }
+            services.entry(url.origin()).or_insert(url);
         }
         let netrc = sources
             .netrc
@@ -64,14 +80,52 @@ impl Credentials {
         Self {
             by_origin,
             netrc: netrc.unwrap_or_default(),
+            services,
+            keyring: sources.keyring.clone().map(Keyring),
+            told: Mutex::default(),
         }
     }
 
     /// The login for a request to `url`, if any is known.
-    pub(crate) fn login(&self, url: &Url) -> Option<Login> {
+    pub(crate) async fn login(&self, url: &Url) -> Option<Login> {
+        let known = self.known(url);
+        match &known {
+            Some(login) if login.password.is_none() => {
+                let user = Some(login.user.clone());
+                self.of_keyring(url, user).await.or(known)
+            }
+            // What a keyring told after an earlier refusal saves the next one.
+            None => self.told.lock().await.get(&(url.origin(), None)).cloned()?,
+            _ => known,
+        }
+    }
+
+    /// Another login for `url`, once the server has refused a request without any.
+    pub(crate) async fn after_refusal(&self, url: &Url) -> Option<Login> {
+        match self.known(url) {
+            Some(_) => None,
+            None => self.of_keyring(url, None).await,
+        }
+    }
+
+    fn known(&self, url: &Url) -> Option<Login> {
         login_in(url)
             .or_else(|| self.by_origin.get(&url.origin()).cloned())
             .or_else(|| self.netrc.login(url.host_str()?))
+    }
+
+    async fn of_keyring(&self, url: &Url, user: Option<String>) -> Option<Login> {
+        let keyring = self.keyring.as_ref()?;
+        // Held while the program runs: all who want the same wait for one run of it.
+        let mut told = self.told.lock().await;
+        let key = (url.origin(), user.clone());
+        if let Some(told) = told.get(&key) {
+            return told.clone();
+        }
+        let service = self.services.get(&url.origin()).unwrap_or(url);
+        let login = keyring.login(service, user.as_deref()).await;
+        told.insert(key, login.clone());
+        login
     }
 }
 
@@ -86,95 +140,6 @@ fn login_in(url: &Url) -> Option<Login> {
     })
 }
 
-/// Logins by host, as `machine` entries of a netrc file name them.
-#[derive(Debug, Default)]
-struct Netrc {
-    machines: HashMap<String, Login>,
-    default: Option<Login>,
-}
-
-impl Netrc {
-    /// Reads what it understands and skips the rest.
-    fn parse(text: &str) -> Self {
-        let mut netrc = Self::default();
-        let mut words = words(text).into_iter().peekable();
-        while let Some(word) = words.next() {
-            let host = match word.as_str() {
-                "machine" => match words.next() {
-                    Some(host) => Some(host),
-                    None => break,
-                },
-                "default" => None,
-                _ => continue,
-            };
-            let (mut user, mut password) = (None, None);
-            while let Some(key) = words.peek() {
-                if key == "machine" || key == "default" {
-                    break;
-                }
-                let key = words.next();
-                match key.as_deref() {
-                    Some("login" | "user") => user = words.next(),
-                    Some("password") => password = words.next(),
-                    Some("account") => drop(words.next()),
-                    _ => {}
-                }
-            }
-            let login = Login {
-                user: user.unwrap_or_default(),
-                password,
-            };
-            match host {
-                Some(host) => drop(netrc.machines.entry(host).or_insert(login)),
-                None => netrc.default = Some(login),
-            }
-        }
-        netrc
-    }
-
-    fn login(&self, host: &str) -> Option<Login> {
-        self.machines.get(host).or(self.default.as_ref()).cloned()
-    }
-}
-
-/// Words of a netrc file without comments and macro bodies; quotes and backslashes taken off.
-fn words(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut in_macro = false;
-    for line in text.lines() {
-        if in_macro {
-            in_macro = !line.trim().is_empty();
-            continue;
-        }
-        let mut rest = line.trim_start();
-        while !rest.is_empty() && !rest.starts_with('#') {
-            let (word, after) = word(rest);
-            if word == "macdef" {
-                in_macro = true;
-                break;
-            }
-            found.push(word);
-            rest = after.trim_start();
-        }
-    }
-    found
-}
-
-fn word(text: &str) -> (String, &str) {
-    let quoted = text.starts_with('"');
-    let mut word = String::new();
-    let mut characters = text.char_indices().skip(usize::from(quoted));
-    while let Some((at, c)) = characters.next() {
-        match c {
-            '\\' => word.extend(characters.next().map(|(_, escaped)| escaped)),
-            '"' if quoted => return (word, &text[at + 1..]),
-            c if c.is_whitespace() && !quoted => return (word, &text[at..]),
-            c => word.push(c),
-        }
-    }
-    (word, "")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,25 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn netrc_with_comments_quotes_and_macros() {
-        let netrc = Netrc::parse(
-            "# top\nmachine a.example login me password \"two words\"\n\
-             macdef init\n machine evil login x password y\n\n\
-             machine b.example\n  login you # not me\n  password p\\ q\n default login any password one\n",
-        );
-        assert_eq!(netrc.login("a.example"), Some(login("me", "two words")));
-        assert_eq!(netrc.login("b.example"), Some(login("you", "p q")));
-        assert_eq!(netrc.login("evil"), Some(login("any", "one")));
-        assert!(Netrc::parse("machine").login("x").is_none());
-    }
-
-    #[test]
     fn url_beats_index_beats_nothing_and_other_hosts_get_nothing() {
         let index = "https://a%40b:s%3Acret@index.example/simple/"
             .parse()
             .expect("valid");
         let known = Credentials::of(&Sources::of_index(index));
-        let ask = |url: &str| known.login(&Url::parse(url).expect("valid"));
+        let ask = |url: &str| known.known(&Url::parse(url).expect("valid"));
         assert_eq!(
             ask("https://index.example/f.whl"),
             Some(login("a@b", "s:cret"))

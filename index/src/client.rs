@@ -199,7 +199,7 @@ impl Fetcher {
         headers: &HeaderMap,
     ) -> Result<reqwest::Response, IndexError> {
         let client = self.transport.client(url).await?;
-        let login = self.credentials.login(url);
+        let mut login = self.credentials.login(url).await;
         let mut attempt = 0;
         loop {
             self.tally.requests.fetch_add(1, Ordering::Relaxed);
@@ -216,6 +216,15 @@ impl Fetcher {
                     tracing::debug!(status = %response.status(), "again");
                     drop(response);
                     self.pause(attempt, wait).await;
+                }
+                Ok(response)
+                    if response.status() == StatusCode::UNAUTHORIZED && login.is_none() =>
+                {
+                    login = self.credentials.after_refusal(url).await;
+                    if login.is_none() {
+                        return Ok(response);
+                    }
+                    continue;
                 }
                 Ok(response) => return Ok(response),
                 Err(error) => {

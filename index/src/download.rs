@@ -139,14 +139,16 @@ impl IndexInner {
             return Ok(None);
         };
         let kept = self.shared.disk.wheels().join(sha256.to_hex());
-        let present = {
-            let kept = kept.clone();
-            blocking(move || kept.exists()).await?
+        let received = match self.copy(kept.clone(), dest).await {
+            Ok(received) => received,
+            // Nobody kept it, or another process has just taken it.
+            Err(IndexError::Io { source, path, .. })
+                if source.kind() == io::ErrorKind::NotFound && path == kept =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
         };
-        if !present {
-            return Ok(None);
-        }
-        let received = self.copy(kept.clone(), dest).await?;
         blocking(move || {
             if let Err(error) = std::fs::remove_file(&kept) {
                 tracing::debug!(path = %kept.display(), %error, "kept wheel not removed");

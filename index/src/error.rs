@@ -289,7 +289,8 @@ impl Hint for IndexError {
             }
             Self::Offline { .. } => "repeat the command once without --offline",
             Self::Refused { .. } => {
-                "put credentials for this host into ~/.netrc or into the index URL"
+                "put credentials for this host into ~/.netrc or into the index URL, or let \
+                 `keyring` tell them: --keyring-provider subprocess"
             }
             Self::Status { status: 500.., .. } => {
                 "the index has a problem of its own: try again later or use --offline"

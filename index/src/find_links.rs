@@ -78,7 +78,7 @@ impl IndexInner {
         Ok(links)
     }
 
-    async fn link_page(&self, url: &Url) -> Result<Vec<(PackageName, Arc<DistFile>)>, IndexError> {
+    async fn link_page(&self, url: &Url) -> Result<Vec<Named>, IndexError> {
         let disk = self.shared.disk.clone();
         let path = disk.link_page(url.as_str());
         let stored = {
@@ -126,8 +126,11 @@ impl IndexInner {
     }
 }
 
+/// A distribution and its project.
+pub(crate) type Named = (PackageName, Arc<DistFile>);
+
 enum Found {
-    Files(Vec<(PackageName, Arc<DistFile>)>),
+    Files(Vec<Named>),
     Nothing(PathBuf),
 }
 
@@ -156,11 +159,17 @@ fn read_local(path: &Path) -> Result<Found, IndexError> {
             })?;
         return Ok(Found::Files(files));
     }
+    Ok(match read_folder(path)? {
+        Some(files) => Found::Files(files),
+        None => Found::Nothing(path.to_owned()),
+    })
+}
+
+/// The distributions in a directory, by name; `None` where there is no such directory.
+pub(crate) fn read_folder(path: &Path) -> Result<Option<Vec<Named>>, IndexError> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Found::Nothing(path.to_owned()));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(IndexError::io("read", path)(error)),
     };
     let mut files = Vec::new();
@@ -178,7 +187,7 @@ fn read_local(path: &Path) -> Result<Found, IndexError> {
     }
     // Directory order is arbitrary; answers must not be.
     files.sort_by(|(_, a), (_, b)| a.filename.cmp(&b.filename));
-    Ok(Found::Files(files))
+    Ok(Some(files))
 }
 
 fn local_file(name: &str, kind: blast_types::DistKind, url: &Url) -> DistFile {

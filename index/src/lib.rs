@@ -47,5 +47,5 @@ pub mod wheel;
 pub use error::{ConnectFailure, IndexError};
 pub use find_links::file_at;
 pub use index::{Counters, Index, Shared};
-pub use sources::{IndexSource, Proxies, Sources};
-pub use url::{RedactedUrl, UrlError, redact};
+pub use sources::{IndexSource, IndexStrategy, Proxies, Refresh, Sources};
+pub use url::{RedactedUrl, UrlError, bare, take_logins};

@@ -1,11 +1,14 @@
 //! [`Index::project`]: the page of a project from memory, else from disk, else from the server,
-//! and links from find-links merged in.
+//! and links from find-links merged in. A project that is pinned to an index comes from there and
+//! from nowhere else; others come from the first index that has them, or from all of them if the
+//! strategy says so.
 //!
 //! A remembered page serves while it is fresh by its HTTP headers, and within the command that
 //! saw it validated in any case; so a page that must not be used unasked costs one request per
 //! command. Absence is remembered within a command only. Requests for one page wait for each
 //! other.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -20,10 +23,11 @@ use url::Url;
 use crate::cache::{DiskCache, Head, Stored};
 use crate::client::{Page, status_error};
 use crate::error::IndexError;
+use crate::find_links::read_folder;
 use crate::freshness::{Freshness, now_ms};
 use crate::index::{Index, IndexInner};
 use crate::simple::{self, group};
-use crate::sources::IndexSource;
+use crate::sources::{IndexSource, IndexStrategy};
 use crate::transport::blocking;
 use crate::url::{local_path, project_page, without_credentials};
 
@@ -59,7 +63,8 @@ impl Index {
     /// did not answer, and then no other source is asked in its place.
     pub async fn project(&self, name: &PackageName) -> Result<Arc<ProjectFiles>, IndexError> {
         let inner = &self.0;
-        if inner.sources.find_links.is_empty() {
+        let alone = inner.sources.pins.contains_key(name) || inner.sources.find_links.is_empty();
+        if alone && inner.sources.strategy == IndexStrategy::FirstIndex {
             return inner
                 .indexed(name)
                 .await?
@@ -74,9 +79,17 @@ impl Index {
         if let Some(known) = known {
             return Ok(known);
         }
-        let (links, indexed) = futures::join!(inner.links(), inner.indexed(name));
-        let links = links?;
-        let found = links.files.get(name).map(Vec::as_slice).unwrap_or_default();
+        let links = async {
+            let all = if alone {
+                None
+            } else {
+                Some(inner.links().await?)
+            };
+            Ok(all.and_then(|links| links.files.get(name)))
+        };
+        let (found, indexed) = futures::join!(links, inner.indexed(name));
+        let found: Result<_, IndexError> = found;
+        let found = found?.map(Vec::as_slice).unwrap_or_default();
         let merged = match indexed? {
             Some(indexed) if found.is_empty() => indexed,
             Some(indexed) => Arc::new(merge(&indexed, found)),
@@ -86,6 +99,7 @@ impl Index {
                 index: inner.sources.find_links.join(" ").into(),
                 versions: group(found.to_vec()),
                 status: None,
+                parts: Vec::new(),
             }),
         };
         let mut known = inner.merged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,9 +119,29 @@ fn merge(indexed: &ProjectFiles, found: &[Arc<DistFile>]) -> ProjectFiles {
     }
 }
 
+/// What several indexes offer, as one page. Of files with the same name that of the first index
+/// counts.
+fn combine(parts: Vec<Arc<ProjectFiles>>) -> Option<Arc<ProjectFiles>> {
+    let [first, _, ..] = parts.as_slice() else {
+        return parts.into_iter().next();
+    };
+    let mut seen = HashSet::new();
+    let files = parts
+        .iter()
+        .flat_map(|part| part.versions.iter().flat_map(|version| &version.files))
+        .filter(|file| seen.insert(file.filename.clone()))
+        .cloned()
+        .collect();
+    Some(Arc::new(ProjectFiles {
+        versions: group(files),
+        parts: parts.clone(),
+        ..ProjectFiles::clone(first)
+    }))
+}
+
 impl IndexInner {
     fn not_found(&self, name: &PackageName) -> IndexError {
-        let indexes = self.asked().iter().map(|index| index.url.to_string());
+        let indexes = self.asked(name).map(|index| index.url.to_string());
         let searched: Vec<_> = indexes
             .chain(self.sources.find_links.iter().map(|link| {
                 link.parse::<crate::url::RedactedUrl>()
@@ -122,16 +156,30 @@ impl IndexInner {
         }
     }
 
-    fn asked(&self) -> &[IndexSource] {
-        if self.sources.no_index {
+    /// The indexes that may answer for a project, in their order.
+    pub(crate) fn asked<'a>(
+        &'a self,
+        name: &'a PackageName,
+    ) -> impl Iterator<Item = &'a IndexSource> {
+        let pin = self.sources.pins.get(name);
+        let all = if self.sources.no_index {
             &[]
         } else {
-            &self.sources.indexes
-        }
+            self.sources.indexes.as_slice()
+        };
+        all.iter().filter(move |index| match pin {
+            Some(pin) => index.name.as_ref() == Some(pin),
+            None => !index.explicit,
+        })
     }
 
     async fn indexed(&self, name: &PackageName) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
-        for index in self.asked() {
+        if self.sources.strategy == IndexStrategy::UnsafeBestMatch {
+            let pages = self.asked(name).map(|index| self.page_of(index, name));
+            let pages = futures::future::try_join_all(pages).await?;
+            return Ok(combine(pages.into_iter().flatten().collect()));
+        }
+        for index in self.asked(name) {
             if let Some(files) = self.page_of(index, name).await? {
                 return Ok(Some(files));
             }
@@ -139,7 +187,7 @@ impl IndexInner {
         Ok(None)
     }
 
-    async fn page_of(
+    pub(crate) async fn page_of(
         &self,
         index: &IndexSource,
         name: &PackageName,
@@ -308,7 +356,9 @@ impl IndexInner {
         .await?;
         let body = match body {
             Ok(body) => body,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return self.local_folder(directory, index, name).await;
+            }
             Err(error) => return Err(IndexError::io("read", file)(error)),
         };
         let label = Arc::from(index.as_str());
@@ -318,6 +368,31 @@ impl IndexInner {
             source,
         };
         Ok(Some(Arc::new(files.map_err(error)?)))
+    }
+
+    /// A project directory without a page: the distributions that lie in it.
+    async fn local_folder(
+        &self,
+        directory: PathBuf,
+        index: &Url,
+        name: &PackageName,
+    ) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
+        let found = blocking(move || read_folder(&directory)).await??;
+        let files: Vec<_> = found
+            .into_iter()
+            .flatten()
+            .filter(|(project, _)| project == name)
+            .map(|(_, file)| file)
+            .collect();
+        Ok((!files.is_empty()).then(|| {
+            Arc::new(ProjectFiles {
+                name: name.clone(),
+                index: index.as_str().into(),
+                versions: group(files),
+                status: None,
+                parts: Vec::new(),
+            })
+        }))
     }
 }
 

@@ -1,8 +1,10 @@
 //! Where packages come from, as one value: what the command line computes (see
 //! [`crate::config`]), sends to the daemon, and what an [`crate::Index`] is made of.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use blast_types::PackageName;
 use serde::{Deserialize, Serialize};
 
 use crate::url::RedactedUrl;
@@ -14,6 +16,10 @@ pub struct Sources {
     /// Indexes in the order in which they are asked. The first that has a project answers for it,
     /// so that no public index can shadow a private one. Extra indexes stand before the main one.
     pub indexes: Vec<IndexSource>,
+    /// The name of the one index that a package may come from.
+    pub pins: BTreeMap<PackageName, String>,
+    /// What happens where several indexes have a project.
+    pub strategy: IndexStrategy,
     /// Nobody named a main index: the one that the interpreter's pip would use goes last, see
     /// [`Sources::set_default_index`].
     pub default_from_interpreter: bool,
@@ -29,6 +35,11 @@ pub struct Sources {
     pub client_cert: Option<PathBuf>,
     /// Proxies.
     pub proxy: Proxies,
+    /// URLs with credentials for their hosts that were given beside the indexes, as in a
+    /// requirement that is a URL.
+    pub logins: Vec<RedactedUrl>,
+    /// The keyring program to ask for credentials, where one is to be asked.
+    pub keyring: Option<PathBuf>,
     /// Netrc file with credentials, where there is one.
     pub netrc: Option<PathBuf>,
     /// Seconds without an answer after which a connection counts as dead.
@@ -37,6 +48,8 @@ pub struct Sources {
     pub retries: u32,
     /// Use nothing but caches and local files.
     pub offline: bool,
+    /// What an idle daemon keeps up to date.
+    pub refresh: Refresh,
 }
 
 /// One index of the simple API.
@@ -44,6 +57,57 @@ pub struct Sources {
 pub struct IndexSource {
     /// Root of the index; the page of a project is `URL/NAME/`.
     pub url: RedactedUrl,
+    /// What [`Sources::pins`] calls it.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// It answers only for what is pinned to it.
+    #[serde(default)]
+    pub explicit: bool,
+}
+
+impl IndexSource {
+    /// An index without a name, for all packages.
+    pub fn of(url: RedactedUrl) -> Self {
+        Self {
+            url,
+            name: None,
+            explicit: false,
+        }
+    }
+}
+
+/// What happens where several indexes have a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IndexStrategy {
+    /// The first that has it answers for it.
+    #[default]
+    FirstIndex,
+    /// The versions of all are candidates, as for pip. Whoever can publish on any of the indexes
+    /// can so stand in for a project of another (dependency confusion).
+    UnsafeBestMatch,
+}
+
+/// What an idle daemon keeps up to date of the pages that environments use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Refresh {
+    /// Whether it does.
+    pub enabled: bool,
+    /// Pages that were confirmed within so many seconds are left alone.
+    pub ttl_s: u64,
+    /// It begins so many seconds after the last request.
+    pub idle_s: u64,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            ttl_s: 3600,
+            idle_s: 60,
+        }
+    }
 }
 
 /// Proxies by the scheme of the request.
@@ -62,6 +126,8 @@ impl Default for Sources {
     fn default() -> Self {
         Self {
             indexes: Vec::new(),
+            pins: BTreeMap::new(),
+            strategy: IndexStrategy::default(),
             default_from_interpreter: false,
             find_links: Vec::new(),
             no_index: false,
@@ -69,10 +135,13 @@ impl Default for Sources {
             cert: None,
             client_cert: None,
             proxy: Proxies::default(),
+            logins: Vec::new(),
+            keyring: None,
             netrc: None,
             timeout_s: 30,
             retries: 3,
             offline: false,
+            refresh: Refresh::default(),
         }
     }
 }
@@ -81,7 +150,7 @@ impl Sources {
     /// Sources with one index and nothing else.
     pub fn of_index(url: RedactedUrl) -> Self {
         Self {
-            indexes: vec![IndexSource { url }],
+            indexes: vec![IndexSource::of(url)],
             ..Self::default()
         }
     }
@@ -89,7 +158,7 @@ impl Sources {
     /// Fills in the interpreter's own default as the main index, where it is wanted.
     pub fn set_default_index(&mut self, url: RedactedUrl) {
         if std::mem::take(&mut self.default_from_interpreter) {
-            self.indexes.push(IndexSource { url });
+            self.indexes.push(IndexSource::of(url));
         }
     }
 

@@ -85,12 +85,38 @@ impl fmt::Debug for RedactedUrl {
     }
 }
 
-/// What a URL held in a [`blast_types::DistFile`] looks like to people.
-pub fn redact(text: &str) -> String {
+/// The URL of a [`blast_types::DistFile`] as it may be kept: without credentials (PEP 610).
+pub fn bare(text: &str) -> String {
     Url::parse(text).map_or_else(
         |_| "<unreadable URL>".to_owned(),
-        |url| RedactedUrl(url).to_string(),
+        |url| without_credentials(&url).into(),
     )
+}
+
+/// Takes the credentials of all http and https URLs out of a text, and gives back the URLs (up to
+/// the path) that they are for. Other schemes keep theirs: `git@` in an SSH URL is no secret, and
+/// git reads what it needs from the URL.
+pub fn take_logins(text: &str) -> (String, Vec<RedactedUrl>) {
+    let (mut bare, mut taken) = (String::with_capacity(text.len()), Vec::new());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        bare.push_str(before);
+        rest = after;
+        let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let scheme = before[..at].trim_end_matches(in_scheme).len();
+        if !matches!(&before[scheme..], "http://" | "https://") {
+            continue;
+        }
+        let ends = |c: char| c.is_whitespace() || "/?#'\"".contains(c);
+        let authority = &after[..after.find(ends).unwrap_or(after.len())];
+        let url = format!("{}{authority}/", &before[scheme..]).parse();
+        if let (Some(end), Ok(url)) = (authority.rfind('@'), url) {
+            taken.push(url);
+            rest = &after[end + 1..];
+        }
+    }
+    (bare + rest, taken)
 }
 
 pub(crate) fn without_credentials(url: &Url) -> Url {
@@ -147,6 +173,20 @@ mod tests {
         );
         let token: RedactedUrl = "https://token@index.example/".parse().expect("valid");
         assert_eq!(token.to_string(), "https://****@index.example/");
+    }
+
+    #[test]
+    fn logins_are_taken_out_of_requirements() {
+        let (bare, taken) = take_logins("demo @ https://me:s3cret@h:1/demo.whl ; a == 'b'");
+        assert_eq!(bare, "demo @ https://h:1/demo.whl ; a == 'b'");
+        assert_eq!(taken[0].as_url().as_str(), "https://me:s3cret@h:1/");
+        for kept in [
+            "flask>=3",
+            "a @ git+ssh://git@h/a.git",
+            "a @ git+https://t:p@h/a.git",
+        ] {
+            assert_eq!(take_logins(kept), (kept.to_owned(), Vec::new()));
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(crate) fn assemble(
             file: file.clone(),
             all_files: release.origin.files().to_vec(),
             index: match &release.origin {
-                Origin::Index(..) => project.index.clone(),
+                Origin::Index(..) => project.index_of(file).clone(),
                 Origin::Url(..) => Arc::from(""),
             },
             metadata,

@@ -204,6 +204,13 @@ impl Project {
         }
     }
 
+    /// The index that offers a file of this project.
+    pub(crate) fn index_of(&self, file: &Arc<DistFile>) -> &Arc<str> {
+        self.page
+            .as_ref()
+            .map_or(&self.index, |page| page.index_of(file))
+    }
+
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.cells.len() + self.direct.len()).unwrap_or(u32::MAX)
     }

@@ -90,6 +90,38 @@ pub(super) struct SourceOptions {
     /// Use nothing but caches and local files
     #[arg(long)]
     pub(super) offline: bool,
+    /// What to do where several indexes have a package (default: first-index)
+    #[arg(long, value_name = "STRATEGY")]
+    pub(super) index_strategy: Option<Strategy>,
+    /// Whether to ask the program `keyring` for credentials (default: disabled)
+    #[arg(long, value_name = "PROVIDER")]
+    pub(super) keyring_provider: Option<Keyring>,
+    /// Do not check the certificates of this host
+    #[arg(long, value_name = "HOST")]
+    pub(super) trusted_host: Vec<String>,
+    /// Trust the certificates of this PEM file instead of the platform's
+    #[arg(long, value_name = "PATH")]
+    pub(super) cert: Option<String>,
+    /// Show servers the certificate of this PEM file, which holds its key too
+    #[arg(long, value_name = "PATH")]
+    pub(super) client_cert: Option<String>,
+    /// Reach all servers through this proxy
+    #[arg(long, value_name = "URL")]
+    pub(super) proxy: Option<String>,
+}
+
+/// `--index-strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Strategy {
+    FirstIndex,
+    UnsafeBestMatch,
+}
+
+/// `--keyring-provider`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keyring {
+    Disabled,
+    Subprocess,
 }
 
 /// What to get.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use blast_index::Sources;
 use blast_index::config::{self, ConfigError, Configured, Flags, ProjectSettings, Surroundings};
+use blast_types::Hint as _;
 
 use super::context::Context;
 use super::options::SourceOptions;
@@ -36,11 +37,7 @@ pub(super) fn compute(
     options: &SourceOptions,
     files: &FromFiles,
 ) -> Result<Sources, Error> {
-    let mut sources = configured(context, options, files)?.sources;
-    sources
-        .trusted_hosts
-        .extend_from_slice(&files.trusted_hosts);
-    Ok(sources)
+    Ok(configured(context, options, files)?.sources)
 }
 
 /// One line a setting: its name, its value, where it came from.
@@ -98,16 +95,26 @@ fn flags(options: &SourceOptions, files: &FromFiles) -> Flags {
         find_links: joined(&options.find_links, &files.find_links),
         no_index: options.no_index || files.no_index,
         offline: options.offline,
+        index_strategy: options.index_strategy.as_ref().and_then(word),
+        keyring_provider: options.keyring_provider.as_ref().and_then(word),
+        trusted_host: joined(&options.trusted_host, &files.trusted_hosts),
+        cert: options.cert.clone(),
+        client_cert: options.client_cert.clone(),
+        proxy: options.proxy.clone(),
     }
+}
+
+/// A value as it is typed.
+fn word(value: &impl clap::ValueEnum) -> Option<String> {
+    Some(value.to_possible_value()?.get_name().to_owned())
 }
 
 fn unusable(error: &ConfigError) -> Error {
     let whole = match error {
-        ConfigError::Url { .. } | ConfigError::Value { .. } | ConfigError::Parse { .. } => {
-            Error::usage(error.to_string())
-        }
         ConfigError::Io { .. } => Error::internal(error.to_string()),
+        _ => Error::usage(error.to_string()),
     };
+    let whole = error.hints().into_iter().fold(whole, Error::hint);
     match error.source() {
         Some(source) => whole.caused_by(source),
         None => whole,

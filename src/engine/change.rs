@@ -27,6 +27,7 @@ use super::home::{Home, now_ms};
 use super::ingest::{Artifact, Ingest, ingest, scheme_key};
 use super::requirements::{Needs, merged, package_name, parse_lines};
 use super::resolve;
+use super::secrets;
 use super::views;
 use crate::ipc::protocol::{Action, Change, Changed};
 
@@ -75,11 +76,16 @@ pub(crate) struct Asker {
 /// Carries out one change.
 pub(crate) async fn change(
     home: Arc<Home>,
-    change: Change,
+    mut change: Change,
     asker: Asker,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Changed, EngineError> {
     let (started, started_ms) = (Instant::now(), now_ms());
+    if let Action::Install { requirements, .. } | Action::SyncRequirements { requirements } =
+        &mut change.action
+    {
+        secrets::separate(requirements, &mut change.options, &mut change.sources);
+    }
     let _turn = home.turn(&change.env).await;
     let state = home.env(&change.env)?;
     let before = home.store.generation(state.head)?;
@@ -414,7 +420,7 @@ impl Planned {
                 filename: file.filename.to_string(),
                 sha256: Some(ingested.sha256),
                 built: ingested.built,
-                url: Some(blast_index::redact(&file.url)),
+                url: Some(blast_index::bare(&file.url)),
                 index: self.index,
             },
             direct_url: self

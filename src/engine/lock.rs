@@ -24,15 +24,21 @@ use super::ingest::Artifact;
 use super::provider::IndexProvider;
 use super::requirements::{merged, parse_lines};
 use super::resolve::with_options;
+use super::secrets;
 use crate::interpreter::FindError;
 use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply};
 
 /// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
     home: Arc<Home>,
-    request: LockRequest,
+    mut request: LockRequest,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Reply, EngineError> {
+    secrets::separate(
+        &mut request.requirements,
+        &mut request.options,
+        &mut request.sources,
+    );
     let generation = request
         .env
         .as_ref()
@@ -309,7 +315,7 @@ fn planned(
         },
         index: package.index.clone(),
         direct_url: direct.then(|| DirectUrl {
-            url: blast_index::redact(&url),
+            url: blast_index::bare(&url),
             archive_info: Some(ArchiveInfo::default()),
             dir_info: None::<DirInfo>,
         }),

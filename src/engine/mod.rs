@@ -23,6 +23,7 @@ mod processes;
 mod provider;
 mod requirements;
 mod resolve;
+mod secrets;
 mod skeleton;
 pub(crate) mod status;
 mod undo;

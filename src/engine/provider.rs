@@ -131,6 +131,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) struct InstalledFirst {
     /// By name: one version, one file.
     pub(crate) installed: HashMap<PackageName, (Arc<ProjectFiles>, Arc<CoreMetadata>)>,
+    /// The packages that came from a URL, with that URL.
+    pub(crate) direct: HashMap<PackageName, (String, DirectDist)>,
     /// Answers for all other packages.
     pub(crate) below: IndexProvider,
 }
@@ -150,6 +152,7 @@ impl InstalledFirst {
                 files: vec![Arc::new(file)],
             }],
             status: None,
+            parts: Vec::new(),
         }
     }
 }
@@ -184,6 +187,11 @@ impl Provider for InstalledFirst {
         name: &PackageName,
         url: &VerbatimUrl,
     ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
-        self.below.direct(name, url)
+        match self.direct.get(name) {
+            Some((from, dist)) if *from == blast_index::bare(url.raw().as_str()) => {
+                futures::future::ready(Ok(dist.clone())).boxed()
+            }
+            _ => self.below.direct(name, url),
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_resolver::{
-    Inputs, NameFilter, Options, Provider, Resolution, ResolveError, Selector, Upgrade, resolve,
+    DirectDist, Inputs, NameFilter, Options, Provider, Resolution, ResolveError, Selector, Upgrade,
+    resolve,
 };
 use blast_store::{Package, WheelRecord};
 use blast_types::{
@@ -226,7 +227,7 @@ async fn with_installed_fixed(
     asked: &[Asked],
 ) -> Result<Option<Plan>, EngineError> {
     let moving = requested_names(added);
-    let mut installed = HashMap::new();
+    let (mut installed, mut direct) = (HashMap::new(), HashMap::new());
     for package in &job.before.packages {
         // What came from a URL is asked for by that URL and answered as such.
         if moving.contains(&package.name) && !satisfied(added, package) {
@@ -234,20 +235,25 @@ async fn with_installed_fixed(
         }
         let record = job.home.store.wheel(&wheel_key(package)?)?;
         let Some(record) = record else { continue };
-        let metadata = metadata_of(&record);
+        let metadata = Arc::new(metadata_of(&record));
         let file = Artifact::installed(package, &record)?.file;
+        if let Some(from) = &package.direct_url {
+            let dist = DirectDist {
+                file: Arc::clone(&file),
+                metadata: Arc::clone(&metadata),
+            };
+            direct.insert(package.name.clone(), (from.url.clone(), dist));
+        }
         let project = InstalledFirst::project_of(
             &metadata,
             Arc::unwrap_or_clone(file),
             package.artifact.index.as_deref(),
         );
-        installed.insert(
-            package.name.clone(),
-            (Arc::new(project), Arc::new(metadata)),
-        );
+        installed.insert(package.name.clone(), (Arc::new(project), metadata));
     }
     let provider = InstalledFirst {
         installed,
+        direct,
         below: job.provider(),
     };
     let mut fixed = inputs.clone();
@@ -384,7 +390,7 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
 /// PEP 610, for an archive; its hash is added once it is known.
 fn direct_url(file: &DistFile) -> DirectUrl {
     DirectUrl {
-        url: blast_index::redact(&file.url),
+        url: blast_index::bare(&file.url),
         archive_info: Some(blast_types::ArchiveInfo::default()),
         dir_info: None,
     }
@@ -481,7 +487,7 @@ async fn pin(job: &Job, asked: &Asked, selector: &Selector) -> Result<Planned, E
         name: name.clone(),
         version: found.version.clone(),
         artifact: artifact(name, &file, std::slice::from_ref(asked)),
-        index: Some(files.index.to_string()),
+        index: Some(files.index_of(&file).to_string()),
         direct_url: None,
         requested: true,
         extras,

@@ -17,6 +17,7 @@ mod history;
 mod host;
 mod hostile_wheels;
 mod index_trouble;
+mod indexes;
 mod install;
 mod kill;
 mod list;

@@ -21,6 +21,8 @@ pub struct ProjectFiles {
     pub versions: Vec<VersionFiles>,
     /// PEP 792 status other than `active` (`archived`, `quarantined`, `deprecated`).
     pub status: Option<String>,
+    /// Where several indexes were asked and had it: what each of them offers.
+    pub parts: Vec<Arc<ProjectFiles>>,
 }
 
 impl ProjectFiles {
@@ -30,6 +32,18 @@ impl ProjectFiles {
             .binary_search_by(|candidate| candidate.version.cmp(version))
             .ok()
             .map(|found| &self.versions[found])
+    }
+
+    /// The index that offers this file.
+    pub fn index_of(&self, file: &Arc<DistFile>) -> &Arc<str> {
+        let has = |part: &&Arc<Self>| {
+            let files = part.versions.iter().flat_map(|version| &version.files);
+            files.into_iter().any(|other| Arc::ptr_eq(other, file))
+        };
+        self.parts
+            .iter()
+            .find(has)
+            .map_or(&self.index, |part| &part.index)
     }
 }
 

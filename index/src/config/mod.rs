@@ -1,14 +1,16 @@
 //! Which indexes to ask and how, out of everything that may say so. Lowest first: the
 //! interpreter's own default (filled in later, see [`Sources::set_default_index`]), pip's files,
-//! `PIP_*`, `BLAST_*`, `[tool.blast]`, flags. A higher level replaces a single value; lists of
-//! `BLAST_*` and above add to those below, while pip's own levels replace one another as they do
-//! in pip.
+//! `PIP_*`, the user's `config.toml`, `BLAST_*`, `[tool.blast]`, flags. A higher level replaces a
+//! single value; lists of the user's file and above add to those below, while pip's own levels
+//! replace one another as they do in pip. Of extra indexes the nearest is asked first.
 //!
-//! Input is a value ([`Surroundings`], [`ProjectSettings`], [`Flags`]); only pip's files are read
-//! here, from places that the input names. Each setting remembers where it came from.
+//! Input is a value ([`Surroundings`], [`ProjectSettings`], [`Flags`]); only pip's files and the
+//! user's are read here, from places that the input names. Each setting remembers where it came from.
 
 mod answer;
+mod level;
 mod pip_conf;
+mod table;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -17,11 +19,13 @@ use std::io;
 use std::path::PathBuf;
 
 use answer::Answer;
-use blast_types::Hint;
+use blast_types::{Hint, PackageName};
+use level::{Key, Level, Said, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::sources::Sources;
 use crate::url::UrlError;
+pub use table::{NamedIndex, PackageSource, ProjectSettings};
 
 /// The process's surroundings as far as they count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,23 +42,6 @@ pub struct Surroundings {
     pub site: Option<PathBuf>,
 }
 
-/// What `[tool.blast]` of a project says about indexes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct ProjectSettings {
-    /// The main index.
-    pub index_url: Option<String>,
-    /// Indexes asked before the main one.
-    pub extra_index_url: Vec<String>,
-    /// Directories and pages with links; relative paths are relative to the project.
-    pub find_links: Vec<String>,
-    /// Ask no index.
-    pub no_index: Option<bool>,
-    /// The project's root; not part of the table.
-    #[serde(skip)]
-    pub root: PathBuf,
-}
-
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Flags {
@@ -68,6 +55,18 @@ pub struct Flags {
     pub no_index: bool,
     /// `--offline`
     pub offline: bool,
+    /// `--index-strategy`
+    pub index_strategy: Option<String>,
+    /// `--keyring-provider`
+    pub keyring_provider: Option<String>,
+    /// `--trusted-host`
+    pub trusted_host: Vec<String>,
+    /// `--cert`
+    pub cert: Option<String>,
+    /// `--client-cert`
+    pub client_cert: Option<String>,
+    /// `--proxy`
+    pub proxy: Option<String>,
 }
 
 /// Where a setting came from.
@@ -80,6 +79,8 @@ pub enum Origin {
     PipConf(PathBuf),
     /// An environment variable.
     Variable(String),
+    /// The user's own configuration file.
+    UserConfig(PathBuf),
     /// `[tool.blast]` of the project with this root.
     Project(PathBuf),
     /// A flag.
@@ -90,7 +91,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::PipConf(path) => write!(f, "{}", path.display()),
+            Self::PipConf(path) | Self::UserConfig(path) => write!(f, "{}", path.display()),
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Project(root) => write!(f, "{}", root.join("pyproject.toml").display()),
             Self::Flag(flag) => write!(f, "flag {flag}"),
@@ -143,7 +144,43 @@ pub enum ConfigError {
         /// What it should be.
         wanted: &'static str,
     },
-    /// A file of pip's that cannot be read.
+    /// Two indexes that both are the main one.
+    #[error("{origin} names two main indexes")]
+    TwoMains {
+        /// Where.
+        origin: Origin,
+    },
+    /// Two indexes of one name.
+    #[error("{origin} names two indexes `{name}`")]
+    TwoOfOneName {
+        /// The name.
+        name: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// An index that no package can be pinned to and that answers for no other.
+    #[error("{origin} has an explicit index without a name")]
+    NoName {
+        /// Where.
+        origin: Origin,
+    },
+    /// A package that shall come from an index that nobody named.
+    #[error("{origin} takes `{package}` from the index `{index}`, but names none of that name")]
+    UnknownIndex {
+        /// The package.
+        package: PackageName,
+        /// The name.
+        index: String,
+        /// Where.
+        origin: Origin,
+    },
+    /// A keyring was asked for, but there is none.
+    #[error("keyring-provider ({origin}) wants the program `keyring`, which is not on PATH")]
+    NoKeyring {
+        /// Where it was asked for.
+        origin: Origin,
+    },
+    /// A file of settings that cannot be read.
     #[error("cannot read {}", path.display())]
     Io {
         /// The file.
@@ -151,7 +188,7 @@ pub enum ConfigError {
         /// The cause.
         source: io::Error,
     },
-    /// A file of pip's that makes no sense.
+    /// A file of settings that makes no sense.
     #[error("cannot parse {}: {reason}", path.display())]
     Parse {
         /// The file.
@@ -168,96 +205,28 @@ impl Hint for ConfigError {
                 vec!["write it like http://proxy.example:3128".to_owned()]
             }
             Self::Url { .. } => vec!["write it like https://index.example/simple/".to_owned()],
+            Self::Parse { path, .. } if path.extension().is_some_and(|end| end == "toml") => {
+                vec!["correct the file, or move it away".to_owned()]
+            }
             Self::Parse { .. } => {
                 vec![
                     "correct the file, or set PIP_CONFIG_FILE=/dev/null to leave it out".to_owned(),
                 ]
             }
-            Self::Value { .. } | Self::Io { .. } => Vec::new(),
+            Self::TwoMains { .. } => {
+                vec!["keep one of `index-url` and the indexes with `default = true`".to_owned()]
+            }
+            Self::NoName { .. } => vec!["give it one: `name = \"internal\"`".to_owned()],
+            Self::UnknownIndex { index, .. } => vec![format!(
+                "add `[[tool.blast.index]]` with `name = \"{index}\"` and its `url`"
+            )],
+            Self::NoKeyring { .. } => vec![
+                "install it (`pip install keyring`), or use `--keyring-provider disabled`"
+                    .to_owned(),
+            ],
+            Self::TwoOfOneName { .. } | Self::Value { .. } | Self::Io { .. } => Vec::new(),
         }
     }
-}
-
-/// One level's say.
-#[derive(Debug, Clone, Default)]
-struct Level {
-    values: Vec<(Key, Vec<String>, Origin)>,
-    /// Whether its lists add to those below.
-    adds: bool,
-    /// What its relative paths are relative to.
-    base: PathBuf,
-}
-
-/// The settings there are, by pip's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Key {
-    IndexUrl,
-    ExtraIndexUrl,
-    FindLinks,
-    NoIndex,
-    TrustedHost,
-    Cert,
-    ClientCert,
-    Proxy,
-    Timeout,
-    Retries,
-    Offline,
-}
-
-impl Key {
-    const ALL: [Self; 11] = [
-        Self::IndexUrl,
-        Self::ExtraIndexUrl,
-        Self::FindLinks,
-        Self::NoIndex,
-        Self::TrustedHost,
-        Self::Cert,
-        Self::ClientCert,
-        Self::Proxy,
-        Self::Timeout,
-        Self::Retries,
-        Self::Offline,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::IndexUrl => "index-url",
-            Self::ExtraIndexUrl => "extra-index-url",
-            Self::FindLinks => "find-links",
-            Self::NoIndex => "no-index",
-            Self::TrustedHost => "trusted-host",
-            Self::Cert => "cert",
-            Self::ClientCert => "client-cert",
-            Self::Proxy => "proxy",
-            Self::Timeout => "timeout",
-            Self::Retries => "retries",
-            Self::Offline => "offline",
-        }
-    }
-
-    /// The values in a text of pip's: lists are divided by white space.
-    fn values(self, text: &str) -> Vec<String> {
-        if self.is_list() {
-            text.split_whitespace().map(str::to_owned).collect()
-        } else {
-            vec![text.trim().to_owned()]
-        }
-    }
-
-    fn is_list(self) -> bool {
-        matches!(
-            self,
-            Self::ExtraIndexUrl | Self::FindLinks | Self::TrustedHost
-        )
-    }
-}
-
-/// A value with its origin and what its paths are relative to.
-#[derive(Debug, Clone)]
-struct Said {
-    text: String,
-    origin: Origin,
-    base: PathBuf,
 }
 
 /// Works out the sources.
@@ -266,93 +235,87 @@ pub fn resolve(
     project: Option<&ProjectSettings>,
     flags: &Flags,
 ) -> Result<Configured, ConfigError> {
+    let user = table::of_user(around)?;
+    let project = project.map(|table| (table, Origin::Project(table.root.clone())));
+    let tables: Vec<_> = user
+        .iter()
+        .map(|(table, origin)| (table, origin))
+        .chain(project.iter().map(|(table, origin)| (*table, origin)))
+        .collect();
     let mut levels = pip_conf::levels(around)?;
     levels.push(variables::pip(around));
-    levels.push(variables::blast(around));
-    levels.extend(project.map(of_project));
-    levels.push(of_flags(flags, around));
-    let mut said: BTreeMap<Key, Vec<Said>> = BTreeMap::new();
-    for level in levels {
-        for (key, texts, origin) in level.values {
-            let known = said.entry(key).or_default();
-            if !(key.is_list() && level.adds) {
-                known.clear();
-            }
-            let base = &level.base;
-            known.extend(texts.into_iter().map(|text| Said {
-                text,
-                origin: origin.clone(),
-                base: base.clone(),
-            }));
-        }
+    if let Some((table, origin)) = &user {
+        levels.push(table::level(table, origin)?);
     }
+    levels.push(variables::blast(around));
+    if let Some((table, origin)) = &project {
+        levels.push(table::level(table, origin)?);
+    }
+    levels.push(of_flags(flags, around));
     let mut answer = Answer {
-        said,
+        said: stacked(levels),
         settings: Vec::new(),
         home: around.home.clone(),
+        program_path: around.variables.get("PATH").cloned().unwrap_or_default(),
     };
     let mut sources = answer.sources()?;
     variables::fill_in(&mut sources, around, &mut answer.settings)?;
+    for (table, origin) in tables {
+        answer.pin(&mut sources, table, origin)?;
+    }
     Ok(Configured {
         sources,
         settings: answer.settings,
     })
 }
 
-fn of_project(project: &ProjectSettings) -> Level {
-    let origin = || Origin::Project(project.root.clone());
-    let mut level = Level {
-        values: Vec::new(),
-        adds: true,
-        base: project.root.clone(),
-    };
-    let mut put = |key, texts: Vec<String>| {
-        if !texts.is_empty() {
-            level.values.push((key, texts, origin()));
+/// What is said of each setting once higher levels have replaced or joined lower ones.
+fn stacked(levels: Vec<Level>) -> BTreeMap<Key, Vec<Said>> {
+    let mut said: BTreeMap<Key, Vec<Said>> = BTreeMap::new();
+    for level in levels {
+        for (key, values, origin) in level.values {
+            let known = said.entry(key).or_default();
+            if !(key.is_list() && level.adds) {
+                known.clear();
+            }
+            let new = values.into_iter().map(|value| Said {
+                value,
+                origin: origin.clone(),
+                base: level.base.clone(),
+            });
+            if key.nearest_first() {
+                known.splice(..0, new);
+            } else {
+                known.extend(new);
+            }
         }
-    };
-    put(Key::IndexUrl, project.index_url.iter().cloned().collect());
-    put(Key::ExtraIndexUrl, project.extra_index_url.clone());
-    put(Key::FindLinks, project.find_links.clone());
-    put(
-        Key::NoIndex,
-        project.no_index.iter().map(ToString::to_string).collect(),
-    );
-    level
+    }
+    said
 }
 
 fn of_flags(flags: &Flags, around: &Surroundings) -> Level {
     let mut level = Level {
-        values: Vec::new(),
         adds: true,
         base: around.cwd.clone(),
+        ..Level::default()
     };
     let mut put = |key: Key, texts: Vec<String>| {
-        if !texts.is_empty() {
-            level
-                .values
-                .push((key, texts, Origin::Flag(format!("--{}", key.name()))));
-        }
+        let values = texts.into_iter().map(Value::from).collect();
+        level.put(key, values, Origin::Flag(format!("--{}", key.name())));
     };
-    put(Key::IndexUrl, flags.index_url.iter().cloned().collect());
+    let one = |text: &Option<String>| text.iter().cloned().collect();
+    let switch = |on: bool| on.then(|| "true".to_owned()).into_iter().collect();
+    put(Key::IndexUrl, one(&flags.index_url));
     put(Key::ExtraIndexUrl, flags.extra_index_url.clone());
     put(Key::FindLinks, flags.find_links.clone());
-    put(
-        Key::NoIndex,
-        flags
-            .no_index
-            .then(|| "true".to_owned())
-            .into_iter()
-            .collect(),
-    );
-    put(
-        Key::Offline,
-        flags
-            .offline
-            .then(|| "true".to_owned())
-            .into_iter()
-            .collect(),
-    );
+    put(Key::NoIndex, switch(flags.no_index));
+    put(Key::IndexStrategy, one(&flags.index_strategy));
+    put(Key::KeyringProvider, one(&flags.keyring_provider));
+    put(Key::TrustedHost, flags.trusted_host.clone());
+    put(Key::Cert, one(&flags.cert));
+    put(Key::ClientCert, one(&flags.client_cert));
+    put(Key::Proxy, one(&flags.proxy));
+    put(Key::Offline, switch(flags.offline));
     level
 }
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use configparser::ini::{Ini, IniDefault};
 
-use super::{ConfigError, Key, Level, Origin, Surroundings};
+use super::level::{Key, Level};
+use super::{ConfigError, Origin, Surroundings};
 
 /// The levels of all files that exist, lowest first.
 pub(super) fn levels(around: &Surroundings) -> Result<Vec<Level>, ConfigError> {
@@ -78,22 +79,18 @@ fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, Config
             reason,
         })?;
     let mut level = Level {
-        values: Vec::new(),
-        adds: false,
         base: around.cwd.clone(),
+        ..Level::default()
     };
     for section in ["global", "install"] {
         for (name, value) in sections.get(section).into_iter().flatten() {
             let name = name.replace('_', "-");
-            let found = Key::ALL.into_iter().find(|key| key.name() == name);
-            // `offline` is not pip's.
-            let (Some(key), Some(value)) = (found.filter(|key| *key != Key::Offline), value) else {
+            let found = Key::PIP.into_iter().find(|key| key.name() == name);
+            let (Some(key), Some(value)) = (found, value) else {
                 continue;
             };
-            let texts = key.values(value);
-            level
-                .values
-                .push((key, texts, Origin::PipConf(path.to_owned())));
+            let origin = Origin::PipConf(path.to_owned());
+            level.put(key, key.values(value), origin);
         }
     }
     Ok(level)

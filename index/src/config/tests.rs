@@ -1,4 +1,5 @@
 use super::*;
+use crate::sources::IndexStrategy;
 use std::fs;
 
 struct Fixture {
@@ -158,9 +159,9 @@ fn levels_beat_each_other_and_lists_add_up_above_pip() {
     assert_eq!(
         f.urls(),
         [
+            "https://x3.example/",
             "https://x1.example/",
             "https://x2.example/",
-            "https://x3.example/",
             "https://pip.example/simple/"
         ]
     );
@@ -300,4 +301,177 @@ fn what_is_neither_url_nor_directory_is_no_index() {
         error.contains("BLAST_INDEX_URL") && error.contains("not an address"),
         "{error}"
     );
+}
+
+fn table(text: &str) -> ProjectSettings {
+    ProjectSettings {
+        root: PathBuf::from("/project"),
+        ..toml::from_str(text).expect("a table")
+    }
+}
+
+const INDEXES: &str = "\
+    [[index]]\nname = 'main'\nurl = 'https://main.example/'\ndefault = true\n\
+    [[index]]\nname = 'torch'\nurl = 'https://torch.example/'\nexplicit = true\n\
+    [[index]]\nurl = 'https://u:secret@more.example/'\n\
+    [sources]\ntorch = { index = 'torch' }\nDemo_Two = { index = 'main' }\n";
+
+#[test]
+fn named_indexes_have_an_order_a_default_and_pins() {
+    let f = fixture(&[("PIP_EXTRA_INDEX_URL", "https://pip.example/")]);
+    let configured = resolve(&f.around, Some(&table(INDEXES)), &Flags::default()).expect("usable");
+    let names: Vec<_> = configured
+        .sources
+        .indexes
+        .iter()
+        .map(|index| (index.url.to_string(), index.name.as_deref(), index.explicit))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("https://torch.example/".to_owned(), Some("torch"), true),
+            ("https://u:****@more.example/".to_owned(), None, false),
+            ("https://pip.example/".to_owned(), None, false),
+            ("https://main.example/".to_owned(), Some("main"), false),
+        ]
+    );
+    let pins: Vec<_> = configured
+        .sources
+        .pins
+        .iter()
+        .map(|(name, index)| format!("{name} {index}"))
+        .collect();
+    assert_eq!(pins, ["demo-two main", "torch torch"]);
+    assert!(!configured.sources.default_from_interpreter);
+    assert!(!format!("{:?}", configured.settings).contains("secret"));
+}
+
+#[test]
+fn a_pin_outlives_the_main_index_that_a_flag_replaces() {
+    let flags = Flags {
+        index_url: Some("https://flag.example/".to_owned()),
+        ..Flags::default()
+    };
+    let f = fixture(&[]);
+    let sources = resolve(&f.around, Some(&table(INDEXES)), &flags)
+        .expect("usable")
+        .sources;
+    let main = sources
+        .indexes
+        .iter()
+        .find(|index| index.name.as_deref() == Some("main"))
+        .expect("kept for its pin");
+    assert!(main.explicit, "for nothing else");
+    assert_eq!(
+        sources
+            .indexes
+            .iter()
+            .filter(|index| !index.explicit)
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn tables_that_contradict_themselves_are_refused() {
+    let f = fixture(&[]);
+    for (text, said) in [
+        (
+            "index-url = 'https://a.example/'\n[[index]]\nurl = 'https://b.example/'\ndefault = true",
+            "/project/pyproject.toml names two main indexes",
+        ),
+        (
+            "[[index]]\nurl = 'https://a.example/'\nname = 'a'\n[[index]]\nurl = 'https://b.example/'\nname = 'a'",
+            "/project/pyproject.toml names two indexes `a`",
+        ),
+        (
+            "[[index]]\nurl = 'https://a.example/'\nexplicit = true",
+            "/project/pyproject.toml has an explicit index without a name",
+        ),
+        (
+            "[sources]\ndemo = { index = 'b' }",
+            "/project/pyproject.toml takes `demo` from the index `b`, but names none of that name",
+        ),
+        (
+            "index-strategy = 'best'",
+            "index-strategy (/project/pyproject.toml) is `best`, which is no strategy: use \
+             first-index or unsafe-best-match",
+        ),
+        (
+            "keyring-provider = 'subprocess'",
+            "keyring-provider (/project/pyproject.toml) wants the program `keyring`, which is not \
+             on PATH",
+        ),
+    ] {
+        let error = resolve(&f.around, Some(&table(text)), &Flags::default());
+        assert_eq!(error.expect_err(text).to_string(), said);
+    }
+    for bad in [
+        "[[index]]\nurl = 'https://a.example/'\nexclusive = true",
+        "[sources]\ndemo = { git = 'https://a.example/' }",
+    ] {
+        assert!(toml::from_str::<ProjectSettings>(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn the_users_file_stands_between_pip_and_our_variables() {
+    let mut f = fixture(&[("PIP_INDEX_URL", "https://pip.example/")]);
+    f.write(
+        "home/.config/blast/config.toml",
+        "index-url = 'https://user.example/'\nindex-strategy = 'unsafe-best-match'\n\
+         background-refresh = false\nrefresh-ttl = 60\nproxy = 'p.example:1'\n",
+    );
+    let configured = f.resolve();
+    assert_eq!(shown(&configured), ["https://user.example/"]);
+    assert_eq!(configured.sources.strategy, IndexStrategy::UnsafeBestMatch);
+    let refresh = configured.sources.refresh;
+    assert_eq!(
+        (refresh.enabled, refresh.ttl_s, refresh.idle_s),
+        (false, 60, 60)
+    );
+    assert!(configured.sources.proxy.https.is_some());
+    let path = f.dir.path().join("home/.config/blast/config.toml");
+    let origin = Origin::UserConfig(path.clone());
+    assert!(
+        configured
+            .settings
+            .iter()
+            .all(|setting| setting.origin == origin)
+    );
+    f.around.variables.insert(
+        "BLAST_INDEX_URL".to_owned(),
+        "https://ours.example/".to_owned(),
+    );
+    assert_eq!(f.urls(), ["https://ours.example/"]);
+    f.write("home/.config/blast/config.toml", "index-url = 3");
+    let error = resolve(&f.around, None, &Flags::default()).expect_err("no text");
+    assert!(
+        error.to_string().contains(&path.display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_keyring_is_found_on_the_path_of_the_command() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut f = fixture(&[("PIP_KEYRING_PROVIDER", "auto")]);
+    assert_eq!(
+        f.resolve().sources.keyring,
+        None,
+        "pip uses one if there is one"
+    );
+    f.write("bin/keyring", "");
+    let program = f.dir.path().join("bin/keyring");
+    let path = format!("relative:/nowhere:{}", f.dir.path().join("bin").display());
+    f.around.variables.insert("PATH".to_owned(), path);
+    assert_eq!(f.resolve().sources.keyring, None, "it cannot be run");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("set");
+    assert_eq!(f.resolve().sources.keyring, Some(program));
+    let flags = Flags {
+        keyring_provider: Some("disabled".to_owned()),
+        ..Flags::default()
+    };
+    let sources = resolve(&f.around, None, &flags).expect("usable").sources;
+    assert_eq!(sources.keyring, None);
 }

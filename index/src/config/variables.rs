@@ -3,14 +3,16 @@
 use crate::sources::Sources;
 
 use super::answer::{absolute, parse_proxy};
-use super::{ConfigError, Key, Level, Origin, Setting, Surroundings};
+use super::level::{Key, Level};
+use super::{ConfigError, Origin, Setting, Surroundings};
 
 /// pip's variables; each option of pip's has one.
-const PIP: [(&str, Key); 10] = [
+const PIP: [(&str, Key); 11] = [
     ("PIP_INDEX_URL", Key::IndexUrl),
     ("PIP_EXTRA_INDEX_URL", Key::ExtraIndexUrl),
     ("PIP_FIND_LINKS", Key::FindLinks),
     ("PIP_NO_INDEX", Key::NoIndex),
+    ("PIP_KEYRING_PROVIDER", Key::KeyringProvider),
     ("PIP_TRUSTED_HOST", Key::TrustedHost),
     ("PIP_CERT", Key::Cert),
     ("PIP_CLIENT_CERT", Key::ClientCert),
@@ -19,11 +21,17 @@ const PIP: [(&str, Key); 10] = [
     ("PIP_RETRIES", Key::Retries),
 ];
 
-const BLAST: [(&str, Key); 4] = [
+const BLAST: [(&str, Key); 10] = [
     ("BLAST_INDEX_URL", Key::IndexUrl),
     ("BLAST_EXTRA_INDEX_URL", Key::ExtraIndexUrl),
     ("BLAST_FIND_LINKS", Key::FindLinks),
+    ("BLAST_NO_INDEX", Key::NoIndex),
+    ("BLAST_INDEX_STRATEGY", Key::IndexStrategy),
+    ("BLAST_KEYRING_PROVIDER", Key::KeyringProvider),
     ("BLAST_OFFLINE", Key::Offline),
+    ("BLAST_BACKGROUND_REFRESH", Key::BackgroundRefresh),
+    ("BLAST_REFRESH_TTL", Key::RefreshTtl),
+    ("BLAST_REFRESH_IDLE", Key::RefreshIdle),
 ];
 
 pub(super) fn pip(around: &Surroundings) -> Level {
@@ -41,9 +49,9 @@ pub(super) fn blast(around: &Surroundings) -> Level {
 /// An empty variable counts as not set, as it does for pip.
 fn of(names: &[(&str, Key)], around: &Surroundings, adds: bool) -> Level {
     let mut level = Level {
-        values: Vec::new(),
         adds,
         base: around.cwd.clone(),
+        ..Level::default()
     };
     for (name, key) in names {
         let Some(value) = around
@@ -53,10 +61,8 @@ fn of(names: &[(&str, Key)], around: &Surroundings, adds: bool) -> Level {
         else {
             continue;
         };
-        let texts = key.values(value);
-        level
-            .values
-            .push((*key, texts, Origin::Variable((*name).to_owned())));
+        let origin = Origin::Variable((*name).to_owned());
+        level.put(*key, key.values(value), origin);
     }
     level
 }

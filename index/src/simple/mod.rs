@@ -84,6 +84,7 @@ pub fn parse_project(
             index,
             versions: group(files),
             status,
+            parts: Vec::new(),
         })
     })
 }

@@ -6,4 +6,5 @@ mod download;
 mod fixtures;
 mod metadata;
 mod pages;
+mod routes;
 mod server;

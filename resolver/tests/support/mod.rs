@@ -167,6 +167,7 @@ impl Universe {
             index: Arc::from("https://index.example/simple/"),
             versions,
             status: None,
+            parts: Vec::new(),
         }))
     }
 

@@ -143,6 +143,8 @@ struct State {
     format: Format,
     ranges: bool,
     cache_control: Option<String>,
+    /// The `Authorization` without which everything is refused.
+    authorization: Option<String>,
     connections: Vec<TcpStream>,
     stopped: bool,
 }
@@ -177,6 +179,7 @@ impl LocalIndex {
             format: Format::Negotiated,
             ranges: true,
             cache_control: Some("max-age=600".to_owned()),
+            authorization: None,
             connections: Vec::new(),
             stopped: false,
         }));
@@ -253,6 +256,13 @@ impl LocalIndex {
     /// Chooses the `Cache-Control` of pages.
     pub fn set_cache_control(&self, value: Option<&str>) {
         self.state().cache_control = value.map(str::to_owned);
+    }
+
+    /// Refuses (401) whoever does not come as this user.
+    pub fn require_login(&self, user: &str, password: &str) {
+        use base64::Engine as _;
+        let pair = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        self.state().authorization = Some(format!("Basic {pair}"));
     }
 
     /// All requests so far.

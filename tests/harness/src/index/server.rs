@@ -16,6 +16,7 @@ struct Request {
     accept: String,
     range: Option<String>,
     if_none_match: Option<String>,
+    authorization: Option<String>,
 }
 
 /// An answer before it is framed.
@@ -87,6 +88,7 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request
         accept: String::new(),
         range: None,
         if_none_match: None,
+        authorization: None,
     };
     loop {
         let mut header = String::new();
@@ -100,6 +102,7 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request
         match name.to_ascii_lowercase().as_str() {
             "accept" => request.accept = value,
             "range" => request.range = Some(value),
+            "authorization" => request.authorization = Some(value),
             "if-none-match" => request.if_none_match = Some(value),
             _ => {}
         }
@@ -117,6 +120,9 @@ fn take_fault(state: &mut State, path: &str) -> Option<Fault> {
 }
 
 fn answer(state: &State, request: &Request) -> Answer {
+    if state.authorization.is_some() && state.authorization != request.authorization {
+        return Answer::text(401, "who are you?\n");
+    }
     let path = request.path.split('?').next().unwrap_or_default();
     if path == "/simple/" {
         let page = pages::root_html(state.projects.keys());
