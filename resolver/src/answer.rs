@@ -59,6 +59,10 @@ pub(crate) fn assemble(
             },
             metadata,
             direct: release.url().cloned(),
+            locked: match &release.origin {
+                Origin::Index(..) => None,
+                Origin::Url(_, dist) => dist.locked.clone(),
+            },
             requested: solver.policy().is_requested(&name),
             dependencies: reached.dependencies.into_iter().collect(),
             name,

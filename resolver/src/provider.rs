@@ -9,6 +9,8 @@ use std::sync::Arc;
 use blast_types::{CoreMetadata, DistFile, PackageName, ProjectFiles, VerbatimUrl};
 use futures::future::BoxFuture;
 
+use crate::lock::LockedSource;
+
 /// Answers what a package index and the artifacts on it say.
 pub trait Provider: Send + Sync + 'static {
     /// Everything the index has of a project.
@@ -38,6 +40,8 @@ pub struct DirectDist {
     pub file: Arc<DistFile>,
     /// What it says of itself.
     pub metadata: Arc<CoreMetadata>,
+    /// How a lock states where it comes from, where that is more than the file.
+    pub locked: Option<Box<LockedSource>>,
 }
 
 /// Why a provider has no answer. The variants differ in what the resolver does next.

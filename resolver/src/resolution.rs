@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use blast_types::{CoreMetadata, DistFile, ExtraName, PackageName, VerbatimUrl, Version};
 
+use crate::lock::LockedSource;
+
 /// A consistent set of versions that meets every requirement, and nothing besides.
 #[derive(Debug, Clone)]
 pub struct Resolution {
@@ -43,6 +45,8 @@ pub struct ResolvedPackage {
     pub metadata: Arc<CoreMetadata>,
     /// The URL, where a requirement named one.
     pub direct: Option<VerbatimUrl>,
+    /// How a lock states where it comes from, where that is more than its files.
+    pub locked: Option<Box<LockedSource>>,
     /// Whether the user asked for it by name.
     pub requested: bool,
     /// What it depends on on this target, with the extras above; sorted.

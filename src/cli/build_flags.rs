@@ -52,6 +52,30 @@ const FAMILIES: &[&str] = &[
     "SKBUILD_",
 ];
 
+/// What git is given beside those, so that it reaches repositories as it does for the user.
+const GIT_VARIABLES: &[&str] = &[
+    "ALL_PROXY",
+    "GIT_ASKPASS",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_NOSYSTEM",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_PROXY_COMMAND",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+    "GIT_SSL_NO_VERIFY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSH_AUTH_SOCK",
+    "XDG_CONFIG_HOME",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
 /// How sources are built.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Build options")]
@@ -86,15 +110,23 @@ impl BuildFlags {
                 Some(one) => *one = Value::Array(vec![one.take(), new]),
             }
         }
-        let variables = env::vars_os().filter_map(|(name, value)| {
-            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-            let known = VARIABLES.contains(&name.as_str())
-                || FAMILIES.iter().any(|family| name.starts_with(family));
-            known.then_some((name, value))
+        let texts = env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
         });
+        let (mut variables, mut git_variables) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in texts {
+            if GIT_VARIABLES.contains(&name.as_str()) {
+                git_variables.insert(name, value);
+            } else if VARIABLES.contains(&name.as_str())
+                || FAMILIES.iter().any(|family| name.starts_with(family))
+            {
+                variables.insert(name, value);
+            }
+        }
         BuildOptions {
             settings,
-            variables: variables.collect(),
+            variables,
+            git_variables,
         }
     }
 }

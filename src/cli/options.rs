@@ -127,7 +127,8 @@ pub(super) enum Keyring {
 /// What to get.
 #[derive(Debug, Default, Clone, Args)]
 pub(super) struct RequirementOptions {
-    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`), or paths or URLs of wheels
+    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`), or paths or URLs of wheels, source
+    /// distributions, folders and repositories (`git+https://…`)
     #[arg(value_name = "REQUIREMENT")]
     pub(super) requirements: Vec<String>,
     /// Take the requirements of this file as well (`-` reads the standard input)
@@ -138,8 +139,8 @@ pub(super) struct RequirementOptions {
         value_name = "FILE"
     )]
     pub(super) requirement_files: Vec<PathBuf>,
-    /// Not possible yet: it needs source trees to be built
-    #[arg(short, long, value_name = "PATH", hide = true)]
+    /// Install the project in this folder so that changes of its sources are seen at once
+    #[arg(short, long, value_name = "PATH")]
     pub(super) editable: Vec<String>,
 }
 

@@ -245,6 +245,8 @@ impl Project {
                 hashes: Vec::new(),
                 origin: Some(format!("{FILE} ({origin})")),
                 editable: false,
+                unnamed: false,
+                extras: Vec::new(),
             });
         }
         Ok(())

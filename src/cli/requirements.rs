@@ -10,7 +10,7 @@ use std::path::Path;
 
 use blast_resolver::NameFilter;
 use blast_resolver::requirements::{
-    Entry, Problem, RequirementsError, RequirementsFile, Settings, Surroundings,
+    Entry, LocalProject, Problem, RequirementsError, RequirementsFile, Settings, Surroundings,
 };
 
 use super::options::RequirementOptions;
@@ -45,12 +45,12 @@ impl Gathered {
 
 /// Reads what was asked for. Relative paths are relative to `cwd`.
 pub(super) fn gather(options: &RequirementOptions, cwd: &Path) -> Result<Gathered, Error> {
-    if let Some(path) = options.editable.first() {
-        return Err(needs_build(path));
-    }
     let mut all = Gathered::default();
     for word in &options.requirements {
         all.add(of_word(word, cwd)?, None)?;
+    }
+    for path in &options.editable {
+        all.add(of_editable(path, cwd)?, None)?;
     }
     let read = |path: &Path| read(path);
     let variable = |name: &str| env::var(name).ok();
@@ -113,14 +113,11 @@ impl Gathered {
 
     /// Adds what a file (`None`: a word of the command line) holds.
     fn add(&mut self, read: RequirementsFile, path: Option<&Path>) -> Result<(), Error> {
-        if let Some(project) = read.projects.first() {
-            return Err(needs_build(&project.location));
-        }
         let RequirementsFile {
             requirements,
             constraints,
+            projects,
             settings,
-            ..
         } = read;
         if settings.require_hashes
             && let Some(bare) = requirements.iter().find(|entry| entry.hashes.is_empty())
@@ -143,10 +140,17 @@ impl Gathered {
             hashes: entry.hashes,
             origin: path.map(|_| entry.place.to_string()),
             editable: false,
+            unnamed: false,
+            extras: Vec::new(),
         };
         self.set
             .requirements
             .extend(requirements.into_iter().map(line));
+        for project in projects {
+            self.set
+                .requirements
+                .push(of_project(&project, path.is_some())?);
+        }
         self.options.constraints.extend(
             constraints
                 .iter()
@@ -190,6 +194,42 @@ fn of_word(word: &str, cwd: &Path) -> Result<RequirementsFile, Error> {
     if word.starts_with('-') {
         return Err(problem("options go before `--`"));
     }
+    of_line(word, word, cwd)
+}
+
+/// A path or URL after `-e`.
+fn of_editable(word: &str, cwd: &Path) -> Result<RequirementsFile, Error> {
+    of_line(&format!("-e {word}"), word, cwd)
+}
+
+/// Sources without a name, as the daemon takes them.
+fn of_project(project: &LocalProject, in_file: bool) -> Result<RequirementLine, Error> {
+    let location = &project.location;
+    let text = if location.contains("://") {
+        location.clone()
+    } else {
+        let url = url::Url::from_file_path(location);
+        url.map_err(|()| Error::usage(format!("`{location}` is no path")))?
+            .into()
+    };
+    Ok(RequirementLine {
+        text,
+        hashes: Vec::new(),
+        origin: in_file.then(|| project.place.to_string()),
+        editable: project.editable,
+        unnamed: true,
+        extras: project.extras.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// What `text` would be as the one line of a requirements file.
+fn of_line(text: &str, word: &str, cwd: &Path) -> Result<RequirementsFile, Error> {
+    let problem = |why: &str| {
+        Error::usage(format!(
+            "`{}` is no requirement: {why}",
+            word.escape_debug()
+        ))
+    };
     if word.contains(['\n', '\r', '\\']) {
         return Err(problem(
             "it is more than one line, or has a backslash in it",
@@ -201,7 +241,7 @@ fn of_word(word: &str, cwd: &Path) -> Result<RequirementsFile, Error> {
         if asked.replace(true) {
             Err(io::ErrorKind::Unsupported.into())
         } else {
-            Ok(word.to_owned())
+            Ok(text.to_owned())
         }
     };
     let around = Surroundings {
@@ -262,13 +302,6 @@ fn of_problem(problem: &Problem, message: String) -> Error {
         }
         _ => error,
     }
-}
-
-fn needs_build(what: &str) -> Error {
-    Error::no(format!(
-        "`{what}` needs to be built from source, which this version of blast cannot do"
-    ))
-    .hint("build a wheel elsewhere and name that: `blast install ./name-1.0-py3-none-any.whl`")
 }
 
 #[cfg(test)]
@@ -361,7 +394,6 @@ mod tests {
             (&["a\nb"], Kind::Usage, "one line"),
             (&["# x"], Kind::Usage, "empty"),
             (&["==1"], Kind::Usage, "==1"),
-            (&["./folder"], Kind::No, "built from source"),
         ] {
             let error = gathered(words, &[]).expect_err("refused");
             assert_eq!(error.kind, kind, "{error:?}");

@@ -17,7 +17,8 @@ use blast_store::{
     OperationKind, Package, WheelKey, WheelRecord,
 };
 use blast_types::{
-    DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement, Version,
+    ArchiveInfo, DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement,
+    Version,
 };
 
 use super::build::Builder;
@@ -25,7 +26,7 @@ use super::error::{EngineError, at};
 use super::generated;
 use super::home::{Home, now_ms};
 use super::ingest::{Artifact, Ingest, ingest, scheme_key};
-use super::requirements::{Needs, merged, package_name, parse_lines};
+use super::requirements::{Needs, merged, package_name, understand};
 use super::resolve;
 use super::secrets;
 use super::views;
@@ -99,6 +100,15 @@ pub(crate) async fn change(
         &change.options.build,
         Arc::clone(&reporter),
     );
+    for direct in before
+        .packages
+        .iter()
+        .filter_map(|package| package.direct_url.as_ref())
+    {
+        if let Ok(url) = direct.url.parse() {
+            builder.set_editable(&url, direct.is_editable());
+        }
+    }
     let job = Job {
         home,
         state,
@@ -146,7 +156,7 @@ async fn plan(
             upgrade,
             no_deps,
         } => {
-            let asked = parse_lines(&requirements.requirements)?;
+            let asked = understand(&job.builder, &requirements.requirements).await?;
             let plan = resolve::install(job, &asked, options, upgrade, no_deps);
             (OperationKind::Install, plan.await?)
         }
@@ -179,7 +189,7 @@ async fn plan(
             default_groups,
         } => (
             OperationKind::Sync,
-            super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups)?,
+            super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups).await?,
         ),
     })
 }
@@ -275,6 +285,7 @@ impl Job {
         started_ms: i64,
     ) -> Result<Changed, EngineError> {
         plan.packages.sort_by(|a, b| a.name.cmp(&b.name));
+        self.recognise(&mut plan)?;
         let changes = views::planned_changes(&self.before, &plan);
         let unchanged = changes.is_empty()
             && plan.requirements == self.before.requirements
@@ -318,6 +329,28 @@ impl Job {
         })
     }
 
+    /// Notes which sources of the plan are installed as they are now.
+    fn recognise(&self, plan: &mut Plan) -> Result<(), EngineError> {
+        for planned in &mut plan.packages {
+            let Some(source) = &planned.artifact.source else {
+                continue;
+            };
+            if let Some(package) = self.before.package(&planned.name)
+                && !source.is_file()
+                && same_origin(planned.direct_url.as_ref(), package.direct_url.as_ref())
+                && let Some((built, _)) = self.builder.built_before(source)
+                && package.artifact.built == Some(built)
+            {
+                *planned = Planned {
+                    requested: planned.requested,
+                    extras: std::mem::take(&mut planned.extras),
+                    ..self.keep(package)?
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the plan's artifacts are those that are installed.
     fn is_installed(&self, plan: &Plan) -> bool {
         plan.packages.len() == self.before.packages.len()
@@ -329,7 +362,8 @@ impl Job {
                     planned.name == package.name
                         && planned.version == package.version
                         && planned.requested == package.requested
-                        && planned.direct_url == package.direct_url
+                        && same_origin(planned.direct_url.as_ref(), package.direct_url.as_ref())
+                        && !planned.artifact.is_new()
                         && (planned.artifact.file.sha256.is_none()
                             || planned.artifact.file.sha256 == package.artifact.sha256)
                 })
@@ -417,20 +451,33 @@ impl Planned {
             version: self.version,
             layer: ingested.record.layer,
             artifact: StoredArtifact {
-                filename: file.filename.to_string(),
-                sha256: Some(ingested.sha256),
+                filename: ingested
+                    .filename
+                    .clone()
+                    .unwrap_or_else(|| file.filename.to_string()),
+                sha256: ingested.sha256,
                 built: ingested.built,
                 url: Some(blast_index::bare(&file.url)),
                 index: self.index,
             },
-            direct_url: self
-                .direct_url
-                .map(|direct| with_hash(direct, ingested.sha256)),
+            direct_url: self.direct_url.map(|direct| match ingested.sha256 {
+                Some(sha256) => with_hash(direct, sha256),
+                None => direct,
+            }),
             requested: self.requested,
             extras: self.extras,
             scheme: scheme.to_owned(),
         }
     }
+}
+
+/// Whether two distributions come from one place; the hash of an archive is compared elsewhere.
+fn same_origin(one: Option<&DirectUrl>, other: Option<&DirectUrl>) -> bool {
+    let bare = |direct: &DirectUrl| DirectUrl {
+        archive_info: direct.archive_info.as_ref().map(|_| ArchiveInfo::default()),
+        ..direct.clone()
+    };
+    one.map(bare) == other.map(bare)
 }
 
 /// States the archive's hash in `direct_url.json`, as PEP 610 asks.

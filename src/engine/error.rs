@@ -55,9 +55,19 @@ pub(crate) enum EngineError {
         /// Why.
         source: Box<super::build::BuildError>,
     },
-    /// Source trees cannot be installed yet.
-    #[error("`{0}` needs to be built from source, which this version of blast cannot do")]
-    NeedsBuild(String),
+    /// A URL that leads to nothing that could be installed.
+    #[error("`{0}` names no distribution")]
+    NoDistribution(String),
+    /// Sources of something else than was said.
+    #[error("{place} is {found}, not {expected}")]
+    OtherSources {
+        /// Where they are.
+        place: String,
+        /// What was asked for.
+        expected: PackageName,
+        /// What they are.
+        found: PackageName,
+    },
     /// A package to remove or update is not there.
     #[error("{package} is not installed in `{env}`")]
     NotInstalled {
@@ -229,8 +239,9 @@ impl EngineError {
             | Self::PythonRequest(_)
             | Self::Activation(_)
             | Self::NoIndex => ErrorKind::Usage,
-            Self::NeedsBuild(_)
+            Self::NoDistribution(_)
             | Self::Build { .. }
+            | Self::OtherSources { .. }
             | Self::NotInstalled { .. }
             | Self::StillNeeded { .. }
             | Self::NothingTo { .. }
@@ -290,7 +301,6 @@ impl Hint for EngineError {
                 format!("`blast envs rm {name}` deletes it, then start it anew"),
                 "or choose another name".to_owned(),
             ],
-            Self::NeedsBuild(_) => vec!["name a release that has a wheel".to_owned()],
             Self::NotInstalled { env, .. } => {
                 vec![format!("`blast list --env {env}` shows what is installed")]
             }
@@ -347,6 +357,8 @@ impl Hint for EngineError {
             Self::Mount(error) => error.hints(),
             Self::BadRequirement { .. }
             | Self::BadPackageName(_)
+            | Self::OtherSources { .. }
+            | Self::NoDistribution(_)
             | Self::Lock { .. }
             | Self::NotLockable(_)
             | Self::PythonRequest(_)

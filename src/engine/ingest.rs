@@ -40,13 +40,17 @@ pub(crate) struct Artifact {
     pub(crate) stated_by: String,
     /// SHA-256 of the wheel that was built from it, where it is installed and no wheel.
     pub(crate) built: Option<Sha256>,
+    /// The sources, where they are something else than a source distribution of an index.
+    pub(crate) source: Option<Source>,
 }
 
 /// What an artifact became.
 #[derive(Debug, Clone)]
 pub(crate) struct Ingested {
-    /// Its SHA-256.
-    pub(crate) sha256: Sha256,
+    /// Its SHA-256; none for what is no file.
+    pub(crate) sha256: Option<Sha256>,
+    /// The name of the wheel that was built, of what is no file.
+    pub(crate) filename: Option<String>,
     /// SHA-256 of the wheel that was built from it, where it is no wheel.
     pub(crate) built: Option<Sha256>,
     /// Layer and summary.
@@ -141,27 +145,28 @@ fn known(
     artifact: &Artifact,
     scheme: &str,
 ) -> Result<Option<Ingested>, EngineError> {
-    let Some(sha256) = artifact.file.sha256 else {
+    if let Some(sha256) = artifact.file.sha256 {
+        artifact.check(sha256)?;
+    }
+    let source = artifact.source();
+    let (mut built, mut filename) = (artifact.built, None);
+    if let (Some(source), None) = (&source, built) {
+        let Some((sha256, name)) = ingest.builder.built_before(source) else {
+            return Ok(None);
+        };
+        built = Some(sha256);
+        filename = Some(name).filter(|_| !source.is_file());
+    }
+    let Some(wheel) = built.or(artifact.file.sha256) else {
         return Ok(None);
     };
-    artifact.check(sha256)?;
-    let built = match &artifact.file.kind {
-        DistKind::Wheel(_) => None,
-        DistKind::Sdist(_) => {
-            let source = Source::Archive(Arc::clone(&artifact.file));
-            let built = artifact
-                .built
-                .or_else(|| ingest.builder.built_before(&source));
-            let Some(built) = built else { return Ok(None) };
-            Some(built)
-        }
-    };
     let key = WheelKey {
-        sha256: built.unwrap_or(sha256),
+        sha256: wheel,
         scheme: scheme.to_owned(),
     };
     Ok(ingest.store.wheel(&key)?.map(|record| Ingested {
-        sha256,
+        sha256: artifact.file.sha256,
+        filename,
         built,
         record,
         fresh: None,
@@ -173,8 +178,14 @@ async fn fetch(
     unpacking: Arc<Semaphore>,
     artifact: Artifact,
 ) -> Result<Ingested, EngineError> {
+    if let Some(source) = artifact.source() {
+        return build(ingest, unpacking, artifact, source).await;
+    }
     let DistKind::Wheel(filename) = &artifact.file.kind else {
-        return build(ingest, unpacking, artifact).await;
+        return Err(EngineError::Bug(format!(
+            "{} is no wheel",
+            artifact.file.filename
+        )));
     };
     let folder = tempfile::Builder::new()
         .prefix("wheel-")
@@ -194,7 +205,8 @@ async fn fetch(
     let (record, fresh) = unpack(ingest, unpacking, path, filename, sha256).await?;
     drop(folder);
     Ok(Ingested {
-        sha256,
+        sha256: Some(sha256),
+        filename: None,
         built: None,
         record,
         fresh,
@@ -206,14 +218,21 @@ async fn build(
     ingest: Arc<Ingest>,
     unpacking: Arc<Semaphore>,
     artifact: Artifact,
+    source: Source,
 ) -> Result<Ingested, EngineError> {
-    let source = Source::Archive(Arc::clone(&artifact.file));
     let sha256 = ingest.builder.sha256(&source).await?;
-    artifact.check(sha256)?;
+    if let Some(sha256) = sha256 {
+        artifact.check(sha256)?;
+    }
     let built = ingest.builder.wheel(source).await?;
+    let name = built
+        .path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let unpacked = unpack(ingest, unpacking, built.path, built.filename, built.sha256);
     let (record, fresh) = unpacked.await?;
     Ok(Ingested {
+        filename: name.filter(|_| sha256.is_none()),
         sha256,
         built: Some(built.sha256),
         record,
@@ -292,7 +311,22 @@ impl Artifact {
             allowed: Vec::new(),
             stated_by: String::new(),
             built: None,
+            source: None,
         }
+    }
+
+    /// What it is built from, where it is no wheel.
+    fn source(&self) -> Option<Source> {
+        match (&self.source, &self.file.kind) {
+            (Some(source), _) => Some(source.clone()),
+            (None, DistKind::Sdist(_)) => Some(Source::archive(Arc::clone(&self.file))),
+            (None, DistKind::Wheel(_)) => None,
+        }
+    }
+
+    /// Whether it comes from sources that are not installed as they are now.
+    pub(crate) fn is_new(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| !source.is_file())
     }
 
     fn check(&self, sha256: Sha256) -> Result<(), EngineError> {

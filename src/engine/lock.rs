@@ -1,7 +1,7 @@
 //! Locks (PEP 751): resolving into one without touching an environment, and following one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use blast_resolver::lock::{
 };
 use blast_resolver::{Inputs, Upgrade, resolve};
 use blast_types::{
-    ArchiveInfo, DirInfo, DirectUrl, DistFile, DistKind, EnvName, Event, ExtraName, GroupName,
-    Interpreter, MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement,
-    Sha256, Target, Version, Yanked,
+    ArchiveInfo, DirectUrl, DistFile, EnvName, Event, ExtraName, GroupName, Interpreter,
+    MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement, Sha256, Target,
+    Version, Yanked,
 };
 
-use super::build::Builder;
+use super::build::{Builder, Source};
 use super::change::{Job, Plan, Planned, complete};
 use super::environment::find_interpreter;
 use super::error::EngineError;
 use super::home::Home;
 use super::ingest::Artifact;
 use super::provider::IndexProvider;
-use super::requirements::{merged, parse_lines};
+use super::requirements::{merged, understand};
 use super::resolve::with_options;
 use super::secrets;
 use crate::interpreter::FindError;
@@ -52,7 +52,17 @@ pub(crate) async fn lock(
         None => (python, interpreter.platform.clone()),
         Some(named) => (named.markers(&python), named.platform()),
     };
-    let asked = parse_lines(&request.requirements.requirements)?;
+    let sources = complete(&home, request.sources.clone(), &interpreter).await?;
+    let index = home.caches().index.index(sources);
+    let builder = Builder::new(
+        &home,
+        index.clone(),
+        interpreter.clone(),
+        &super::resolve::resolver_options(&request.options)?,
+        &request.options.build,
+        Arc::clone(&reporter),
+    );
+    let asked = understand(&builder, &request.requirements.requirements).await?;
     let requirements: Vec<Requirement> = if asked.is_empty() {
         let direct = generation
             .as_ref()
@@ -71,7 +81,6 @@ pub(crate) async fn lock(
         preferences.extend(packages.map(|package| (package.name.clone(), package.version.clone())));
     }
     preferences.extend(versions(previous.as_ref()));
-    let sources = complete(&home, request.sources.clone(), &interpreter).await?;
     let target = Target::new(&markers, &platform)?;
     let inputs = Inputs {
         preferences,
@@ -85,15 +94,6 @@ pub(crate) async fn lock(
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
     });
-    let index = home.caches().index.index(sources);
-    let builder = Builder::new(
-        &home,
-        index.clone(),
-        interpreter,
-        &inputs.options,
-        &request.options.build,
-        Arc::clone(&reporter),
-    );
     let provider = Arc::new(IndexProvider::new(index, builder));
     let resolution = resolve(inputs, provider, reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
@@ -204,7 +204,7 @@ fn changes(
 }
 
 /// The plan that follows a lock exactly. No index is asked: the lock says where everything is.
-pub(super) fn sync_lock(
+pub(super) async fn sync_lock(
     job: &Job,
     path: &Path,
     text: &str,
@@ -240,20 +240,30 @@ pub(super) fn sync_lock(
     let mut packages = Vec::with_capacity(selected.len());
     for chosen in selected {
         let package = chosen.package;
-        let (Locked::Wheel(file) | Locked::Archive(file)) = chosen.artifact else {
-            return Err(EngineError::NeedsBuild(package.name.to_string()));
-        };
         // A lock does not tell what was asked for by name: what nothing depends on was.
         let requested = !depended.contains(&package.name);
-        packages.push(planned(path, package, file, requested).map_err(unusable)?);
+        let source = sources(path, package).map_err(unusable)?;
+        packages.push(match (chosen.artifact, source) {
+            (_, Some(source)) => of_sources(job, package, source, requested).await?,
+            (Locked::Wheel(file) | Locked::Sdist(file) | Locked::Archive(file), None) => {
+                planned(path, package, file, requested).map_err(unusable)?
+            }
+            (Locked::Directory | Locked::Vcs, None) => {
+                let name = &package.name;
+                return Err(unusable(format!("{name} comes from nowhere").into()));
+            }
+        });
     }
     let requirements = packages
         .iter()
         .filter(|planned| planned.requested)
-        .map(|planned| match &planned.direct_url {
-            Some(direct) => format!("{} @ {}", planned.name, direct.url),
-            None => format!("{}=={}", planned.name, planned.version),
-        })
+        .map(
+            |planned| match (&planned.artifact.source, &planned.direct_url) {
+                (Some(source), _) => format!("{} @ {}", planned.name, source.url()),
+                (None, Some(direct)) => format!("{} @ {}", planned.name, direct.url),
+                (None, None) => format!("{}=={}", planned.name, planned.version),
+            },
+        )
         .collect();
     Ok(Plan {
         requirements,
@@ -262,62 +272,169 @@ pub(super) fn sync_lock(
     })
 }
 
+type Wrong = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a locked file is.
+fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
+    match location {
+        Location::Url(url) => Ok(url.clone()),
+        Location::Path(relative) => {
+            let file = beside(lock, relative)?;
+            let url = url::Url::from_file_path(&file);
+            Ok(url
+                .map_err(|()| format!("{} is no path", file.display()))?
+                .into())
+        }
+    }
+}
+
+/// A path that a lock states.
+fn beside(lock: &Path, relative: &str) -> Result<PathBuf, Wrong> {
+    let folder = lock.parent().unwrap_or(Path::new("/"));
+    let mut path = PathBuf::new();
+    for part in std::path::absolute(folder.join(relative))?.components() {
+        match part {
+            std::path::Component::ParentDir => drop(path.pop()),
+            part => path.push(part),
+        }
+    }
+    Ok(path)
+}
+
+/// The sources of a locked package, where they are more than a file whose name says what it is.
+fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Source>, Wrong> {
+    let of_text = |text: &str, editable| {
+        let url = url::Url::parse(text)?;
+        Source::of_url(Some(&package.name), &url, editable).map_err(Wrong::from)
+    };
+    let with = |text: String, subdirectory: &Option<String>| match subdirectory {
+        Some(folder) => format!("{text}#subdirectory={folder}"),
+        None => text,
+    };
+    match &package.source {
+        LockedSource::Files { .. } => Ok(None),
+        LockedSource::Archive { file, subdirectory } => {
+            let url = url_of(lock, &file.location)?;
+            match of_text(&with(url, subdirectory), false)? {
+                Some(Source::Archive {
+                    file: archive,
+                    named,
+                    subdirectory,
+                }) if !named || subdirectory.is_some() => Ok(Some(Source::Archive {
+                    file: Arc::new(DistFile {
+                        sha256: Some(sha256_of(file)?),
+                        ..(*archive).clone()
+                    }),
+                    named,
+                    subdirectory,
+                })),
+                _ => Ok(None),
+            }
+        }
+        LockedSource::Directory {
+            path,
+            editable,
+            subdirectory,
+        } => {
+            let mut path = beside(lock, path)?;
+            if let Some(folder) = subdirectory {
+                path.push(folder);
+            }
+            let editable = *editable;
+            Ok(Some(Source::Directory { path, editable }))
+        }
+        LockedSource::Vcs { kind, .. } if kind != "git" => {
+            Err(format!("{} comes from {kind}, which is not known", package.name).into())
+        }
+        LockedSource::Vcs {
+            location,
+            commit_id,
+            subdirectory,
+            ..
+        } => {
+            let text = format!("git+{}@{commit_id}", url_of(lock, location)?);
+            of_text(&with(text, subdirectory), false)
+        }
+    }
+}
+
+/// Plans what must be looked into.
+async fn of_sources(
+    job: &Job,
+    package: &LockedPackage,
+    source: Source,
+    requested: bool,
+) -> Result<Planned, EngineError> {
+    let metadata = job.builder.metadata(source.clone()).await?;
+    if metadata.name != package.name {
+        return Err(EngineError::OtherSources {
+            place: source.url(),
+            expected: package.name.clone(),
+            found: metadata.name.clone(),
+        });
+    }
+    let file = source.file(&package.name, &metadata.version);
+    Ok(Planned {
+        name: package.name.clone(),
+        version: metadata.version.clone(),
+        direct_url: Some(job.builder.direct_url(&source)),
+        artifact: Artifact {
+            source: Some(source),
+            ..Artifact::of_file(Arc::new(file))
+        },
+        index: None,
+        requested,
+        extras: Vec::new(),
+    })
+}
+
+fn sha256_of(file: &LockedFile) -> Result<Sha256, Wrong> {
+    let digits = file.hashes.get("sha256");
+    Ok(digits
+        .ok_or_else(|| format!("{} has no SHA-256", file.name))?
+        .parse::<Sha256>()?)
+}
+
 fn planned(
     lock: &Path,
     package: &LockedPackage,
     file: &LockedFile,
     requested: bool,
-) -> Result<Planned, Box<dyn std::error::Error + Send + Sync>> {
-    let sha256 = file
-        .hashes
-        .get("sha256")
-        .ok_or_else(|| format!("{} has no SHA-256", file.name))?
-        .parse::<Sha256>()?;
-    let wheel: blast_types::WheelFilename = file
-        .name
-        .parse()
-        .map_err(|error| format!("{} is no wheel: {error}", file.name))?;
-    if wheel.name != package.name {
+) -> Result<Planned, Wrong> {
+    let sha256 = sha256_of(file)?;
+    let found = blast_index::simple::classify(&file.name, Some(&package.name));
+    let Some((_, kind)) = found else {
         return Err(format!("{} is no file of {}", file.name, package.name).into());
-    }
-    let url = match &file.location {
-        Location::Url(url) => url.clone(),
-        Location::Path(relative) => {
-            let folder = lock.parent().unwrap_or(Path::new("/"));
-            let file = std::path::absolute(folder.join(relative))?;
-            url::Url::from_file_path(&file)
-                .map_err(|()| format!("{} is no path", file.display()))?
-                .into()
-        }
     };
+    let url = url_of(lock, &file.location)?;
     let direct = matches!(package.source, LockedSource::Archive { .. });
+    let file = DistFile {
+        filename: file.name.as_str().into(),
+        kind,
+        url: url.as_str().into(),
+        sha256: Some(sha256),
+        size: file.size,
+        requires_python: package.requires_python.clone(),
+        yanked: Yanked::No,
+        upload_time_ms: file.upload_time_ms,
+        metadata: MetadataAt::Inside,
+    };
+    let stated = blast_index::simple::version_of(&file).clone();
     Ok(Planned {
         name: package.name.clone(),
-        version: package
-            .version
-            .clone()
-            .unwrap_or_else(|| wheel.version.clone()),
+        version: package.version.clone().unwrap_or(stated),
         artifact: Artifact {
-            file: Arc::new(DistFile {
-                filename: file.name.as_str().into(),
-                kind: DistKind::Wheel(Box::new(wheel)),
-                url: url.as_str().into(),
-                sha256: Some(sha256),
-                size: file.size,
-                requires_python: package.requires_python.clone(),
-                yanked: Yanked::No,
-                upload_time_ms: file.upload_time_ms,
-                metadata: MetadataAt::Inside,
-            }),
             allowed: vec![sha256],
             stated_by: lock.display().to_string(),
-            built: None,
+            ..Artifact::of_file(Arc::new(file))
         },
         index: package.index.clone(),
         direct_url: direct.then(|| DirectUrl {
             url: blast_index::bare(&url),
             archive_info: Some(ArchiveInfo::default()),
-            dir_info: None::<DirInfo>,
+            dir_info: None,
+            vcs_info: None,
+            subdirectory: None,
         }),
         requested,
         extras: Vec::new(),

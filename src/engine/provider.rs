@@ -53,9 +53,21 @@ impl Provider for IndexProvider {
         let (index, builder) = (self.index.clone(), self.builder.clone());
         let (name, url) = (name.clone(), url.clone());
         async move {
+            let editable = builder.is_editable(url.raw());
+            let source = Source::of_url(Some(&name), url.raw(), editable).map_err(|why| {
+                let url = blast_index::bare(url.raw().as_str());
+                ProviderError::Invalid(format!("{url}: {why}"))
+            })?;
+            if let Some(source) = source {
+                return of_sources(&builder, &name, source).await;
+            }
             let file = Arc::new(direct_file(&name, &url)?);
             let metadata = metadata(index, builder, Arc::clone(&file)).await?;
-            Ok(DirectDist { file, metadata })
+            Ok(DirectDist {
+                file,
+                metadata,
+                locked: None,
+            })
         }
         .boxed()
     }
@@ -69,14 +81,37 @@ async fn metadata(
 ) -> Result<Arc<CoreMetadata>, ProviderError> {
     match index.metadata(&file).await {
         Err(IndexError::NeedsBuild { .. }) => {
-            let metadata = builder.metadata(Source::Archive(file)).await;
+            let metadata = builder.metadata(Source::archive(file)).await;
             metadata.map_err(build_error)
         }
         answer => answer.map_err(provider_error),
     }
 }
 
-/// The wheel or source distribution that a direct reference names.
+/// Sources that a requirement names by URL.
+async fn of_sources(
+    builder: &Builder,
+    name: &PackageName,
+    source: Source,
+) -> Result<DirectDist, ProviderError> {
+    let metadata = builder
+        .metadata(source.clone())
+        .await
+        .map_err(build_error)?;
+    if metadata.name != *name {
+        let found = &metadata.name;
+        return Err(ProviderError::Invalid(format!("it is {found}, not {name}")));
+    }
+    let mut file = source.file(name, &metadata.version);
+    file.sha256 = builder.sha256(&source).await.map_err(build_error)?;
+    Ok(DirectDist {
+        locked: source.locked(builder.known_commit(&source).as_deref(), &file),
+        file: Arc::new(file),
+        metadata,
+    })
+}
+
+/// The wheel that a direct reference names.
 pub(crate) fn direct_file(
     name: &PackageName,
     url: &VerbatimUrl,
@@ -187,8 +222,13 @@ impl Provider for InstalledFirst {
         name: &PackageName,
         url: &VerbatimUrl,
     ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
+        let source = Source::of_url(Some(name), url.raw(), false).ok().flatten();
+        let place = match source {
+            Some(source) => source.direct_url(None).url,
+            None => blast_index::bare(url.raw().as_str()),
+        };
         match self.direct.get(name) {
-            Some((from, dist)) if *from == blast_index::bare(url.raw().as_str()) => {
+            Some((from, dist)) if *from == place => {
                 futures::future::ready(Ok(dist.clone())).boxed()
             }
             _ => self.below.direct(name, url),

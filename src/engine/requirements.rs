@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use blast_store::{Generation, WheelRecord};
 use blast_types::{
-    ExtraName, MarkerEnvironment, PackageName, Requirement, Sha256, Version, VersionOrUrl,
+    ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, Sha256, VerbatimUrl,
+    Version, VersionOrUrl,
 };
 
+use super::build::{Builder, Source};
 use super::error::EngineError;
 use crate::ipc::protocol::RequirementLine;
 
@@ -41,41 +43,77 @@ pub(crate) fn parse(text: &str, origin: Option<&str>) -> Result<Requirement, Eng
     })
 }
 
-/// Parses all lines of a request.
-pub(crate) fn parse_lines(lines: &[RequirementLine]) -> Result<Vec<Asked>, EngineError> {
-    lines
+/// Parses all lines of a request. Sources without a name are looked into for it, and may be built
+/// for that.
+pub(crate) async fn understand(
+    builder: &Builder,
+    lines: &[RequirementLine],
+) -> Result<Vec<Asked>, EngineError> {
+    let mut asked = Vec::with_capacity(lines.len());
+    for line in lines {
+        let hashes = hashes(line)?;
+        let requirement = if line.unnamed {
+            name(builder, line).await?
+        } else {
+            parse(&line.text, line.origin.as_deref())?
+        };
+        if let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url {
+            builder.set_editable(url.raw(), line.editable);
+        }
+        asked.push(Asked {
+            requirement,
+            hashes,
+            origin: line.origin.clone(),
+        });
+    }
+    Ok(asked)
+}
+
+/// Sources under the name that they have.
+async fn name(builder: &Builder, line: &RequirementLine) -> Result<Requirement, EngineError> {
+    let wrong = |reason: String| wrong(line, reason);
+    let url = VerbatimUrl::parse_url(&line.text).map_err(|error| wrong(error.to_string()))?;
+    let source = Source::of_url(None, url.raw(), line.editable).map_err(wrong)?;
+    let source = source.ok_or_else(|| wrong("write it as `name @ URL`".to_owned()))?;
+    let extras: Vec<ExtraName> = line
+        .extras
         .iter()
-        .map(|line| {
-            if line.editable {
-                return Err(EngineError::NeedsBuild(line.text.clone()));
-            }
-            let mut hashes = Vec::new();
-            for hash in &line.hashes {
-                let digits = hash
-                    .strip_prefix("sha256:")
-                    .and_then(|digits| digits.parse().ok());
-                hashes.push(digits.ok_or_else(|| {
-                    EngineError::BadRequirement {
-                        text: line.text.clone(),
-                        origin: line
-                            .origin
-                            .clone()
-                            .map(|o| format!(" ({o})"))
-                            .unwrap_or_default(),
-                        reason: format!(
-                            "`{hash}` is no SHA-256 hash, the only kind that is used here"
-                        ),
-                    }
-                })?);
-            }
-            let requirement = parse(&line.text, line.origin.as_deref())?;
-            Ok(Asked {
-                requirement,
-                hashes,
-                origin: line.origin.clone(),
+        .map(|extra| ExtraName::from_str(extra).map_err(|error| wrong(error.to_string())))
+        .collect::<Result<_, _>>()?;
+    Ok(Requirement {
+        name: builder.metadata(source).await?.name.clone(),
+        extras: extras.into(),
+        version_or_url: Some(VersionOrUrl::Url(url)),
+        marker: MarkerTree::default(),
+        origin: None,
+    })
+}
+
+fn wrong(line: &RequirementLine, reason: String) -> EngineError {
+    let origin = line.origin.as_ref().map(|origin| format!(" ({origin})"));
+    EngineError::BadRequirement {
+        text: if line.unnamed {
+            blast_index::bare(&line.text)
+        } else {
+            line.text.clone()
+        },
+        origin: origin.unwrap_or_default(),
+        reason,
+    }
+}
+
+fn hashes(line: &RequirementLine) -> Result<Vec<Sha256>, EngineError> {
+    let hashes = line.hashes.iter().map(|hash| {
+        let digits = hash.strip_prefix("sha256:");
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .ok_or_else(|| {
+                let reason =
+                    format!("`{hash}` is no SHA-256 hash, the only kind that is used here");
+                wrong(line, reason)
             })
-        })
-        .collect()
+    });
+    hashes.collect()
 }
 
 /// Parses a project name.
@@ -230,8 +268,10 @@ mod tests {
             hashes: vec!["md5:abc".into()],
             origin: Some("r.txt:3".into()),
             editable: false,
+            unnamed: false,
+            extras: Vec::new(),
         };
-        let error = parse_lines(&[line]).expect_err("not SHA-256").to_string();
+        let error = hashes(&line).expect_err("not SHA-256").to_string();
         assert!(
             error.contains("(r.txt:3)") && error.contains("md5:abc"),
             "{error}"

@@ -14,8 +14,8 @@ use blast_resolver::{
 };
 use blast_store::{Package, WheelRecord};
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, Event, MetadataAt, PackageName, Reporter, Requirement,
-    Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
+    CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Reporter,
+    Requirement, Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
 };
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -25,7 +25,7 @@ use super::error::EngineError;
 use super::ingest::Artifact;
 use super::provider::{IndexProvider, InstalledFirst, direct_file};
 use super::requirements::{
-    Asked, applies, merged, package_name, parse, parse_lines, pinned_version,
+    Asked, applies, merged, package_name, parse, pinned_version, understand,
 };
 use crate::ipc::protocol::{RequirementSet, ResolveOptions};
 
@@ -71,7 +71,7 @@ pub(super) async fn install(
     }
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
-    Ok(plan_of(&resolution, texts, asked))
+    Ok(plan_of(job, &resolution, texts, asked))
 }
 
 /// Brings packages (none named: all) to the newest versions that the requirements allow.
@@ -97,7 +97,7 @@ pub(super) async fn update(
     };
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
-    Ok(plan_of(&resolution, texts, &[]))
+    Ok(plan_of(job, &resolution, texts, &[]))
 }
 
 /// Exactly these requirements and what they need; a list in which every line is a pin is taken
@@ -107,7 +107,7 @@ pub(super) async fn sync_requirements(
     set: &RequirementSet,
     options: &ResolveOptions,
 ) -> Result<Plan, EngineError> {
-    let asked = parse_lines(&set.requirements)?;
+    let asked = understand(&job.builder, &set.requirements).await?;
     let markers = job.state.record.interpreter.markers.environment()?;
     let asked: Vec<_> = asked
         .into_iter()
@@ -116,7 +116,11 @@ pub(super) async fn sync_requirements(
         .collect();
     let is_pinned = |asked: &Asked| {
         pinned_version(&asked.requirement).is_some()
-            || matches!(asked.requirement.version_or_url, Some(VersionOrUrl::Url(_)))
+            || matches!(
+                &asked.requirement.version_or_url,
+                Some(VersionOrUrl::Url(url)) if blast_index::file_at(url.raw(), None)
+                    .is_some_and(|file| matches!(file.kind, DistKind::Wheel(_)))
+            )
     };
     let is_limited = !options.constraints.is_empty() || !options.overrides.is_empty();
     if !is_limited && asked.iter().all(is_pinned) {
@@ -129,7 +133,7 @@ pub(super) async fn sync_requirements(
     let inputs = inputs(job, requirements, options)?;
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
-    Ok(plan_of(&resolution, texts, &asked))
+    Ok(plan_of(job, &resolution, texts, &asked))
 }
 
 /// Solves, with the job's progress.
@@ -241,6 +245,7 @@ async fn with_installed_fixed(
             let dist = DirectDist {
                 file: Arc::clone(&file),
                 metadata: Arc::clone(&metadata),
+                locked: None,
             };
             direct.insert(package.name.clone(), (from.url.clone(), dist));
         }
@@ -262,8 +267,11 @@ async fn with_installed_fixed(
     limits.extend(provider.installed.keys().map(|name| (name.clone(), None)));
     match solve(job, fixed, Arc::new(provider)).await {
         Ok(resolution) => {
-            let mut plan = plan_of(&resolution, texts(&inputs.requirements), asked);
+            let mut plan = plan_of(job, &resolution, texts(&inputs.requirements), asked);
             for planned in &mut plan.packages {
+                if moving.contains(&planned.name) && planned.artifact.source.is_some() {
+                    continue; // named anew: looked at anew
+                }
                 if let Some(package) = job.before.package(&planned.name)
                     && package.version == planned.version
                     && planned.artifact.file.sha256 == package.artifact.sha256
@@ -338,7 +346,7 @@ async fn without_dependencies(
     let all = texts(&inputs.requirements);
     inputs.requirements = added.to_vec();
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
-    let mut plan = plan_of(&resolution, all, asked);
+    let mut plan = plan_of(job, &resolution, all, asked);
     let named: BTreeSet<_> = plan
         .packages
         .iter()
@@ -352,18 +360,28 @@ async fn without_dependencies(
     Ok(plan)
 }
 
-fn plan_of(resolution: &Resolution, requirements: Vec<String>, asked: &[Asked]) -> Plan {
+fn plan_of(job: &Job, resolution: &Resolution, requirements: Vec<String>, asked: &[Asked]) -> Plan {
     let packages = resolution
         .packages
         .iter()
-        .map(|package| Planned {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            artifact: artifact(&package.name, &package.file, asked),
-            index: package.direct.is_none().then(|| package.index.to_string()),
-            direct_url: package.direct.as_ref().map(|_| direct_url(&package.file)),
-            requested: package.requested,
-            extras: package.extras.iter().cloned().collect(),
+        .map(|package| {
+            let direct = package.direct.as_ref();
+            let source = direct.and_then(|url| job.builder.source(&package.name, url.raw()));
+            Planned {
+                name: package.name.clone(),
+                version: package.version.clone(),
+                index: direct.is_none().then(|| package.index.to_string()),
+                direct_url: direct.map(|_| match &source {
+                    Some(source) => job.builder.direct_url(source),
+                    None => direct_url(&package.file),
+                }),
+                artifact: Artifact {
+                    source,
+                    ..artifact(&package.name, &package.file, asked)
+                },
+                requested: package.requested,
+                extras: package.extras.iter().cloned().collect(),
+            }
         })
         .collect();
     Plan {
@@ -384,15 +402,18 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
             .and_then(|asked| asked.origin.clone())
             .unwrap_or_else(|| "its requirement".to_owned()),
         built: None,
+        source: None,
     }
 }
 
-/// PEP 610, for an archive; its hash is added once it is known.
+/// PEP 610, for a wheel; its hash is added once it is known.
 fn direct_url(file: &DistFile) -> DirectUrl {
     DirectUrl {
         url: blast_index::bare(&file.url),
         archive_info: Some(blast_types::ArchiveInfo::default()),
         dir_info: None,
+        vcs_info: None,
+        subdirectory: None,
     }
 }
 
@@ -437,7 +458,7 @@ async fn pin(job: &Job, asked: &Asked, selector: &Selector) -> Result<Planned, E
     if let Some(VersionOrUrl::Url(url)) = &asked.requirement.version_or_url {
         let file = direct_file(name, url)
             .map(Arc::new)
-            .map_err(|_| EngineError::NeedsBuild(asked.requirement.to_string()))?;
+            .map_err(|_| EngineError::NoDistribution(asked.requirement.to_string()))?;
         return Ok(Planned {
             name: name.clone(),
             version: blast_index::simple::version_of(&file).clone(),
@@ -538,6 +559,7 @@ impl Artifact {
             allowed: Vec::new(),
             stated_by: String::new(),
             built: package.artifact.built,
+            source: None,
         })
     }
 }

@@ -29,7 +29,8 @@ pub(crate) fn planned_changes(before: &Generation, plan: &Plan) -> Vec<PackageCh
             if let (Some(package), Some(planned)) = (package, planned) {
                 let sha256 = planned.artifact.file.sha256;
                 let same_artifact = sha256.is_none() || sha256 == package.artifact.sha256;
-                if package.version == planned.version && same_artifact {
+                if package.version == planned.version && same_artifact && !planned.artifact.is_new()
+                {
                     return None;
                 }
             }

@@ -253,9 +253,15 @@ pub(crate) struct RequirementLine {
     /// Where it stands (`requirements.txt:3`), for messages.
     #[serde(default)]
     pub(crate) origin: Option<String>,
-    /// `-e`: refused until source trees can be built.
+    /// `-e`.
     #[serde(default)]
     pub(crate) editable: bool,
+    /// The text is the URL of sources, which must be looked into for the project's name.
+    #[serde(default)]
+    pub(crate) unnamed: bool,
+    /// Extras of such sources.
+    #[serde(default)]
+    pub(crate) extras: Vec<String>,
 }
 
 /// How to resolve.
@@ -299,6 +305,9 @@ pub(crate) struct BuildOptions {
     pub(crate) settings: BTreeMap<String, serde_json::Value>,
     /// Those of the user's environment variables that builds are given.
     pub(crate) variables: BTreeMap<String, String>,
+    /// Those that git is given beside them.
+    #[serde(default)]
+    pub(crate) git_variables: BTreeMap<String, String>,
 }
 
 /// See [`Request::Move`].

@@ -137,20 +137,6 @@ fn nothing_asked_for_is_a_usage_error() {
 }
 
 #[test]
-fn source_trees_are_refused_with_a_reason() {
-    let Some(world) = World::started([]) else {
-        return;
-    };
-    world.write(
-        "tree/pyproject.toml",
-        "[project]\nname = 'tree'\nversion = '1'\n",
-    );
-    let run = world.install("demo", &["-e", "./tree"]);
-    assert_ne!(run.code, 0, "{run}");
-    assert_eq!(world.inside("demo"), packages([]));
-}
-
-#[test]
 fn a_file_that_two_packages_bring_is_no_secret() {
     let both =
         |name: &str| WheelSpec::simple(name, "1.0").file("shared.py", &format!("who = '{name}'\n"));

@@ -34,5 +34,6 @@ mod start;
 mod status;
 mod store;
 mod sync;
+mod trees;
 mod unprivileged;
 mod view;

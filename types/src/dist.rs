@@ -142,6 +142,19 @@ pub struct DirectUrl {
     /// For local directories.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dir_info: Option<DirInfo>,
+    /// For repositories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vcs_info: Option<VcsInfo>,
+    /// The project's folder in the archive or repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subdirectory: Option<String>,
+}
+
+impl DirectUrl {
+    /// Whether it leads back to the sources (PEP 660).
+    pub fn is_editable(&self) -> bool {
+        self.dir_info.as_ref().is_some_and(|info| info.editable)
+    }
 }
 
 /// The `archive_info` member of [`DirectUrl`].
@@ -150,6 +163,18 @@ pub struct ArchiveInfo {
     /// Hashes, algorithm to hexadecimal digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hashes: BTreeMap<String, String>,
+}
+
+/// The `vcs_info` member of [`DirectUrl`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct VcsInfo {
+    /// Which system (`git`).
+    pub vcs: String,
+    /// The revision that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_revision: Option<String>,
+    /// The commit that it came to.
+    pub commit_id: String,
 }
 
 /// The `dir_info` member of [`DirectUrl`].

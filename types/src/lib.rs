@@ -14,7 +14,7 @@ mod report;
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
 pub use dist::{
     ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles,
-    VersionFiles, Yanked,
+    VcsInfo, VersionFiles, Yanked,
 };
 pub use interpreter::{
     Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError,

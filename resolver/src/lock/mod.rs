@@ -157,14 +157,17 @@ impl LockedPackage {
         let no_hash = || LockError::NoHash {
             file: package.file.filename.to_string(),
         };
-        let chosen = LockedFile::new(&package.file).ok_or_else(no_hash)?;
-        let source = if package.direct.is_some() {
-            LockedSource::Archive {
-                file: chosen,
+        let chosen = || LockedFile::new(&package.file).ok_or_else(no_hash);
+        let source = match &package.locked {
+            Some(source) => (**source).clone(),
+            None if package.direct.is_some() => LockedSource::Archive {
+                file: chosen()?,
                 subdirectory: None,
+            },
+            None => {
+                chosen()?;
+                files(&package.all_files)
             }
-        } else {
-            files(&package.all_files)
         };
         Ok(Self {
             name: package.name.clone(),
@@ -199,7 +202,8 @@ fn files(all: &[Arc<DistFile>]) -> LockedSource {
 }
 
 impl LockedFile {
-    fn new(file: &DistFile) -> Option<Self> {
+    /// A file as a lock states it; `None` where it has no hash.
+    pub fn new(file: &DistFile) -> Option<Self> {
         let sha256 = file.sha256?;
         Some(Self {
             name: file.filename.to_string(),

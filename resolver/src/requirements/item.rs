@@ -178,9 +178,10 @@ fn location(text: &str, directory: &Path) -> Result<Location, Problem> {
                 });
             }
             None => {
-                return Err(wrong(
-                    "write it as `name @ URL`, since the URL does not name it",
-                ));
+                return Ok(Location::Folder {
+                    location: url.into(),
+                    extras,
+                });
             }
         },
     };

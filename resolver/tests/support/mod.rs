@@ -223,6 +223,7 @@ impl Provider for Memory {
             Some((project, version, release)) if project == name => Ok(DirectDist {
                 file: Arc::new(self.0.file(project, version, Some("py3-none-any"), release)),
                 metadata: Arc::new(Universe::metadata_of(project, version, release)),
+                locked: None,
             }),
             _ => Err(ProviderError::NotFound),
         };

@@ -163,9 +163,10 @@ impl Cache {
         })
     }
 
-    /// The SHA-256 of the wheel built before; the wheel may be gone.
-    pub(super) fn built_hash(&self, key: &str) -> Option<Sha256> {
-        Some(self.newest(key)?.0.sha256)
+    /// SHA-256 and name of the wheel built before; the wheel may be gone.
+    pub(super) fn built_hash(&self, key: &str) -> Option<(Sha256, String)> {
+        let (newest, _) = self.newest(key)?;
+        Some((newest.sha256, newest.wheel))
     }
 
     fn newest(&self, key: &str) -> Option<(Newest, PathBuf)> {

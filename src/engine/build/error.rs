@@ -56,6 +56,36 @@ pub(crate) enum BuildError {
         /// What is wrong with its answer.
         reason: String,
     },
+    /// The backend cannot do what is asked.
+    #[error("the build backend `{backend}` has no `{hook}`")]
+    NoHook {
+        /// As named.
+        backend: String,
+        /// What it lacks.
+        hook: &'static str,
+    },
+    /// There is no git.
+    #[error("{what} cannot be fetched: there is no `git` on PATH")]
+    NoGit {
+        /// The repository.
+        what: String,
+    },
+    /// A repository does not have what was asked for.
+    #[error("{what} is not to be found")]
+    NoRevision {
+        /// Repository and revision.
+        what: String,
+    },
+    /// git failed.
+    #[error("`git {command}` failed for {what}{}", tail_of(tail))]
+    Git {
+        /// Repository and revision.
+        what: String,
+        /// The command of git's.
+        command: String,
+        /// The last lines of its output.
+        tail: Vec<String>,
+    },
     /// What was built is something else.
     #[error("the wheel that was built is {built}, not {expected}")]
     OtherProject {
@@ -143,6 +173,21 @@ impl Hint for BuildError {
                     "the project is at fault: tell its authors, or take another version".to_owned(),
                 ]
             }
+            Self::NoHook {
+                hook: "build_editable",
+                ..
+            } => vec!["install it without `-e`, or give the project a newer backend".to_owned()],
+            Self::NoHook { .. } => {
+                vec!["the project is at fault: tell its authors".to_owned()]
+            }
+            Self::NoGit { .. } => vec!["install git".to_owned()],
+            Self::NoRevision { .. } => {
+                vec!["check the name of the branch or tag, or leave out `--offline`".to_owned()]
+            }
+            Self::Git { .. } => vec![
+                "check that `git ls-remote` of that URL works without asking for anything"
+                    .to_owned(),
+            ],
             Self::Io { .. } => Vec::new(),
         }
     }

@@ -255,7 +255,7 @@ fn read_answer(path: &Path) -> Option<Answer> {
 }
 
 /// The last lines of a log, harmless to a terminal.
-fn tail(log: &Path) -> Vec<String> {
+pub(super) fn tail(log: &Path) -> Vec<String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(log)?;
         let length = file.metadata()?.len();

@@ -13,12 +13,15 @@
 //! a thing twice, which is only slower. Dropping a future ends what it runs.
 
 mod cache;
+mod digest;
 mod environment;
 mod error;
+mod git;
 mod hooks;
+mod source;
 mod step;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
@@ -28,16 +31,18 @@ use blast_index::sdist::{Limits, SourceTree, unpack};
 use blast_index::wheel::WheelArchive;
 use blast_resolver::{NameFilter, Options};
 use blast_types::{
-    CoreMetadata, DistFile, DistKind, Event, Interpreter, PackageName, Reporter, Requirement,
+    CoreMetadata, DirectUrl, DistFile, Event, Interpreter, PackageName, Reporter, Requirement,
     Sha256, Version, WheelFilename,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use url::Url;
 
 pub(crate) use cache::Built;
 pub(crate) use error::BuildError;
+pub(crate) use source::{GitSource, Source};
 pub(crate) use step::{COMMAND, supervise};
 
 use super::caches::Caches;
@@ -46,6 +51,7 @@ use super::home::{Home, lock};
 use crate::ipc::protocol::BuildOptions;
 use cache::{Cache, Inputs};
 use environment::BuildEnvironment;
+use git::Repository;
 use hooks::Workshop;
 
 /// Builds of builds of builds … beyond this are refused, whatever they are of.
@@ -72,45 +78,32 @@ struct Shared {
     options: Options,
     settings: BTreeMap<String, Value>,
     variables: BTreeMap<String, String>,
+    git_variables: BTreeMap<String, String>,
+    /// What revisions came to.
+    commits: Mutex<HashMap<String, String>>,
+    /// Paths of folders that are to be installed in editable form, as URLs have them.
+    editable: Mutex<BTreeSet<String>>,
+    /// What was built in this command.
+    fresh: Mutex<BTreeSet<String>>,
     reporter: Arc<dyn Reporter>,
     /// Hooks at once.
     gate: Arc<Semaphore>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// Sources to build.
-#[derive(Debug, Clone)]
-pub(crate) enum Source {
-    /// A source distribution.
-    Archive(Arc<DistFile>),
-}
-
 /// Sources that were found, and the name of what comes of them.
 struct Found {
     key: String,
-    archive: PathBuf,
+    place: Place,
+}
+
+enum Place {
+    Archive(PathBuf),
+    Folder(PathBuf),
+    Commit(String),
 }
 
 impl Source {
-    fn label(&self) -> String {
-        match self {
-            Self::Archive(file) => match self.promised() {
-                Some((name, version)) => format!("{name} {version}"),
-                None => file.filename.to_string(),
-            },
-        }
-    }
-
-    /// What the sources are said to be.
-    fn promised(&self) -> Option<(&PackageName, &Version)> {
-        match self {
-            Self::Archive(file) => match &file.kind {
-                DistKind::Sdist(sdist) => Some((&sdist.name, &sdist.version)),
-                DistKind::Wheel(_) => None,
-            },
-        }
-    }
-
     fn check(&self, name: &PackageName, version: &Version) -> Result<(), BuildError> {
         match self.promised() {
             Some(expected) if expected != (name, version) => Err(BuildError::OtherProject {
@@ -118,6 +111,23 @@ impl Source {
                 expected: format!("{} {}", expected.0, expected.1),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// The hooks: requirements, metadata, wheel.
+    fn hooks(&self) -> [&'static str; 3] {
+        if self.is_editable() {
+            [
+                "get_requires_for_build_editable",
+                "prepare_metadata_for_build_editable",
+                "build_editable",
+            ]
+        } else {
+            [
+                "get_requires_for_build_wheel",
+                "prepare_metadata_for_build_wheel",
+                "build_wheel",
+            ]
         }
     }
 }
@@ -155,6 +165,10 @@ impl Builder {
                 options,
                 settings: build.settings.clone(),
                 variables: build.variables.clone(),
+                git_variables: build.git_variables.clone(),
+                commits: Mutex::default(),
+                editable: Mutex::default(),
+                fresh: Mutex::default(),
                 reporter,
                 gate: Arc::new(Semaphore::new(cores)),
                 flights: Mutex::default(),
@@ -191,23 +205,68 @@ impl Builder {
         .boxed()
     }
 
-    /// The hash of a wheel that was built of these sources before, if it is known without looking
-    /// at them.
-    pub(crate) fn built_before(&self, source: &Source) -> Option<Sha256> {
-        let Source::Archive(file) = source;
-        let key = self.key(file.sha256?);
-        self.shared.cache.built_hash(&key)
+    /// Hash and name of a wheel that was built of these sources as they are now, if that is known
+    /// without fetching any. A folder that is not editable is always built anew. Blocks.
+    pub(crate) fn built_before(&self, source: &Source) -> Option<(Sha256, String)> {
+        let sources = match source {
+            Source::Archive { file, .. } => file.sha256?.to_hex(),
+            Source::Directory {
+                editable: false, ..
+            } => return None,
+            Source::Directory { path, .. } => digest::of_project(path).ok()?,
+            Source::Git(git) => lock(&self.shared.commits).get(&git.to_string())?.clone(),
+        };
+        self.shared.cache.built_hash(&self.key(source, sources))
     }
 
-    /// The archive's SHA-256, fetched where it is not known.
-    pub(crate) async fn sha256(&self, source: &Source) -> Result<Sha256, EngineError> {
-        let Source::Archive(file) = source;
+    /// An archive's SHA-256, fetched where it is not known; nothing for what is no file.
+    pub(crate) async fn sha256(&self, source: &Source) -> Result<Option<Sha256>, EngineError> {
+        let Source::Archive { file, .. } = source else {
+            return Ok(None);
+        };
         match file.sha256 {
-            Some(sha256) => Ok(sha256),
+            Some(sha256) => Ok(Some(sha256)),
             None => match self.fetch(file).await {
-                Ok((_, sha256)) => Ok(sha256),
+                Ok((_, sha256)) => Ok(Some(sha256)),
                 Err(failed) => Err(failed.of(&source.label())),
             },
+        }
+    }
+
+    /// The sources that a requirement's URL names, in the form in which they are to be installed;
+    /// `None`: a wheel, or nothing that can be used.
+    pub(crate) fn source(&self, name: &PackageName, url: &Url) -> Option<Source> {
+        Source::of_url(Some(name), url, self.is_editable(url)).ok()?
+    }
+
+    /// PEP 610, once the sources were looked at.
+    pub(crate) fn direct_url(&self, source: &Source) -> DirectUrl {
+        source.direct_url(self.known_commit(source).as_deref())
+    }
+
+    /// The commit that a repository's revision came to in this command.
+    pub(crate) fn known_commit(&self, source: &Source) -> Option<String> {
+        let Source::Git(git) = source else {
+            return None;
+        };
+        lock(&self.shared.commits).get(&git.to_string()).cloned()
+    }
+
+    /// Whether what is at this URL is to be installed in editable form.
+    pub(crate) fn is_editable(&self, url: &Url) -> bool {
+        url.scheme() == "file"
+            && lock(&self.shared.editable).contains(url.path().trim_end_matches('/'))
+    }
+
+    /// Says so.
+    pub(crate) fn set_editable(&self, url: &Url, editable: bool) {
+        if url.scheme() == "file" {
+            let path = url.path().trim_end_matches('/');
+            if editable {
+                lock(&self.shared.editable).insert(path.to_owned());
+            } else {
+                lock(&self.shared.editable).remove(path);
+            }
         }
     }
 
@@ -238,7 +297,7 @@ impl Builder {
         self.building(source);
         let environment = self.environment(source, shop).await?;
         let output = shop.output("metadata")?;
-        let hook = "prepare_metadata_for_build_wheel";
+        let [_, hook, _] = source.hooks();
         let Some(folder) = shop.make(&environment, hook, &output).await? else {
             let built = self.build(source, found, shop, &environment).await?;
             let archive =
@@ -262,7 +321,16 @@ impl Builder {
             let (cache, key) = (self.shared.cache.clone(), found.key.clone());
             blocking(move || Ok(cache.built(&key))).await?
         };
-        if let Some(built) = cached {
+        let changes = matches!(
+            source,
+            Source::Directory {
+                editable: false,
+                ..
+            }
+        );
+        if let Some(built) = cached
+            && (!changes || lock(&self.shared.fresh).contains(&found.key))
+        {
             return Ok(built);
         }
         self.building(source);
@@ -281,11 +349,14 @@ impl Builder {
         shop: &Workshop,
         environment: &BuildEnvironment,
     ) -> Result<Built, Failed> {
-        let hook = "build_wheel";
+        let [_, _, hook] = source.hooks();
         let output = shop.output("wheel")?;
         let wheel = shop.make(environment, hook, &output).await?;
         let nonsense = |reason: String| BuildError::Answer { hook, reason };
-        let wheel = wheel.ok_or_else(|| nonsense("the backend has no such hook".to_owned()))?;
+        let wheel = wheel.ok_or_else(|| BuildError::NoHook {
+            backend: shop.system.backend.clone(),
+            hook,
+        })?;
         let name = wheel.file_name().unwrap_or_default().to_string_lossy();
         let filename = WheelFilename::from_str(&name)
             .map_err(|error| nonsense(format!("{name} is no name of a wheel: {error}")))?;
@@ -320,7 +391,7 @@ impl Builder {
         let mut requires = shop.system.requires.clone();
         let first = BuildEnvironment::prepare(&nested, requires.clone());
         let first = first.await.map_err(cannot)?;
-        let hook = "get_requires_for_build_wheel";
+        let [hook, _, _] = source.hooks();
         let more = shop.requires(&first, hook).await?;
         if more.is_empty() {
             return Ok(first);
@@ -365,13 +436,17 @@ impl Builder {
         });
     }
 
-    fn key(&self, sha256: Sha256) -> String {
+    fn key(&self, source: &Source, sources: String) -> String {
         let mut variables = self.shared.variables.clone();
         variables.retain(|name, _| !IRRELEVANT.contains(&name.as_str()));
         let inputs = Inputs {
-            sources: sha256.to_hex(),
-            subdirectory: None,
-            editable: false,
+            sources,
+            subdirectory: match source {
+                Source::Archive { subdirectory, .. } => subdirectory.as_deref(),
+                Source::Directory { .. } => None,
+                Source::Git(git) => git.subdirectory.as_deref(),
+            },
+            editable: source.is_editable(),
             settings: &self.shared.settings,
             variables: &variables,
         };
@@ -379,12 +454,59 @@ impl Builder {
     }
 
     async fn find(&self, source: &Source) -> Result<Found, Failed> {
-        let Source::Archive(file) = source;
-        let (archive, sha256) = self.fetch(file).await?;
+        let (sources, place) = match source {
+            Source::Archive { file, .. } => {
+                let (archive, sha256) = self.fetch(file).await?;
+                (sha256.to_hex(), Place::Archive(archive))
+            }
+            Source::Directory { path, editable } => {
+                let (folder, editable) = (path.clone(), *editable);
+                let digest = blocking(move || {
+                    if editable {
+                        digest::of_project(&folder)
+                    } else {
+                        digest::of_tree(&folder)
+                    }
+                });
+                (digest.await?, Place::Folder(path.clone()))
+            }
+            Source::Git(git) => {
+                let commit = self.commit(git).await?;
+                (commit.clone(), Place::Commit(commit))
+            }
+        };
         Ok(Found {
-            key: self.key(sha256),
-            archive,
+            key: self.key(source, sources),
+            place,
         })
+    }
+
+    /// The commit that a revision means: found out once in a command.
+    async fn commit(&self, git: &GitSource) -> Result<String, Failed> {
+        let name = git.to_string();
+        let known = lock(&self.shared.commits).get(&name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        self.shared.reporter.report(Event::Phase {
+            name: "fetching".to_owned(),
+        });
+        let repository = self.repository(git)?;
+        let commit = repository
+            .commit(self.shared.index.sources().offline)
+            .await?;
+        lock(&self.shared.commits).insert(name, commit.clone());
+        Ok(commit)
+    }
+
+    fn repository<'a>(&self, git: &'a GitSource) -> Result<Repository<'a>, BuildError> {
+        let mut variables = self.shared.git_variables.clone();
+        for name in IRRELEVANT {
+            if let Some(value) = self.shared.variables.get(*name) {
+                variables.insert((*name).to_owned(), value.clone());
+            }
+        }
+        Repository::new(git, &self.shared.caches.path, &variables)
     }
 
     /// The archive, verified, in the cache.
@@ -412,27 +534,37 @@ impl Builder {
         Ok((kept, sha256))
     }
 
-    /// Unpacks the sources.
+    /// The sources where they can be built.
     async fn workshop(&self, source: &Source, found: &Found) -> Result<Workshop, Failed> {
-        let Source::Archive(file) = source;
-        let (cache, archive, label) = (
-            self.shared.cache.clone(),
-            found.archive.clone(),
-            source.label(),
-        );
-        let name = file.filename.to_string();
-        let opened = blocking(move || {
-            let folder = cache.workshop()?;
-            let into = folder.path().join("sources");
-            std::fs::create_dir(&into).map_err(BuildError::io("make", &into))?;
-            let root = unpack(&archive, &name, &into, Limits::default())?;
-            let tree = SourceTree::open(&root)?;
-            Ok((Arc::new(folder), tree, cache.log(&label)?))
-        });
-        let (folder, tree, log) = opened.await?;
+        let (cache, label) = (self.shared.cache.clone(), source.label());
+        let (folder, log) = blocking(move || Ok((cache.workshop()?, cache.log(&label)?))).await?;
+        let into = folder.path().join("sources");
+        let root = match (source, &found.place) {
+            (
+                Source::Archive {
+                    file, subdirectory, ..
+                },
+                Place::Archive(archive),
+            ) => {
+                let (archive, name) = (archive.clone(), file.filename.to_string());
+                let root = blocking(move || {
+                    std::fs::create_dir(&into).map_err(BuildError::io("make", &into))?;
+                    Ok(unpack(&archive, &name, &into, Limits::default())?)
+                })
+                .await?;
+                root.join(subdirectory.as_deref().unwrap_or_default())
+            }
+            (Source::Git(git), Place::Commit(commit)) => {
+                self.repository(git)?.check_out(commit, &into).await?;
+                into.join(git.subdirectory.as_deref().unwrap_or_default())
+            }
+            (_, Place::Folder(path)) => path.clone(),
+            _ => return Err(EngineError::Bug("sources are elsewhere".to_owned()).into()),
+        };
+        let tree = blocking(move || Ok(SourceTree::open(&root)?)).await?;
         let shared = &self.shared;
         Ok(Workshop::new(
-            folder,
+            Arc::new(folder),
             tree,
             shared.settings.clone(),
             shared.variables.clone(),

@@ -53,7 +53,7 @@ def get_requires_for_build_wheel(config_settings=None):
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     members = []
     for above, _, names in os.walk("src"):
-        for name in sorted(names):
+        for name in sorted(names if "__pycache__" not in above else []):
             path = os.path.join(above, name)
             members.append((os.path.relpath(path, "src"), _read(path)))
     if config_settings:
