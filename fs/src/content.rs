@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use blast_store::{EntryIndex, Layer, LayerNumber, TreeNumber};
@@ -58,8 +59,13 @@ pub trait Content: Send + Sync + 'static {
     /// The layer with this number.
     fn layer(&self, number: LayerNumber) -> Result<Arc<Layer>, ContentError>;
 
-    /// Opens a blob for reading.
+    /// Opens a blob for reading, from its beginning.
     fn open_blob(&self, id: BlobId) -> io::Result<File>;
+
+    /// Makes `to` a hard link to the file of a blob, with all write bits off, executable or not, and
+    /// with this modification time in seconds since the epoch. Says false where that file serves
+    /// others with another mode or time, or can have no more names: then it is to be copied.
+    fn link_blob(&self, id: BlobId, executable: bool, mtime: i64, to: &Path) -> io::Result<bool>;
 
     /// The compiled companion of a layer. Once an answer was not [`Bytecode::Pending`] it stays;
     /// when it changes from that, [`crate::View::bytecode_ready`] is to be called.

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use blast_store::{EntryIndex, Layer, LayerBuilder, LayerFormatError, LayerNumber, TreeNumber};
@@ -143,9 +145,14 @@ impl Content for MemoryContent {
 
     fn open_blob(&self, id: BlobId) -> io::Result<File> {
         match lock(&self.0).blobs.get(&id) {
-            Some(file) => file.try_clone(),
+            // Anew, since a clone would share its position.
+            Some(file) => File::open(format!("/proc/self/fd/{}", file.as_raw_fd())),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    fn link_blob(&self, _: BlobId, _: bool, _: i64, _: &Path) -> io::Result<bool> {
+        Ok(false) // no file has a name here
     }
 
     fn bytecode(&self, layer: LayerNumber, _tag: &str) -> Bytecode {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use blast_fs::{Bytecode, Content, ContentError, TreeSpec};
@@ -11,7 +12,7 @@ use blast_types::BlobId;
 use super::bytecode::{Compiler, Flavour};
 
 /// Serves one home's view.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct StoreContent {
     store: Arc<Store>,
     compiler: Compiler,
@@ -70,6 +71,10 @@ impl Content for StoreContent {
 
     fn open_blob(&self, id: BlobId) -> io::Result<File> {
         File::open(self.store.blob_path(id))
+    }
+
+    fn link_blob(&self, id: BlobId, executable: bool, mtime: i64, to: &Path) -> io::Result<bool> {
+        self.store.link_blob(id, executable, mtime, to)
     }
 
     fn bytecode(&self, layer: LayerNumber, tag: &str) -> Bytecode {

@@ -19,6 +19,7 @@
 
 mod caches;
 mod environments;
+mod links;
 mod lookup;
 
 use std::fs::{self, File, TryLockError};
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) pins: Arc<Pins>,
     pub(crate) caches: Caches,
     stagings: AtomicU64,
+    /// Held while a blob gets another name.
+    linking: Mutex<()>,
     pub(crate) damaged_journal_lines: usize,
     /// Dropped last: whoever gets the lock next finds everything closed.
     _lock: HomeLock,
@@ -130,6 +133,7 @@ impl Store {
             pins: Arc::default(),
             caches: Caches::default(),
             stagings: AtomicU64::new(0),
+            linking: Mutex::default(),
             damaged_journal_lines,
             _lock: lock,
         };

@@ -7,6 +7,7 @@ mod crash;
 mod disk_full;
 mod environments;
 mod fixture;
+mod links;
 mod model;
 mod open;
 mod power_cut;
