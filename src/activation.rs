@@ -45,8 +45,9 @@ pub(crate) struct Activation {
     pub(crate) prefix: PathBuf,
     /// The environment's own variables.
     pub(crate) variables: BTreeMap<String, String>,
-    /// Our executable.
-    pub(crate) blast: PathBuf,
+    /// Our executable, which has the environment shown; none for one that stands alone as plain
+    /// files and is no business of blast.
+    pub(crate) blast: Option<PathBuf>,
 }
 
 /// Why there is no script for an environment.
@@ -206,13 +207,20 @@ impl Activation {
         for (name, value) in &exports {
             check_variable(name, value)?;
         }
-        exports.insert("BLAST_ENV".to_owned(), self.name.to_string());
+        if self.blast.is_some() {
+            exports.insert("BLAST_ENV".to_owned(), self.name.to_string());
+        }
         exports.insert("VIRTUAL_ENV".to_owned(), text(&self.prefix)?.to_owned());
-        exports.insert(
-            "VIRTUAL_ENV_PROMPT".to_owned(),
-            format!("blast:{}", self.name),
-        );
+        exports.insert("VIRTUAL_ENV_PROMPT".to_owned(), self.prompt());
         Ok(exports)
+    }
+
+    /// What the prompt shows, in parentheses.
+    fn prompt(&self) -> String {
+        match self.blast {
+            Some(_) => format!("blast:{}", self.name),
+            None => self.name.to_string(),
+        }
     }
 
     /// Where the environment's programs are: comes first in `PATH`.
@@ -236,14 +244,16 @@ impl Activation {
             "blast: the view of {} could not be mounted; `blast doctor` says why",
             self.name
         );
-        let values = BTreeMap::from([
-            ("BLAST", shell.quote(text(&self.blast)?)),
+        let mut values = BTreeMap::from([
             ("NAME", shell.quote(self.name.as_str())),
             ("BIN", shell.quote(bin)),
-            ("PROMPT", shell.quote(&format!("(blast:{}) ", self.name))),
+            ("PROMPT", shell.quote(&format!("({}) ", self.prompt()))),
             ("COMPLAINT", shell.quote(&complaint)),
             ("LEAVE_VARIABLES", leave.join("; ")),
         ]);
+        if let Some(blast) = &self.blast {
+            values.insert("BLAST", shell.quote(text(blast)?));
+        }
         Ok(fill(shell, &values, &exports))
     }
 
@@ -268,7 +278,8 @@ fn text(path: &Path) -> Result<&str, ActivationError> {
         .ok_or_else(|| ActivationError::Path(path.to_string_lossy().into_owned()))
 }
 
-/// Fills a shell's template; the lines between `#@ each` and `#@ end` once per export.
+/// Fills a shell's template; the lines between `#@ each` and `#@ end` once per export, those between
+/// `#@ shown` and `#@ end` where blast has to show the environment.
 fn fill(
     shell: Shell,
     values: &BTreeMap<&str, String>,
@@ -293,6 +304,12 @@ fn fill(
                         });
                     }
                 }
+            }
+            Some(" shown") if !values.contains_key("BLAST") => {
+                lines
+                    .by_ref()
+                    .take_while(|line| *line != "#@ end")
+                    .for_each(drop);
             }
             Some(_) => {}
         }

@@ -19,5 +19,9 @@ pub(crate) const HOME: &str = "HOME";
 pub(crate) const SHELL: &str = "SHELL";
 /// Where pyenv keeps its interpreters.
 pub(crate) const PYENV_ROOT: &str = "PYENV_ROOT";
+/// How environments are shown: `auto`, `fuse` or `files`; wins over `view` of the settings.
+pub(crate) const BLAST_VIEW: &str = "BLAST_VIEW";
+/// Where the user's settings are, below `blast/`.
+pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Filter of the daemon's log (`debug`, `blast=trace`); default `info`.
 pub(crate) const BLAST_LOG: &str = "BLAST_LOG";

@@ -14,7 +14,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use blast_types::EnvName;
+use blast_types::{EnvName, Event};
 
 use crate::env_vars;
 use crate::error::{Error, Kind};
@@ -22,6 +22,8 @@ use crate::exit_code::Exit;
 use crate::ipc::client::Client;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::{Reply, Request};
+use crate::settings::Settings;
+use crate::ui::{Level, Printer};
 
 /// Whether this process was started under the name of a Python.
 pub(crate) fn is_meant(name: Option<&OsString>) -> bool {
@@ -45,7 +47,15 @@ pub(crate) fn run(words: &[OsString]) -> Result<Exit, Error> {
         env: env.clone(),
         pin: false,
     };
-    let Reply::Entered { .. } = Client::new(places, &command).ask(request, &mut |_| {})? else {
+    let settings = Settings::load(|variable| env::var_os(variable))?;
+    let printer = Printer::new(Level::Normal, None);
+    let mut tell = |event: &Event| {
+        if let Event::Warning { message } = event {
+            printer.warn(message);
+        }
+    };
+    let client = Client::new(places, settings.view, &command);
+    let Reply::Entered { .. } = client.ask(request, &mut tell)? else {
         return Err(Error::unexpected_reply());
     };
     if is_this_executable(&path) {

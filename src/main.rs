@@ -17,6 +17,7 @@ mod exit_code;
 mod interpreter;
 mod ipc;
 mod launcher;
+mod settings;
 mod ui;
 
 use std::env;

@@ -99,6 +99,21 @@ pub enum MountError {
     Thread(#[source] io::Error),
 }
 
+impl MountError {
+    /// Whether it is the host that has no FUSE for us, rather than this mount point that is in
+    /// some state.
+    pub fn is_of_host(&self) -> bool {
+        match self {
+            Self::NoDevice | Self::Device(_) | Self::NoHelper | Self::Mount { .. } => true,
+            Self::Table(_)
+            | Self::MountPoint { .. }
+            | Self::Mounted(_)
+            | Self::Unmount { .. }
+            | Self::Thread(_) => false,
+        }
+    }
+}
+
 impl Hint for MountError {
     fn hints(&self) -> Vec<String> {
         match self {

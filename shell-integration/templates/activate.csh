@@ -4,8 +4,10 @@
 #@ here: `deactivate` is a chain of aliases, and `&&` is what keeps a variable that is not set from
 #@ being looked at.
 
+#@ shown
 # After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null || printf '%s\n' @COMPLAINT@ >/dev/stderr
+#@ end
 
 if ( $?_OLD_VIRTUAL_PATH ) then
     deactivate nondestructive

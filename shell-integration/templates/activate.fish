@@ -3,9 +3,11 @@
 #@ See activate.sh for how these templates are written and which names are shared with venv.
 #@ Nothing that is emitted is a comment, for the reason given there.
 
+#@ shown
 #@ After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null
 or echo @COMPLAINT@ >&2
+#@ end
 
 if set -q _OLD_VIRTUAL_PATH; and functions -q deactivate
     deactivate nondestructive

@@ -3,6 +3,7 @@
 #@
 #@ See activate.sh for how these templates are written.
 
+#@ shown
 # After a reboot nothing is mounted yet.
 try {
     & @BLAST@ view --env @NAME@ | Out-Null
@@ -14,6 +15,7 @@ if (-not $_blast_mounted) {
     [Console]::Error.WriteLine(@COMPLAINT@)
 }
 Remove-Variable -Name _blast_mounted
+#@ end
 
 if ((Test-Path -Path Function:deactivate) -and (Test-Path -Path Env:VIRTUAL_ENV)) {
     deactivate -NonDestructive

@@ -2,7 +2,8 @@
 #@
 #@ For bash, zsh, dash and ksh, also under `set -eu`. Lines that begin with `#@` are the template's
 #@ own. `@…@` stands for a quoted literal, @KEY@ for a bare name; the lines between `#@ each` and
-#@ `#@ end` are repeated for each variable that an activation sets.
+#@ `#@ end` are repeated for each variable that an activation sets; those between `#@ shown` and
+#@ `#@ end` are for environments that blast has to show, and not for plain files that stand alone.
 #@
 #@ PATH, PYTHONHOME and the prompt are saved under the names that venv's scripts use, so that
 #@ either kind of script can take the place of the other.
@@ -10,9 +11,11 @@
 #@ What is emitted holds no comment: an eval without quotes makes one line of it, which then is an
 #@ error that nobody overlooks, and not a comment that does nothing.
 
+#@ shown
 #@ After a reboot nothing is mounted yet.
 @BLAST@ view --env @NAME@ >/dev/null </dev/null ||
     printf '%s\n' @COMPLAINT@ >&2
+#@ end
 
 if [ -n "${_OLD_VIRTUAL_PATH+set}" ]; then
     case "$(command -v deactivate || true)" in

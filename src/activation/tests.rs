@@ -15,7 +15,7 @@ fn activation(name: &str, root: &Path) -> Activation {
         name: name.parse().expect("a name"),
         prefix: root.join(name),
         variables: BTreeMap::new(),
-        blast: PathBuf::from("/opt/blast/bin/blast"),
+        blast: Some(PathBuf::from("/opt/blast/bin/blast")),
     }
 }
 

@@ -28,6 +28,7 @@ struct Document {
     objects: u64,
     bytes: u64,
     operations: u64,
+    trees: u64,
 }
 
 /// Runs the command.
@@ -41,6 +42,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         objects,
         bytes,
         operations,
+        trees,
     } = context.ask(request)?
     else {
         return Err(Error::unexpected_reply());
@@ -50,6 +52,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         objects,
         bytes,
         operations,
+        trees,
     };
     if args.json.json {
         context.printer.json(&document)?;
@@ -63,23 +66,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 
 impl Document {
     fn sentence(&self) -> String {
-        if self.objects == 0 && self.operations == 0 {
+        if self.objects == 0 && self.operations == 0 && self.trees == 0 {
             return "nothing to free: all that is stored is in use".to_owned();
         }
         let count =
             |number, noun| units::count(usize::try_from(number).unwrap_or(usize::MAX), noun);
         let freed = if self.dry_run { "would free" } else { "freed" };
         let objects = count(self.objects, "object");
-        let freed = format!("{freed} {} ({objects})", units::bytes(self.bytes));
-        if self.operations == 0 {
-            return freed;
+        let mut parts = vec![format!("{freed} {} ({objects})", units::bytes(self.bytes))];
+        if self.operations > 0 {
+            let operations = count(self.operations, "operation");
+            let forgot = if self.dry_run {
+                "would forget"
+            } else {
+                "forgot"
+            };
+            parts.push(format!("{forgot} {operations}"));
         }
-        let forgot = if self.dry_run {
-            "would forget"
-        } else {
-            "forgot"
-        };
-        format!("{freed}, {forgot} {}", count(self.operations, "operation"))
+        if self.trees > 0 {
+            let trees = count(self.trees, "tree");
+            let removed = if self.dry_run {
+                "would remove"
+            } else {
+                "removed"
+            };
+            parts.push(format!("{removed} {trees} of plain files"));
+        }
+        parts.join(", ")
     }
 }
 
@@ -89,20 +102,22 @@ mod tests {
 
     #[test]
     fn what_is_freed_is_told_with_its_tense() {
-        let said = |dry_run, objects, operations| {
+        let said = |dry_run, objects, operations, trees| {
             Document {
                 dry_run,
                 objects,
                 bytes: 2_500_000,
                 operations,
+                trees,
             }
             .sentence()
         };
-        assert_eq!(said(false, 1, 0), "freed 2.5 MB (1 object)");
+        assert_eq!(said(false, 1, 0, 0), "freed 2.5 MB (1 object)");
         assert_eq!(
-            said(true, 7, 2),
-            "would free 2.5 MB (7 objects), would forget 2 operations"
+            said(true, 7, 2, 1),
+            "would free 2.5 MB (7 objects), would forget 2 operations, would remove 1 tree of plain \
+             files"
         );
-        assert!(said(false, 0, 0).starts_with("nothing to free"));
+        assert!(said(false, 0, 0, 0).starts_with("nothing to free"));
     }
 }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::ipc::client::Client;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::{EnvironmentView, PythonSearch, Reply, Request};
+use crate::settings::Settings;
 use crate::ui::Printer;
 use crate::ui::progress::Progress;
 
@@ -44,9 +45,16 @@ impl Context {
             return Ok(client);
         }
         let places = Places::new(|name| env::var_os(name))?;
+        let settings = self.settings()?;
         Ok(self
             .client
-            .get_or_init(|| Client::new(places, &self.command)))
+            .get_or_init(|| Client::new(places, settings.view, &self.command)))
+    }
+
+    /// The user's settings.
+    #[expect(clippy::unused_self, reason = "they are part of the context")]
+    pub(super) fn settings(&self) -> Result<Settings, Error> {
+        Settings::load(|name| env::var_os(name))
     }
 
     /// Where state is.

@@ -25,6 +25,7 @@ mod list;
 mod load;
 mod lock;
 mod log;
+mod materialise;
 mod moment;
 mod naming;
 mod options;
@@ -94,6 +95,7 @@ enum Command {
     Save(save::Args),
     Load(load::Args),
     Envs(envs::Args),
+    Materialise(materialise::Args),
     Check(check::Args),
     Clean(clean::Args),
     Kill(kill::Args),
@@ -150,6 +152,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Save(args) => save::run(args, context),
         Command::Load(args) => load::run(args, context),
         Command::Envs(args) => envs::run(args, context),
+        Command::Materialise(args) => materialise::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Clean(args) => clean::run(&args, context),
         Command::Kill(args) => kill::run(&args, context),

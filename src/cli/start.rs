@@ -217,7 +217,7 @@ fn activate(place: &Place, shell: Option<Shell>, context: &Context) -> Result<()
         name: place.env.clone(),
         prefix: running::visible_prefix(context, place)?,
         variables: place.variables.clone(),
-        blast,
+        blast: Some(blast),
     };
     let script = activation.script(shell).map_err(|error| {
         Error::usage(format!("environment {} cannot be activated", place.env)).caused_by(&error)

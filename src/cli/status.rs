@@ -46,9 +46,13 @@ fn render(status: &Status, verbose: bool) -> String {
     let view = &status.view;
     rows.push((
         "view",
-        match &view.reason {
-            Some(reason) => format!("{} ({reason})", view.mode),
-            None => format!("{} at {}", view.mode, view.live.display()),
+        match (&view.links, &view.reason) {
+            (Some(links), Some(reason)) => {
+                let (mode, live) = (&view.mode, view.live.display());
+                format!("{mode} at {live}: plain files, {links} ({reason})")
+            }
+            (_, Some(reason)) => format!("{} ({reason})", view.mode),
+            (_, None) => format!("{} at {}", view.mode, view.live.display()),
         },
     ));
     if view.bytecode_pending > 0 {
@@ -143,6 +147,7 @@ mod tests {
             view: ViewStatus {
                 mode: "view".into(),
                 reason: None,
+                links: None,
                 live: "/home/blast/live".into(),
                 requests: [("lookup".to_owned(), 12)].into(),
                 bytecode_pending: 0,
@@ -162,6 +167,21 @@ mod tests {
         store   /home/blast (1 environment)
         daemon  blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
         ");
+    }
+
+    #[test]
+    fn plain_files_say_why_and_how() {
+        let mut status = status(None);
+        status.view.mode = "materialised".into();
+        status.view.reason = Some("/dev/fuse does not exist".into());
+        status.view.links = Some("hard links".into());
+        let text = render(&status, false);
+        let line = text.lines().next().expect("lines");
+        assert_eq!(
+            line,
+            "view    materialised at /home/blast/live: plain files, hard links (/dev/fuse does not \
+             exist)"
+        );
     }
 
     #[test]

@@ -7,7 +7,9 @@ use blast_types::Reporter;
 use nix::unistd::{Uid, User};
 
 use super::Daemon;
-use crate::engine::{Asker, EngineError, Home, change, environment, history, lock, status};
+use crate::engine::{
+    Asker, EngineError, Home, change, environment, history, lock, materialise, status,
+};
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
 /// Answers one request. Dropping the future cancels it, up to the moment of publishing.
@@ -32,6 +34,7 @@ pub(super) async fn answer(
         let (home, cache) = (envelope.home.clone(), envelope.cache.clone());
         tokio::task::spawn_blocking(move || daemon.homes.get(&home, &cache)).await??
     };
+    home.choose(envelope.view);
     let asker = Asker {
         who: user_name(),
         command: envelope.command,
@@ -67,6 +70,13 @@ pub(super) async fn answer(
             })
             .await
         }
+        Request::Enter { env, pin } => {
+            blocking(home, move |home| {
+                environment::enter(home, &env, pin, &*reporter)
+            })
+            .await
+        }
+        Request::Materialise(request) => materialise::materialise(home, request).await,
         reading => {
             let daemon = Arc::clone(daemon);
             blocking(home, move |home| read(&daemon, home, reading)).await
@@ -107,7 +117,6 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
         Request::Environments => Ok(Reply::Environments {
             environments: environment::list(home)?,
         }),
-        Request::Enter { env, pin } => environment::enter(home, &env, pin),
         Request::Check { deep } => status::check(home, deep),
         Request::Clean {
             dry_run,

@@ -53,6 +53,7 @@ impl Homes {
         drop(open);
         for home in homes {
             home.retire_old_trees();
+            home.retire_files();
         }
     }
 

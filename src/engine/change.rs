@@ -430,6 +430,7 @@ impl Job {
             .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
         let transaction = self.home.store.begin(&record.name)?;
         let unpublished = transaction.write(&generation, staging)?;
+        let held = self.home.prepare(&record.name, unpublished.generation())?;
         let operation = unpublished.publish(draft, now_ms())?;
         // Not before: small layers get their names only with the commit.
         for ingested in ingested {
@@ -438,6 +439,7 @@ impl Job {
             }
         }
         self.home.swap(&record.name, operation.after)?;
+        drop(held);
         Ok(operation)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blast_store::{EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind};
-use blast_types::{EnvName, Interpreter, VersionSpecifiers};
+use blast_types::{EnvName, Interpreter, Reporter, VersionSpecifiers};
 
 use super::change::Asker;
 use super::error::{EngineError, at};
@@ -185,11 +185,14 @@ fn search_of(search: &PythonSearch) -> Search {
 }
 
 /// Makes an environment visible and says where it is. Blocks.
-pub(crate) fn enter(home: &Home, name: &EnvName, pin: bool) -> Result<Reply, EngineError> {
-    let state = home.env(name)?;
-    home.show()?;
+pub(crate) fn enter(
+    home: &Home,
+    name: &EnvName,
+    pin: bool,
+    reporter: &dyn Reporter,
+) -> Result<Reply, EngineError> {
     Ok(Reply::Entered {
-        place: home.place(&state, pin)?,
+        place: home.enter(name, pin, reporter)?,
     })
 }
 

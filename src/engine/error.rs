@@ -212,6 +212,30 @@ pub(crate) enum EngineError {
     /// Mounting the view.
     #[error(transparent)]
     Mount(#[from] blast_fs::MountError),
+    /// The plain files of an environment.
+    #[error("cannot write the files of the environment at {path}")]
+    Files {
+        /// Where it is to be.
+        path: PathBuf,
+        /// Why.
+        source: blast_fs::plain::PlainError,
+    },
+    /// A place for plain files that has something in it.
+    #[error("{path} {what}")]
+    NotFree {
+        /// The place.
+        path: PathBuf,
+        /// `is not empty`, …
+        what: &'static str,
+    },
+    /// Hard links that cannot be.
+    #[error("{path} cannot have hard links to the store")]
+    NoHardLinks {
+        /// The place.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A file of ours.
     #[error("cannot access {path}")]
     Io {
@@ -238,6 +262,8 @@ impl EngineError {
             | Self::BadPackageName(_)
             | Self::PythonRequest(_)
             | Self::Activation(_)
+            | Self::NotFree { .. }
+            | Self::NoHardLinks { .. }
             | Self::NoIndex => ErrorKind::Usage,
             Self::NoDistribution(_)
             | Self::Build { .. }
@@ -264,6 +290,7 @@ impl EngineError {
             | Self::Unpack { .. }
             | Self::Layer { .. }
             | Self::Mount(_)
+            | Self::Files { .. }
             | Self::Io { .. }
             | Self::Target(_)
             | Self::Bug(_) => ErrorKind::Internal,
@@ -352,6 +379,15 @@ impl Hint for EngineError {
             {
                 vec!["make room: `blast clean` frees what nothing uses".to_owned()]
             }
+            Self::Files { source, .. } if source.is_disk_full() => {
+                vec!["make room: `blast clean` frees what nothing uses".to_owned()]
+            }
+            Self::NotFree { .. } => {
+                vec!["name a directory that is empty or does not exist yet".to_owned()]
+            }
+            Self::NoHardLinks { .. } => {
+                vec!["leave `--link` out: files are copied then, or reflinked".to_owned()]
+            }
             Self::Store(error) => error.hints(),
             Self::Publish(error) => error.hints(),
             Self::Mount(error) => error.hints(),
@@ -365,6 +401,7 @@ impl Hint for EngineError {
             | Self::Activation(_)
             | Self::TwoPins { .. }
             | Self::Layer { .. }
+            | Self::Files { .. }
             | Self::Io { .. }
             | Self::Unpack { .. }
             | Self::Target(_) => Vec::new(),

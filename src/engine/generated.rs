@@ -37,8 +37,9 @@ pub(crate) struct Spec<'a> {
     pub(crate) variables: &'a BTreeMap<String, String>,
     /// Its interpreter.
     pub(crate) interpreter: &'a Interpreter,
-    /// Our own executable, for activation scripts.
-    pub(crate) blast: &'a Path,
+    /// Our own executable, for activation scripts; none for an environment that stands alone, without
+    /// blast.
+    pub(crate) blast: Option<&'a Path>,
 }
 
 impl<'a> Spec<'a> {
@@ -49,7 +50,18 @@ impl<'a> Spec<'a> {
             prefix,
             variables: &record.variables,
             interpreter: &record.interpreter,
-            blast,
+            blast: Some(blast),
+        }
+    }
+
+    /// For plain files of this environment, at a place of their own.
+    pub(crate) fn standing_alone(record: &'a EnvRecord, prefix: &'a Path) -> Self {
+        Self {
+            env: &record.name,
+            prefix,
+            variables: &record.variables,
+            interpreter: &record.interpreter,
+            blast: None,
         }
     }
 }
@@ -160,7 +172,7 @@ pub(crate) fn activation_files(
         name: spec.env.clone(),
         prefix: spec.prefix.to_owned(),
         variables: spec.variables.clone(),
-        blast: spec.blast.to_owned(),
+        blast: spec.blast.map(Path::to_owned),
     }
     .files()
 }
@@ -169,13 +181,20 @@ pub(crate) fn activation_files(
 pub(crate) fn pyvenv_cfg(spec: &Spec<'_>) -> String {
     let executable = &spec.interpreter.executable;
     let home = executable.parent().unwrap_or(Path::new("/")).display();
+    let ours = if spec.blast.is_some() {
+        format!(
+            "prompt = blast:{}\nblast = {}\n",
+            spec.env,
+            env!("CARGO_PKG_VERSION")
+        )
+    } else {
+        format!("prompt = {}\n", spec.env)
+    };
     format!(
         "home = {home}\nimplementation = CPython\ninclude-system-site-packages = false\n\
-         version = {}\nexecutable = {}\nprompt = blast:{}\nblast = {}\n",
+         version = {}\nexecutable = {}\n{ours}",
         spec.interpreter.markers.python_full_version,
         executable.display(),
-        spec.env,
-        env!("CARGO_PKG_VERSION"),
     )
 }
 

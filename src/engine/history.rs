@@ -45,12 +45,11 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
             started_ms,
             note: None,
         };
-        let operation = home
-            .store
-            .begin(&to.env)?
-            .select(target)?
-            .publish(draft, now_ms())?;
+        let unpublished = home.store.begin(&to.env)?.select(target)?;
+        let held = home.prepare(&to.env, target)?;
+        let operation = unpublished.publish(draft, now_ms())?;
         home.swap(&to.env, operation.after)?;
+        drop(held);
         changed.operation = Some(operation.id.0);
     }
     changed.took_ms = started.elapsed().as_secs_f64() * 1000.0;

@@ -17,6 +17,8 @@ use super::bytecode::{Compiler, Listener};
 use super::caches::Caches;
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
+use super::files::Files;
+use super::showing::Mode;
 use super::skeleton::Skeletons;
 use crate::ipc::protocol::Place;
 
@@ -31,6 +33,8 @@ pub(crate) struct Home {
     caches: Mutex<Arc<Caches>>,
     live: PathBuf,
     skeletons: Skeletons,
+    pub(super) files: Files,
+    pub(super) mode: Mode,
     view: Arc<Mutex<Option<View>>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
@@ -39,8 +43,8 @@ pub(crate) struct Home {
     _listener: Arc<ViewListener>,
 }
 
-/// Passes on to the view that bytecode is ready.
-struct ViewListener(Arc<Mutex<Option<View>>>);
+/// Passes on to whatever shows environments that bytecode is ready.
+struct ViewListener(Arc<Mutex<Option<View>>>, Files);
 
 impl std::fmt::Debug for ViewListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,6 +57,7 @@ impl Listener for ViewListener {
         if let Some(view) = &*lock(&self.0) {
             view.bytecode_ready(layer);
         }
+        self.1.add_bytecode(layer);
     }
 }
 
@@ -68,13 +73,17 @@ impl Home {
         let store = Arc::new(open_store(home)?);
         let compiler = Compiler::new(Arc::clone(&store));
         let view = Arc::default();
-        let listener = Arc::new(ViewListener(Arc::clone(&view)));
+        let content = StoreContent::new(Arc::clone(&store), compiler.clone());
+        let files = Files::open(Arc::clone(&store), content, &live)?;
+        let listener = Arc::new(ViewListener(Arc::clone(&view), files.clone()));
         let weak: std::sync::Weak<dyn Listener> =
             Arc::downgrade(&(Arc::clone(&listener) as Arc<dyn Listener>));
         compiler.set_listener(weak);
         Ok(Self {
             caches: Mutex::new(Arc::new(Caches::open(cache)?)),
             skeletons: Skeletons::open(&live)?,
+            files,
+            mode: Mode::default(),
             store,
             compiler,
             live,
@@ -174,7 +183,7 @@ impl Home {
         if let Some(view) = &*lock(&self.view) {
             view.set_environment(env, self.store.tree_of(head)?.number);
         }
-        Ok(())
+        self.swap_files(env)
     }
 
     /// Shows a generation that something is built in, which no environment has; until
@@ -186,9 +195,12 @@ impl Home {
         id: GenerationId,
     ) -> Result<(), EngineError> {
         self.compile(generation)?;
-        self.show()?;
+        let files = self.show_somehow()?;
         let tree = self.store.tree_of(id)?.number;
         let mut builds = lock(&self.builds);
+        if files {
+            self.files.show_at(name, id)?;
+        }
         if let Some(view) = &*lock(&self.view) {
             view.set_environment(name, tree);
         }
@@ -209,9 +221,12 @@ impl Home {
         if let Some(view) = &*lock(&self.view) {
             view.remove_environment(name);
         }
+        if let Err(error) = self.hide_files(name) {
+            tracing::warn!(%error, %name, "the files of a build environment stay");
+        }
     }
 
-    /// The generations that the kernel may still hold something of.
+    /// The generations that programs or the kernel may still hold something of.
     pub(super) fn generations_in_use(&self) -> Result<Vec<GenerationId>, EngineError> {
         let trees = lock(&self.view)
             .as_ref()
@@ -220,7 +235,9 @@ impl Home {
         let generations = trees
             .into_iter()
             .map(|tree| Ok(self.store.tree(tree)?.generation));
-        generations.collect()
+        let mut generations = generations.collect::<Result<Vec<_>, EngineError>>()?;
+        generations.extend(self.files.trees());
+        Ok(generations)
     }
 
     /// Has the kernel let go of trees that no environment shows and no program uses. Takes a
@@ -265,6 +282,9 @@ impl Home {
             self.skeletons.remove(name)?;
             lock(&self.turns).remove(name);
         }
+        if self.files.is_any_shown() {
+            self.files.retire_in_background();
+        }
         let left = self.store.envs()?;
         let mut view = lock(&self.view);
         if left.is_empty() {
@@ -302,6 +322,7 @@ impl Home {
                 if let Some(view) = &*view {
                     view.remove_environment(name);
                 }
+                self.hide_files(name)?;
             }
             None if force || !view.as_ref().is_some_and(|_| self.is_used()) => {
                 if let Some(view) = view.take() {
@@ -318,7 +339,7 @@ impl Home {
     }
 
     /// Whether a process of this user runs from, stands in or has open something of the view.
-    fn is_used(&self) -> bool {
+    pub(super) fn is_used(&self) -> bool {
         super::processes::users_of(&self.live).next().is_some()
     }
 
@@ -330,11 +351,14 @@ impl Home {
 
     /// Where an environment is to be found. Blocks.
     pub(crate) fn place(&self, state: &EnvState, pin: bool) -> Result<Place, EngineError> {
-        let prefix = if pin {
-            let tree = self.store.tree_of(state.head)?;
-            self.live.join(".generation").join(tree.number.to_string())
-        } else {
-            self.prefix(&state.record.name)
+        let files = self.why_files().is_some();
+        let prefix = match (pin, files) {
+            (false, _) => self.prefix(&state.record.name),
+            (true, true) => self.files.tree_path(state.head),
+            (true, false) => {
+                let tree = self.store.tree_of(state.head)?;
+                self.live.join(".generation").join(tree.number.to_string())
+            }
         };
         let record = &state.record;
         Ok(Place {
@@ -346,7 +370,7 @@ impl Home {
             interpreter: record.interpreter.executable.clone(),
             site_packages: record.interpreter.scheme.purelib.clone(),
             generation: state.head,
-            mode: "view".to_owned(),
+            mode: if files { "materialised" } else { "view" }.to_owned(),
         })
     }
 }

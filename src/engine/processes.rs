@@ -1,39 +1,78 @@
 //! Which processes use a directory: `/proc` read for working directories, executables, open
-//! files and maps (proc(5)). Only processes of the same user can be looked into.
+//! files and maps (proc(5)), and for what they were started with. Only processes of the same user
+//! can be looked into.
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Processes that stand in, run from, have open or have mapped something below `folder`.
 pub(crate) fn users_of(folder: &Path) -> impl Iterator<Item = u32> + '_ {
     let own = std::process::id();
+    processes().filter(move |&pid| pid != own && uses(pid, folder))
+}
+
+/// The entries of `folder` that processes stand in, run from, have open or have mapped, or that
+/// their arguments or variables name: a Python that was started from a directory comes back to
+/// it with each import, and holds nothing of it open in between.
+pub(crate) fn entries_used(folder: &Path) -> HashSet<OsString> {
+    let own = std::process::id();
+    let real = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let mut found = HashSet::new();
+    let mut add = |path: &Path| {
+        let below = path
+            .strip_prefix(&real)
+            .or_else(|_| path.strip_prefix(folder));
+        if let Some(first) = below.ok().and_then(|below| below.iter().next()) {
+            found.insert(first.to_owned());
+        }
+    };
+    for pid in processes().filter(|&pid| pid != own) {
+        links(pid).for_each(|path| add(&path));
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        for file in ["cmdline", "environ"] {
+            let text = fs::read(process.join(file)).unwrap_or_default();
+            // `VIRTUAL_ENV=/a`, `PATH=/a:/b`, `/a/bin/tool`
+            for word in text.split(|byte| matches!(byte, 0 | b':' | b'=')) {
+                add(Path::new(OsStr::from_bytes(word)));
+            }
+        }
+    }
+    found
+}
+
+fn processes() -> impl Iterator<Item = u32> {
     fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(move |&pid| pid != own && uses(pid, folder))
 }
 
 fn uses(pid: u32, folder: &Path) -> bool {
+    links(pid).any(|path| path.starts_with(folder))
+}
+
+/// The files that a process has hold of.
+fn links(pid: u32) -> impl Iterator<Item = PathBuf> {
     let process = PathBuf::from(format!("/proc/{pid}"));
-    let points_below = |link: PathBuf| fs::read_link(link).is_ok_and(|to| to.starts_with(folder));
-    if points_below(process.join("cwd")) || points_below(process.join("exe")) {
-        return true;
-    }
+    let fixed = ["cwd", "exe"].map(|link| process.join(link));
     let open = fs::read_dir(process.join("fd"))
         .into_iter()
         .flatten()
         .flatten();
-    if open
+    let links = fixed
         .into_iter()
-        .any(|descriptor| points_below(descriptor.path()))
-    {
-        return true;
-    }
+        .chain(open.map(|descriptor| descriptor.path()));
     let maps = fs::read_to_string(process.join("maps")).unwrap_or_default();
-    maps.lines()
-        .filter_map(|line| line.find('/').map(|at| Path::new(&line[at..])))
-        .any(|mapped| mapped.starts_with(folder))
+    let mapped: Vec<_> = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
+        .collect();
+    links
+        .filter_map(|link| fs::read_link(link).ok())
+        .chain(mapped)
 }
 
 #[cfg(test)]
@@ -54,5 +93,30 @@ mod tests {
         child.kill().expect("ours");
         child.wait().expect("ours");
         assert_eq!(found, [child.id()]);
+    }
+
+    #[test]
+    fn entries_are_told_from_what_processes_stand_in_and_were_started_with() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let path = folder.path().canonicalize().expect("there");
+        for name in ["stood-in", "named", "in-a-list", "idle"] {
+            fs::create_dir(path.join(name)).expect("made");
+        }
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .current_dir(path.join("stood-in"))
+            .env("VIRTUAL_ENV", path.join("named"))
+            .env(
+                "PYTHONPATH",
+                format!("/x:{}/lib", path.join("in-a-list").display()),
+            )
+            .spawn()
+            .expect("sleep is everywhere");
+        let found = entries_used(&path);
+        child.kill().expect("ours");
+        child.wait().expect("ours");
+        let wanted = ["stood-in", "named", "in-a-list"].map(OsString::from);
+        assert_eq!(found, HashSet::from(wanted));
+        assert_eq!(entries_used(&path), HashSet::new());
     }
 }

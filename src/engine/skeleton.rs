@@ -42,9 +42,13 @@ impl Skeletons {
         })
     }
 
-    /// Writes (or renews) the skeleton of one environment.
+    /// Writes (or renews) the skeleton of one environment. One that is there as plain files needs
+    /// none.
     pub(crate) fn make(&self, state: &EnvState) -> Result<(), EngineError> {
         let record = &state.record;
+        if self.is_link(record.name.as_str()) {
+            return Ok(()); // what is behind it belongs to a generation
+        }
         let prefix = self.live.join(record.name.as_str());
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
         let spec = generated::Spec::of(record, &prefix, &blast);
@@ -74,6 +78,13 @@ impl Skeletons {
     pub(crate) fn remove(&self, env: &EnvName) -> Result<(), EngineError> {
         self.remove_tree(Path::new(env.as_str()))
             .map_err(at(self.live.join(env.as_str())))
+    }
+
+    fn is_link(&self, path: &str) -> bool {
+        let stat = fstatat(self.below.as_fd(), path, AtFlags::AT_SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| {
+            SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK
+        })
     }
 
     fn folder(&self, path: &str) -> io::Result<()> {

@@ -10,10 +10,20 @@ use crate::ipc::protocol::{EnvironmentStatus, Reply, StoreStatus, ViewStatus};
 
 /// The view of a home.
 pub(crate) fn view_status(home: &Home) -> ViewStatus {
-    let shown = home.is_shown();
+    let files = home.why_files();
+    let (mode, reason) = match (home.is_shown(), files) {
+        (_, Some(reason)) => ("materialised", Some(reason)),
+        (true, None) => ("view", None),
+        (false, None) => {
+            let reason = "nothing has asked for it since the daemon started";
+            ("hidden", Some(reason.to_owned()))
+        }
+    };
+    let kind = (mode == "materialised").then(|| home.files.kind());
     ViewStatus {
-        mode: if shown { "view" } else { "hidden" }.to_owned(),
-        reason: (!shown).then(|| "nothing has asked for it since the daemon started".to_owned()),
+        mode: mode.to_owned(),
+        reason,
+        links: kind.and_then(Result::ok).map(|kind| kind.to_string()),
         live: home.live().to_owned(),
         requests: home.requests(),
         bytecode_pending: home.compiler.pending(),
@@ -69,6 +79,11 @@ pub(crate) fn clean(
     keep_operations: Option<usize>,
 ) -> Result<Reply, EngineError> {
     home.retire_old_trees();
+    let trees = if dry_run {
+        home.files.retirable()
+    } else {
+        home.retire_files()
+    };
     let in_use = home.generations_in_use()?;
     let report = home.store.clean(&CleanOptions {
         dry_run,
@@ -79,5 +94,6 @@ pub(crate) fn clean(
         objects: report.blobs.count + report.layers.count + report.generations.count,
         bytes: report.object_bytes(),
         operations: report.operations,
+        trees: trees as u64,
     })
 }

@@ -21,7 +21,7 @@ use nix::unistd::{Pid, Uid};
 
 use super::launch;
 use super::paths::Places;
-use super::protocol::{Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION};
+use super::protocol::{Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION, ViewChoice};
 use super::redaction::hide_credentials;
 use crate::error::Error;
 
@@ -35,6 +35,7 @@ const FORCED_PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Client {
     places: Places,
+    view: ViewChoice,
     command: Vec<String>,
 }
 
@@ -49,11 +50,15 @@ enum Outcome {
 }
 
 impl Client {
-    /// A client for these places. `command` is what the user typed, for the history; credentials
-    /// in it are hidden.
-    pub(crate) fn new(places: Places, command: &[String]) -> Self {
+    /// A client for these places. `view` is how environments shall be shown, `command` what the user
+    /// typed, for the history; credentials in it are hidden.
+    pub(crate) fn new(places: Places, view: ViewChoice, command: &[String]) -> Self {
         let command = command.iter().map(|word| hide_credentials(word)).collect();
-        Self { places, command }
+        Self {
+            places,
+            view,
+            command,
+        }
     }
 
     /// Where the daemon and its stores are.
@@ -162,6 +167,7 @@ impl Client {
             build: env!("CARGO_PKG_VERSION").to_owned(),
             home: self.places.home.clone(),
             cache: self.places.cache.clone(),
+            view: self.view,
             command: self.command.clone(),
             request,
         };
@@ -208,6 +214,8 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Save { .. }
         | Request::DeleteSnapshot { .. }
         | Request::RemoveEnvironments { .. }
+        // The directory is not empty the second time.
+        | Request::Materialise(_)
         | Request::Shutdown { .. } => false,
     }
 }

@@ -46,7 +46,7 @@ fn with_daemon<T>(
         "install",
         "--index-url=http://me:secret@127.0.0.1/",
     ];
-    let client = Client::new(places, &command.map(String::from));
+    let client = Client::new(places, ViewChoice::Auto, &command.map(String::from));
     let outcome = use_it(&client);
     (outcome, listening.join().expect("the daemon ended well"))
 }
@@ -142,7 +142,7 @@ fn a_failure_keeps_its_kind_and_hints() {
 #[test]
 fn without_a_daemon_nothing_is_started_to_be_ended() {
     let folder = tempfile::tempdir().expect("temporary directory");
-    let client = Client::new(places(folder.path()), &[]);
+    let client = Client::new(places(folder.path()), ViewChoice::Auto, &[]);
     assert!(!client.shut_down(false).expect("nobody there"));
     assert!(
         client
@@ -158,7 +158,7 @@ fn what_a_dead_daemon_left_is_removed() {
     let places = places(folder.path());
     drop(UnixListener::bind(places.socket()).expect("bound"));
     std::fs::write(places.pid_file(), "1\n").expect("written");
-    let client = Client::new(places.clone(), &[]);
+    let client = Client::new(places.clone(), ViewChoice::Auto, &[]);
     assert!(!client.shut_down(false).expect("nobody there"));
     assert!(!places.socket().exists() && !places.pid_file().exists());
 }

@@ -31,10 +31,26 @@ pub(crate) struct Envelope {
     pub(crate) home: PathBuf,
     /// `$BLAST_CACHE` or its default; absolute.
     pub(crate) cache: PathBuf,
+    /// How environments shall be shown.
+    #[serde(default)]
+    pub(crate) view: ViewChoice,
     /// What the user typed, for the history.
     pub(crate) command: Vec<String>,
     /// What is asked.
     pub(crate) request: Request,
+}
+
+/// How environments are to be shown: the setting `view`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ViewChoice {
+    /// In a view where one can be mounted, else as plain files.
+    #[default]
+    Auto,
+    /// In a view, or not at all.
+    Fuse,
+    /// As plain files.
+    Files,
 }
 
 /// What a client can ask.
@@ -116,6 +132,8 @@ pub(crate) enum Request {
         /// Name the generation's own tree, which never changes.
         pin: bool,
     },
+    /// Write an environment to a directory as plain files. Answered by [`Reply::Materialised`].
+    Materialise(Materialise),
     /// Look for damage. Answered by [`Reply::Checked`].
     Check {
         /// Read every byte.
@@ -342,6 +360,19 @@ pub(crate) enum MoveTarget {
     },
 }
 
+/// See [`Request::Materialise`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Materialise {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// Which state, as [`MoveTarget::Named`]; default: the head.
+    pub(crate) target: Option<String>,
+    /// Where to: absolute, empty or not there.
+    pub(crate) to: PathBuf,
+    /// By hard links to the store.
+    pub(crate) link: bool,
+}
+
 /// See [`Request::Lock`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct LockRequest {
@@ -482,6 +513,8 @@ pub(crate) enum Reply {
         /// Where it is.
         place: Place,
     },
+    /// To [`Request::Materialise`].
+    Materialised(Materialised),
     /// To [`Request::Check`].
     Checked {
         /// Objects looked at.
@@ -499,6 +532,9 @@ pub(crate) enum Reply {
         bytes: u64,
         /// Operations forgotten.
         operations: u64,
+        /// Trees of plain files removed.
+        #[serde(default)]
+        trees: u64,
     },
     /// To [`Request::Pythons`].
     Pythons {
@@ -530,6 +566,31 @@ pub(crate) struct Place {
     pub(crate) generation: GenerationId,
     /// How it is shown: `view` (FUSE) or `materialised`.
     pub(crate) mode: String,
+}
+
+/// What [`Request::Materialise`] wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Materialised {
+    /// Whose.
+    pub(crate) environment: EnvName,
+    /// Which state.
+    pub(crate) generation: GenerationId,
+    /// Where to.
+    pub(crate) path: PathBuf,
+    /// Directories.
+    pub(crate) directories: u64,
+    /// Files.
+    pub(crate) files: u64,
+    /// Symbolic links.
+    pub(crate) symlinks: u64,
+    /// Bytes of all files.
+    pub(crate) bytes: u64,
+    /// Files that share their bytes with the store by a reflink.
+    pub(crate) reflinks: u64,
+    /// Files that are the store's own by another name.
+    pub(crate) hard_links: u64,
+    /// Milliseconds inside the daemon.
+    pub(crate) took_ms: f64,
 }
 
 /// What a change did, or would do.
@@ -673,6 +734,10 @@ pub(crate) struct ViewStatus {
     pub(crate) mode: String,
     /// Why, where it is not `view`.
     pub(crate) reason: Option<String>,
+    /// How plain files share their bytes with the store, where environments are plain files:
+    /// `reflinks`, `hard links` or `copies`.
+    #[serde(default)]
+    pub(crate) links: Option<String>,
     /// Where it is mounted.
     pub(crate) live: PathBuf,
     /// FUSE requests served, by kind.

@@ -24,6 +24,7 @@ const COMMANDS: &[&[&str]] = &[
     &["envs"],
     &["envs", "list"],
     &["envs", "rm"],
+    &["materialise"],
     &["check"],
     &["clean"],
     &["kill"],

@@ -6,7 +6,7 @@ use crate::world::{World, sandbox};
 
 #[test]
 fn killing_all_leaves_no_process_and_no_mount() {
-    let Some(world) = World::started([]) else {
+    let Some(world) = World::mounted([]) else {
         return;
     };
     world.show("demo");

@@ -4,7 +4,7 @@
 use blast_harness::{Means, Sandbox, require};
 
 fn sandbox() -> Option<Sandbox> {
-    let wanted = require(Means::Network) && require(Means::Fuse);
+    let wanted = require(Means::Network) && require(Means::View);
     wanted.then(|| Sandbox::new(env!("CARGO_BIN_EXE_blast")).with_network())
 }
 

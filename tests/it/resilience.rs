@@ -94,7 +94,7 @@ fn a_stale_socket_and_pid_file_are_no_obstacle() {
 
 #[test]
 fn programs_by_path_mount_the_view_themselves() {
-    let Some(world) = World::started([WheelSpec::simple("demo", "1.0")
+    let Some(world) = World::mounted([WheelSpec::simple("demo", "1.0")
         .file("demo/cli.py", "def main():\n    print('here')\n")
         .entry_point("demo-tool", "demo.cli:main")])
     else {

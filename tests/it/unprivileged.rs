@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use blast_harness::{Means, require};
+
 use crate::world::{World, demo_wheels, packages};
 
 #[test]
@@ -57,6 +59,9 @@ fn user_daemon_crash_is_survived() {
 
 #[test]
 fn user_kill_leaves_nothing() {
+    if !require(Means::Mount) {
+        return;
+    }
     let Some(world) = World::unprivileged([]) else {
         return;
     };

@@ -11,7 +11,7 @@ use crate::world::{World, demo_wheels};
 #[test]
 fn environments_with_one_package_share_its_files() {
     let big = "x = 1\n".repeat(1000);
-    let Some(world) = World::started([WheelSpec::simple("demo", "1.0").file("demo/big.py", &big)])
+    let Some(world) = World::mounted([WheelSpec::simple("demo", "1.0").file("demo/big.py", &big)])
     else {
         return;
     };
@@ -29,7 +29,7 @@ fn environments_with_one_package_share_its_files() {
 
 #[test]
 fn an_unchanged_file_keeps_its_node_over_a_swap() {
-    let Some(world) = World::started(demo_wheels()) else {
+    let Some(world) = World::mounted(demo_wheels()) else {
         return;
     };
     world.install("demo", &["helper==1.0"]).success();
@@ -59,7 +59,7 @@ fn an_open_file_stays_readable_when_its_package_goes() {
 
 #[test]
 fn the_view_cannot_be_written() {
-    let Some(world) = World::started([WheelSpec::simple("demo", "1.0")]) else {
+    let Some(world) = World::mounted([WheelSpec::simple("demo", "1.0")]) else {
         return;
     };
     world.install("demo", &["demo"]).success();

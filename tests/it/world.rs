@@ -7,7 +7,7 @@ use blast_harness::{LocalIndex, Means, Run, Sandbox, TestUser, WheelSpec, requir
 
 /// A sandbox without an index, for tests that need none.
 pub(crate) fn sandbox() -> Option<Sandbox> {
-    require(Means::Fuse).then(|| Sandbox::new(env!("CARGO_BIN_EXE_blast")))
+    require(Means::View).then(|| Sandbox::new(env!("CARGO_BIN_EXE_blast")))
 }
 
 /// A sandbox and the index that its commands ask. Reads as the sandbox.
@@ -20,7 +20,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With these wheels on the index; `None`, having said so, where there is no FUSE.
+    /// With these wheels on the index; `None`, having said so, where nothing can show
+    /// environments.
     pub(crate) fn with(wheels: impl IntoIterator<Item = WheelSpec>) -> Option<Self> {
         let sandbox = sandbox()?;
         let index = LocalIndex::with(wheels);
@@ -28,6 +29,48 @@ impl World {
             sandbox: sandbox.with_index(&index),
             index,
         })
+    }
+
+    /// [`World::started`] with environments in a mounted view; `None`, having said so, where tests
+    /// run with plain files.
+    pub(crate) fn mounted(wheels: impl IntoIterator<Item = WheelSpec>) -> Option<Self> {
+        if !require(Means::Mount) {
+            return None;
+        }
+        Self::started(wheels)
+    }
+
+    /// [`World::started`] with environments as plain files, whatever the host has.
+    pub(crate) fn plain(wheels: impl IntoIterator<Item = WheelSpec>) -> Self {
+        let index = LocalIndex::with(wheels);
+        let sandbox = Sandbox::new(env!("CARGO_BIN_EXE_blast")).with("BLAST_VIEW", "files");
+        let world = Self {
+            sandbox: sandbox.with_index(&index),
+            index,
+        };
+        world.start("demo");
+        world
+    }
+
+    /// The same for commands of a user without privilege.
+    pub(crate) fn plain_unprivileged(wheels: impl IntoIterator<Item = WheelSpec>) -> Option<Self> {
+        let mut world = Self::unprivileged(wheels)?;
+        world.sandbox.set("BLAST_VIEW", "files");
+        world.start("demo");
+        Some(world)
+    }
+
+    /// Waits until all bytecode is compiled.
+    #[track_caller]
+    pub(crate) fn compiled(&self) {
+        for _ in 0..3000 {
+            let status = self.blast(["status", "--json"]).success().json();
+            if status["view"]["bytecode_pending"] == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("bytecode is not compiled in a minute");
     }
 
     /// The same for commands of a user without privilege.

@@ -73,7 +73,7 @@ fn link_beside(from: &Path, beside: &Path) -> io::Result<()> {
     std::fs::remove_file(&name)
 }
 
-/// Gives an empty file the bytes of another without copying them (`FICLONE` of ioctl_ficlone(2)).
+/// Gives an empty file the bytes of another without copying them (the `FICLONE` ioctl).
 pub(super) fn clone_file(from: &File, to: &File) -> io::Result<()> {
     Ok(rustix::fs::ioctl_ficlone(to, from)?)
 }

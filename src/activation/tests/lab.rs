@@ -126,7 +126,7 @@ impl Lab {
         let env = |name: &str| {
             let mut env = activation(name, &live);
             fs::create_dir_all(env.bin()).expect("a folder");
-            env.blast = live.join("blast");
+            env.blast = Some(live.join("blast"));
             env
         };
         let lab = Self {

@@ -165,7 +165,7 @@ fn a_view_that_cannot_be_mounted_is_told_and_does_not_stop_activation() {
         assert_active(program, &lab.dump("inside"), &lab.a);
 
         // Also when blast itself is gone.
-        lab.a.blast = PathBuf::from("/no/such/blast");
+        lab.a.blast = Some(PathBuf::from("/no/such/blast"));
         let output = lab.run(program, &[Enter("a"), Dump("inside")]);
         assert!(
             String::from_utf8_lossy(&output.stderr).contains(complaint),

@@ -7,17 +7,18 @@ use blast_types::Hint as _;
 
 use super::Check;
 use crate::error::Error;
+use crate::ipc::protocol::ViewChoice;
 
 /// All of them.
-pub(super) fn checks() -> Vec<Check> {
+pub(super) fn checks(choice: ViewChoice) -> Vec<Check> {
     vec![
-        fuse(),
+        fuse(choice),
         namespaces(Path::new("/proc/sys")),
         cgroups(Path::new("/sys/fs/cgroup")),
     ]
 }
 
-fn fuse() -> Check {
+fn fuse(choice: ViewChoice) -> Check {
     let support = blast_fs::host_support();
     let Some(reason) = &support.reason else {
         let how = match (support.privileged, support.helper) {
@@ -34,7 +35,17 @@ fn fuse() -> Check {
         .get(1)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
-    let check = Check::fail("fuse", format!("no view can be mounted: {reason}{behind}"));
+    let message = format!("no view can be mounted: {reason}{behind}");
+    let check = match choice {
+        ViewChoice::Fuse => Check::fail("fuse", message),
+        ViewChoice::Auto => Check::warn(
+            "fuse",
+            format!("{message}; environments are plain files instead"),
+        ),
+        ViewChoice::Files => {
+            return Check::ok("fuse", format!("{message}; plain files are asked for"));
+        }
+    };
     reason.hints().into_iter().fold(check, Check::hint)
 }
 

@@ -84,7 +84,7 @@ impl Check {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let mut checks = host::checks();
+    let mut checks = host::checks(context.settings()?.view);
     checks.extend(state::checks(context)?);
     checks.extend(origins::checks(context, &args.sources)?);
     if args.json.json {

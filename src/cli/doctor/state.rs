@@ -11,11 +11,14 @@ use super::Check;
 use crate::cli::context::Context;
 use crate::error::Error;
 use crate::ipc::paths::Places;
-use crate::ipc::protocol::{Reply, Request};
+use crate::ipc::protocol::{Reply, Request, ViewChoice};
 use crate::ui::units;
 
 /// Less than this is likely to run out in the next install.
 const LITTLE_SPACE_BYTES: u64 = 1 << 30;
+
+/// How environments are shown.
+const VIEW: &str = "view";
 
 /// All of them.
 pub(super) fn checks(context: &Context) -> Result<Vec<Check>, Error> {
@@ -25,7 +28,7 @@ pub(super) fn checks(context: &Context) -> Result<Vec<Check>, Error> {
         place("cache", &places.cache),
         runtime(places),
         daemon(context)?,
-        mount(&places.live()),
+        view(context, &places.live())?,
     ])
 }
 
@@ -99,16 +102,43 @@ fn is_replaced(pid: u32) -> bool {
         .is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
 }
 
+fn view(context: &Context, live: &Path) -> Result<Check, Error> {
+    let choice = context.settings()?.view;
+    // Trouble with the daemon is told by its own check.
+    if let Ok(Some(Reply::Status(status))) =
+        context.client()?.ask_running(Request::Status { env: None })
+        && let Some(links) = &status.view.links
+    {
+        let shown = live.display();
+        let reason = status.view.reason.unwrap_or_default();
+        let message = format!("plain files below {shown}, {links} ({reason})");
+        return Ok(match choice {
+            ViewChoice::Fuse => Check::warn(VIEW, message)
+                .hint("the next command that uses an environment mounts a view"),
+            ViewChoice::Auto | ViewChoice::Files => Check::ok(VIEW, message),
+        });
+    }
+    let files = match choice {
+        ViewChoice::Fuse => false,
+        ViewChoice::Files => true,
+        ViewChoice::Auto => !blast_fs::host_support().usable(),
+    };
+    if files && blast_fs::mount_state(live) == MountState::NotMounted {
+        let message = format!("plain files, below {} when needed", live.display());
+        return Ok(Check::ok(VIEW, message));
+    }
+    Ok(mount(live))
+}
+
 fn mount(live: &Path) -> Check {
-    const NAME: &str = "view";
     let shown = live.display();
     match blast_fs::mount_state(live) {
-        MountState::Alive => Check::ok(NAME, format!("mounted at {shown}")),
+        MountState::Alive => Check::ok(VIEW, format!("mounted at {shown}")),
         MountState::NotMounted => Check::ok(
-            NAME,
+            VIEW,
             format!("not mounted; it will be at {shown} when it is needed"),
         ),
-        MountState::Stale => Check::warn(NAME, format!("{shown} is left over from a dead daemon"))
+        MountState::Stale => Check::warn(VIEW, format!("{shown} is left over from a dead daemon"))
             .hint("any command that uses an environment mends it, so does `blast kill --all`"),
     }
 }

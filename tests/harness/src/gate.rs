@@ -3,6 +3,9 @@
 //! A test asks `if !require(Means::Fuse) { return; }`. What is missing is said on stderr; where
 //! `BLAST_TEST_REQUIRE` names the means (`fuse,zsh`), the test fails instead, so that a machine
 //! that is meant to run everything cannot fall silent.
+//!
+//! `BLAST_TEST_VIEW=files` runs commands with environments as plain files, as on a host without FUSE;
+//! what is about the mounted view itself ([`Means::Mount`]) is skipped then.
 
 use std::env;
 use std::fmt;
@@ -20,9 +23,14 @@ use crate::user::TestUser;
 pub enum Means {
     /// A usable `/dev/fuse`, and `fusermount3` for who is not root.
     Fuse,
+    /// Environments that can be seen: FUSE, or plain files by `BLAST_TEST_VIEW=files`.
+    View,
+    /// The mounted view itself: FUSE, and not plain files.
+    Mount,
     /// The right to mount.
     Root,
-    /// An unprivileged user to act as: root with FUSE for everybody, or not being root at all.
+    /// An unprivileged user to act as, who can see environments: being root (with FUSE for
+    /// everybody), or not being root at all.
     User,
     /// zsh.
     Zsh,
@@ -38,6 +46,8 @@ impl fmt::Display for Means {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fuse => "fuse",
+            Self::View => "view",
+            Self::Mount => "mount",
             Self::Root => "root",
             Self::User => "user",
             Self::Zsh => "zsh",
@@ -54,7 +64,15 @@ impl Means {
         match self {
             Self::Fuse => fuse_missing(),
             Self::Root => root_missing(),
-            Self::User => fuse_missing().or_else(|| TestUser::ensure().err()),
+            Self::View if files_wanted() => None,
+            Self::View => fuse_missing(),
+            Self::Mount if files_wanted() => {
+                Some("it is about the mounted view (BLAST_TEST_VIEW=files)".to_owned())
+            }
+            Self::Mount => fuse_missing(),
+            Self::User if files_wanted() => TestUser::ensure().err(),
+            Self::User => fuse_missing()
+                .or_else(|| TestUser::ensure().and_then(|_| TestUser::open_fuse()).err()),
             Self::Zsh | Self::Fish => program_on_path(&self.to_string())
                 .is_none()
                 .then(|| format!("no {self} on PATH")),
@@ -64,6 +82,11 @@ impl Means {
                 .then(|| "BLAST_TEST_OFFLINE is set".to_owned()),
         }
     }
+}
+
+/// Whether commands shall show environments as plain files.
+pub(crate) fn files_wanted() -> bool {
+    env::var_os("BLAST_TEST_VIEW").is_some_and(|value| value == "files")
 }
 
 /// Whether the host has what the test needs.

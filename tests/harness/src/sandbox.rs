@@ -26,6 +26,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
+use crate::gate::files_wanted;
 use crate::index::LocalIndex;
 use crate::process::Background;
 use crate::python::HostPython;
@@ -351,6 +352,9 @@ fn variables(root: &Path, python: &HostPython, user: TestUser) -> BTreeMap<OsStr
         ("XDG_RUNTIME_DIR", "run"),
     ] {
         variables.insert(name.into(), root.join(part).into());
+    }
+    if files_wanted() {
+        variables.insert("BLAST_VIEW".into(), "files".into());
     }
     variables
 }

@@ -1,0 +1,117 @@
+//! The user's settings: `$XDG_CONFIG_HOME/blast/config.toml` (or `~/.config/blast/config.toml`),
+//! each of which a variable overrides.
+//!
+//! ```toml
+//! view = "auto"     # or "fuse" or "files"; BLAST_VIEW
+//! ```
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::env_vars;
+use crate::error::Error;
+use crate::ipc::protocol::ViewChoice;
+
+/// What the user set, once for all projects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// How environments are shown.
+    pub(crate) view: ViewChoice,
+}
+
+impl Settings {
+    /// From file and variables, looked up by `var` (in a program: `std::env::var_os`). A file that is
+    /// not there sets nothing.
+    pub(crate) fn load(var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
+        let set = |name: &str| var(name).filter(|value| !value.is_empty());
+        let mut settings = match Self::path(set) {
+            Some(path) => Self::read(&path)?,
+            None => Self::default(),
+        };
+        if let Some(value) = set(env_vars::BLAST_VIEW) {
+            let choice = value
+                .to_str()
+                .map(|text| clap::ValueEnum::from_str(text, false));
+            settings.view = choice.and_then(Result::ok).ok_or_else(|| {
+                Error::usage(format!(
+                    "the variable {} is {:?}",
+                    env_vars::BLAST_VIEW,
+                    value.to_string_lossy()
+                ))
+                .hint("it can be `auto`, `fuse` or `files`")
+            })?;
+        }
+        Ok(settings)
+    }
+
+    fn path(set: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let config = set(env_vars::XDG_CONFIG_HOME)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(PathBuf::from(set(env_vars::HOME)?).join(".config")))?;
+        Some(config.join("blast/config.toml"))
+    }
+
+    fn read(path: &PathBuf) -> Result<Self, Error> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(Error::io("read", path, &error)),
+        };
+        toml::from_str(&text).map_err(|error| {
+            Error::usage(format!("{} cannot be understood", path.display())).caused_by(&error)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(folder: &std::path::Path, view: Option<&str>) -> Result<Settings, Error> {
+        Settings::load(|name| match name {
+            env_vars::XDG_CONFIG_HOME => Some(folder.into()),
+            env_vars::BLAST_VIEW => view.map(Into::into),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn the_variable_wins_over_the_file_and_both_over_nothing() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let view = |variable| load(folder.path(), variable).map(|settings| settings.view);
+        assert_eq!(view(None).expect("nothing set"), ViewChoice::Auto);
+        fs::create_dir(folder.path().join("blast")).expect("made");
+        let file = folder.path().join("blast/config.toml");
+        fs::write(&file, "view = \"files\"\n").expect("written");
+        assert_eq!(view(None).expect("readable"), ViewChoice::Files);
+        assert_eq!(view(Some("fuse")).expect("known"), ViewChoice::Fuse);
+        assert_eq!(view(Some("")).expect("not set"), ViewChoice::Files);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let error = load(folder.path(), Some("mount")).expect_err("unknown");
+        assert!(error.message.contains("BLAST_VIEW"), "{}", error.message);
+        fs::create_dir(folder.path().join("blast")).expect("made");
+        let file = folder.path().join("blast/config.toml");
+        for text in ["view = \"mount\"", "wiev = \"files\"", "view ="] {
+            fs::write(&file, text).expect("written");
+            let error = load(folder.path(), None).expect_err(text);
+            assert!(error.message.contains("config.toml"), "{}", error.message);
+        }
+    }
+}
