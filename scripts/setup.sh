@@ -89,7 +89,7 @@ if [[ $purpose == test ]]; then
 fi
 
 if [[ ! -e /dev/fuse ]]; then
-    say "there is no /dev/fuse: blast cannot show its view here (in a container: --device /dev/fuse)"
+    say "there is no /dev/fuse: environments will be plain files (for the view, in a container: --device /dev/fuse)"
 elif [[ ! -w /dev/fuse ]]; then
     say "/dev/fuse is closed to you: ask for mode 0666, as distributions ship it"
 fi

@@ -109,6 +109,9 @@ impl MountError {
             | Self::MountPoint { .. }
             | Self::Mounted(_)
             | Self::Unmount { .. }
+            | Self::NoResend
+            | Self::Gone(_)
+            | Self::TakeOver { .. }
             | Self::Thread(_) => false,
         }
     }

@@ -429,8 +429,8 @@ impl Job {
         let staging = Arc::into_inner(staging)
             .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
         let transaction = self.home.store.begin(&record.name)?;
-        let unpublished = transaction.write(&generation, staging)?;
-        let held = self.home.prepare(&record.name, unpublished.generation())?;
+        let mut unpublished = transaction.write(&generation, staging)?;
+        let held = self.home.prepare(&record.name, &mut unpublished)?;
         let operation = unpublished.publish(draft, now_ms())?;
         // Not before: small layers get their names only with the commit.
         for ingested in ingested {

@@ -45,8 +45,8 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
             started_ms,
             note: None,
         };
-        let unpublished = home.store.begin(&to.env)?.select(target)?;
-        let held = home.prepare(&to.env, target)?;
+        let mut unpublished = home.store.begin(&to.env)?.select(target)?;
+        let held = home.prepare(&to.env, &mut unpublished)?;
         let operation = unpublished.publish(draft, now_ms())?;
         home.swap(&to.env, operation.after)?;
         drop(held);

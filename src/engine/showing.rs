@@ -10,7 +10,8 @@
 use std::sync::{Arc, Mutex};
 
 use blast_fs::MountError;
-use blast_types::{EnvName, GenerationId, Reporter};
+use blast_store::Unpublished;
+use blast_types::{EnvName, Reporter};
 
 use super::error::EngineError;
 use super::files::Hold;
@@ -133,12 +134,13 @@ impl Home {
     pub(super) fn prepare(
         &self,
         env: &EnvName,
-        generation: GenerationId,
+        unpublished: &mut Unpublished,
     ) -> Result<Option<Arc<Hold>>, EngineError> {
         if self.why_files().is_none() && !self.files.shows(env) {
             return Ok(None);
         }
-        self.files.prepare(generation).map(Some)
+        unpublished.settle()?;
+        self.files.prepare(unpublished.generation()).map(Some)
     }
 
     /// Lets an environment's link, where there is one, lead to its head. Blocks.

@@ -189,6 +189,12 @@ impl Unpublished {
         &self.changes
     }
 
+    /// Puts all that the generation consists of in its place now rather than with the commit, for who
+    /// reads it before. It stays there if the generation is let go, and collection will take it.
+    pub fn settle(&mut self) -> Result<(), StoreError> {
+        self.pending.publish()
+    }
+
     /// Makes the generation the environment's head, if the head is still the one that the
     /// transaction began from.
     pub fn publish(self, draft: OperationDraft, now_ms: i64) -> Result<Operation, PublishError> {

@@ -190,7 +190,10 @@ fn a_tree_stays_while_it_is_used_and_goes_when_it_is_not() {
         .blast(["clean", "--dry-run", "--json"])
         .success()
         .json();
-    assert_eq!(told["trees"], 1, "that of the empty environment went before");
+    assert_eq!(
+        told["trees"], 1,
+        "that of the empty environment went before"
+    );
     assert!(tree.is_dir());
     let told = world.blast(["clean", "--json"]).success().json();
     assert_eq!(told["trees"], 1);

@@ -91,7 +91,7 @@ user=$0
 impl World {
     /// Runs a shell script with no `/dev/fuse`; `$blast` is the program. What is left running is
     /// ended with it.
-    fn without_fuse(&self, user: &TestUser, script: &str) -> Run {
+    fn without_fuse(&self, user: TestUser, script: &str) -> Run {
         let blast = self.program().display();
         let script = format!(
             "blast={blast}; trap '$blast kill --all --force >/dev/null 2>&1' EXIT; {script}"
@@ -117,7 +117,7 @@ impl World {
 fn works_without_fuse(mut world: World, user: TestUser) {
     world.sandbox.unset("BLAST_VIEW");
     let run = world.without_fuse(
-        &user,
+        user,
         "eval \"$($blast start demo --shell bash)\"
          $blast install demo==2.0 && $blast install helper==2.0 demo==2.0
          $blast save good && $blast remove demo && $blast load good
@@ -136,9 +136,9 @@ fn works_without_fuse(mut world: World, user: TestUser) {
     assert_eq!(told, 1, "{run}");
     // Not what was asked for: an error, and the way out.
     world.sandbox.set("BLAST_VIEW", "fuse");
-    let refused = world.without_fuse(&user, "$blast run --env demo -- python -c pass");
+    let refused = world.without_fuse(user, "$blast run --env demo -- python -c pass");
     refused.exits(2).says("/dev/fuse").says("hint:");
-    let doctor = world.without_fuse(&user, "$blast doctor");
+    let doctor = world.without_fuse(user, "$blast doctor");
     assert!(doctor.exits(1).stdout.contains("fail  fuse"));
 }
 

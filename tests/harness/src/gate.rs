@@ -62,14 +62,12 @@ impl Means {
     /// Why the host does not have it, if so.
     fn missing(self) -> Option<String> {
         match self {
-            Self::Fuse => fuse_missing(),
             Self::Root => root_missing(),
-            Self::View if files_wanted() => None,
-            Self::View => fuse_missing(),
             Self::Mount if files_wanted() => {
                 Some("it is about the mounted view (BLAST_TEST_VIEW=files)".to_owned())
             }
-            Self::Mount => fuse_missing(),
+            Self::View if files_wanted() => None,
+            Self::Fuse | Self::View | Self::Mount => fuse_missing(),
             Self::User if files_wanted() => TestUser::ensure().err(),
             Self::User => fuse_missing()
                 .or_else(|| TestUser::ensure().and_then(|_| TestUser::open_fuse()).err()),
