@@ -57,6 +57,8 @@ pub(crate) struct Error {
     pub(crate) causes: Vec<String>,
     /// Commands to type, facts to check.
     pub(crate) hints: Vec<String>,
+    /// Where requirements are in conflict: the explanation as data, for `--json`.
+    pub(crate) conflict: Option<Box<serde_json::Value>>,
 }
 
 impl Error {
@@ -67,6 +69,7 @@ impl Error {
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            conflict: None,
         }
     }
 
@@ -133,6 +136,7 @@ impl From<Failure> for Error {
             message: failure.message,
             causes: failure.causes,
             hints: failure.hints,
+            conflict: failure.conflict,
         }
     }
 }
@@ -194,6 +198,7 @@ mod tests {
             message: "no solution".into(),
             causes: vec!["a".into()],
             hints: vec!["b".into()],
+            conflict: None,
         };
         let error = Error::from(failure);
         assert_eq!(

@@ -33,7 +33,9 @@ pub enum ResolveError {
 impl Hint for ResolveError {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NoSolution(explanation) => explanation.hints.clone(),
+            Self::NoSolution(explanation) => {
+                explanation.hints.iter().map(ToString::to_string).collect()
+            }
             Self::Provider {
                 source: ProviderError::Unavailable { hints, .. },
                 ..

@@ -41,7 +41,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub use error::ResolveError;
-pub use explain::{Explanation, Fact, Versions};
+pub use explain::{Explanation, Fact, Remedy, RemedyKind, Versions};
 pub use inputs::{Inputs, NameFilter, Options, PrereleaseMode, ResolutionMode, Upgrade};
 pub use provider::{DirectDist, Provider, ProviderError};
 pub use reason::Reason;

@@ -79,7 +79,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFiles => f.write_str("without any file"),
-            Self::TooNew => f.write_str("uploaded after the time limit (exclude-newer)"),
+            Self::TooNew => f.write_str("newer than the time limit (exclude-newer)"),
             Self::NoUploadTime => f.write_str("without the upload time that exclude-newer needs"),
             Self::Python { needs, has } => {
                 write!(

@@ -30,6 +30,7 @@ fn a_conflict_between_a_requirement_and_a_dependency() {
     no set of versions meets the requirements:
       because you require `flask<1` and `flask-login`,
       and every version of flask-login depends on `flask>=1.0.4`
+    hint: lift the upper bound of your `flask<1`: every version of flask-login asks for `flask>=1.0.4`
     ");
 }
 
@@ -66,7 +67,7 @@ fn many_versions_are_summed_up() {
     no set of versions meets the requirements:
       because you require `tool`,
       and every version of tool depends on ranges from `core>3.0` to `core>3.39`,
-      and no version of core is in any of those (there is 1.0 to 3.0, 3 in all)
+      and no version of core is in any of those (there are 3, from 1.0 to 3.0)
     ");
 }
 
@@ -116,7 +117,7 @@ fn a_version_that_does_not_exist() {
     assert_snapshot!(failure(universe, inputs(&["a>=3; sys_platform == 'linux'"])), @r"
     no set of versions meets the requirements:
       because you require `a>=3`,
-      and no version of a matches `a>=3` (there is 1.0 to 2.0, 3 in all)
+      and no version of a matches `a>=3` (there are 3, from 1.0 to 2.0)
     ");
 }
 
@@ -152,7 +153,7 @@ fn no_file_fits() {
       because you require `a`,
       and a 2.0 is source only, which the options exclude,
       and a 1.0 is without a wheel for this platform (there is cp39-cp39-win_amd64)
-    hint: lift --only-binary or --no-binary for `a`
+    hint: drop `--only-binary` for `a`
     hint: `a` has neither a wheel for Python 3.12 on this platform nor a source distribution: another Python version may have one
     ");
 }
@@ -174,7 +175,7 @@ fn pre_releases_that_are_disallowed() {
     no set of versions meets the requirements:
       because you require `a>1`,
       and a 2.0rc1 is a pre-release, which the options exclude
-    hint: allow pre-releases to use a 2.0rc1
+    hint: `--prerelease if-necessary` would admit a 2.0rc1
     ");
 }
 
@@ -189,8 +190,8 @@ fn a_time_limit_that_excludes_everything() {
     assert_snapshot!(failure(universe, Inputs { options, ..inputs(&["a"]) }), @r"
     no set of versions meets the requirements:
       because you require `a`,
-      and a 1.0 is uploaded after the time limit (exclude-newer)
-    hint: a later --exclude-newer would admit a 1.0
+      and a 1.0 is newer than the time limit (exclude-newer)
+    hint: `--exclude-newer-package a=1970-01-02` would admit a 1.0
     ");
 }
 
@@ -218,6 +219,7 @@ fn extras_in_conflict() {
       because you require `a[x,y]`,
       and a[x] 1.0 depends on `b==1`,
       and a[y] 1.0 depends on `b==2`
+    hint: a[x] 1.0 keeps `b` to `==1`, while a[y] 1.0 asks for `b==2`: ask for other versions of one of them, or lift the bound by `--override FILE` with `b==2` in it, at your own risk
     ");
 }
 
@@ -249,32 +251,36 @@ fn the_facts_are_there_for_programs() {
     let json = serde_json::to_string_pretty(&*explanation).expect("plain data");
     assert_snapshot!(json, @r#"
     {
-      "facts": [
+      "steps": [
         {
-          "fact": "asked",
+          "kind": "asked",
           "requirements": [
             "a"
-          ]
+          ],
+          "text": "you require `a`"
         },
         {
-          "fact": "depends",
+          "kind": "depends",
           "package": "a",
           "versions": {
             "words": "a 1.0",
-            "count": 1
+            "count": 1,
+            "range": "==1.0"
           },
           "requirements": [
             "b>1"
-          ]
+          ],
+          "text": "a 1.0 depends on `b>1`"
         },
         {
-          "fact": "none-in-range",
+          "kind": "none-in-range",
           "package": "b",
           "requirement": "b>1",
-          "existing": "1.0"
+          "existing": "there is 1.0",
+          "text": "no version of b matches `b>1` (there is 1.0)"
         }
       ],
-      "hints": []
+      "remedies": []
     }
     "#);
 }

@@ -3,12 +3,23 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
-use blast_resolver::{Explanation, Fact, Reason, Resolution, ResolveError};
-use blast_types::{PackageName, Requirement, Version, VersionOrUrl};
+use blast_resolver::{
+    DirectDist, Explanation, Fact, Inputs, Provider, ProviderError, Reason, Resolution,
+    ResolutionMode, ResolveError,
+};
+use blast_types::{
+    CoreMetadata, DistFile, PackageName, ProjectFiles, Requirement, Silent, VerbatimUrl, Version,
+    VersionOrUrl,
+};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use proptest::prelude::*;
-use support::{Universe, inputs, name, requirement, resolve_shared, show, version};
+use support::{
+    Memory, Universe, inputs, name, requirement, requirements, resolve_shared, show, version,
+};
 
 /// For each package the requirements of its versions, the oldest first.
 type Registry = Vec<Vec<Vec<String>>>;
@@ -143,6 +154,82 @@ fn proves(universe: &Universe, explanation: &Explanation) -> bool {
     !possible(&alone, &mut BTreeMap::new(), roots)
 }
 
+/// Serves a universe with answers that come early or late, as a seed has it.
+struct Unsteady {
+    memory: Memory,
+    seed: u64,
+}
+
+impl Unsteady {
+    /// Waits for up to 30 turns of the runtime.
+    fn delay(&self, what: &str) -> impl Future<Output = ()> + use<> {
+        let hasher = BuildHasherDefault::<DefaultHasher>::new();
+        let turns = hasher.hash_one((self.seed, what)) % 30;
+        async move {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+impl Provider for Unsteady {
+    fn project(
+        &self,
+        name: &PackageName,
+    ) -> BoxFuture<'static, Result<Arc<ProjectFiles>, ProviderError>> {
+        let (delay, answer) = (self.delay(name.as_ref()), self.memory.project(name));
+        async move {
+            delay.await;
+            answer.await
+        }
+        .boxed()
+    }
+
+    fn metadata(
+        &self,
+        file: Arc<DistFile>,
+    ) -> BoxFuture<'static, Result<Arc<CoreMetadata>, ProviderError>> {
+        let (delay, answer) = (self.delay(&file.filename), self.memory.metadata(file));
+        async move {
+            delay.await;
+            answer.await
+        }
+        .boxed()
+    }
+
+    fn direct(
+        &self,
+        name: &PackageName,
+        url: &VerbatimUrl,
+    ) -> BoxFuture<'static, Result<DirectDist, ProviderError>> {
+        self.memory.direct(name, url)
+    }
+}
+
+/// The answer when data come in the order of a seed.
+fn resolve_unsteadily(universe: &Arc<Universe>, inputs: Inputs, seed: u64) -> String {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime can be had");
+    let memory = Memory(universe.clone());
+    let provider = Arc::new(Unsteady { memory, seed });
+    let outcome = blast_resolver::resolve(inputs, provider, Arc::new(Silent));
+    show(&runtime.block_on(outcome))
+}
+
+/// The versions of a root with which there is an answer, ascending.
+fn possible_versions(universe: &Universe, root: &Requirement) -> Vec<Version> {
+    let releases = universe.projects.get(&root.name).into_iter().flatten();
+    let fits = releases.filter(|(version, _)| {
+        let pin = requirement(&format!("{}=={version}", root.name));
+        let open = vec![root.clone(), pin];
+        holds(root, version) && possible(universe, &mut BTreeMap::new(), open)
+    });
+    fits.map(|(version, _)| version.clone()).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 500,
@@ -187,6 +274,57 @@ proptest! {
         prop_assert_eq!(&first, &show(&resolve_shared(&universe, inputs(&turned))));
         turned.reverse();
         prop_assert_eq!(first, show(&resolve_shared(&universe, inputs(&turned))));
+    }
+
+    #[test]
+    fn the_answer_does_not_depend_on_the_order_of_limits_nor_on_when_data_come(
+        registry in any_registry(),
+        roots in prop::collection::vec(any_requirement(), 1..4),
+        limits in prop::collection::vec(any_requirement(), 0..4),
+        overrides in prop::collection::vec(any_requirement(), 0..2),
+        seed in any::<u64>(),
+    ) {
+        let universe = Arc::new(universe(&registry));
+        let texts = |texts: &[String]| -> Vec<Requirement> {
+            requirements(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let mut first = inputs(&[]);
+        first.requirements = texts(&roots);
+        first.constraints = texts(&limits);
+        first.overrides = texts(&overrides);
+        let mut turned = first.clone();
+        turned.requirements.reverse();
+        turned.constraints.reverse();
+        let calm = resolve_shared(&universe, first.clone());
+        prop_assert_eq!(show(&calm), resolve_unsteadily(&universe, first, seed));
+        // The words of a conflict may quote the limits in the order in which they stand.
+        if calm.is_ok() {
+            prop_assert_eq!(show(&calm), resolve_unsteadily(&universe, turned, !seed));
+        } else {
+            prop_assert!(resolve_shared(&universe, turned).is_err());
+        }
+    }
+
+    #[test]
+    fn one_root_gets_the_first_version_of_its_mode_that_is_possible(
+        registry in any_registry(),
+        root in any_requirement(),
+    ) {
+        let universe = Arc::new(universe(&registry));
+        let root = requirement(&root);
+        let possible = possible_versions(&universe, &root);
+        for (mode, expected) in [
+            (ResolutionMode::Highest, possible.last()),
+            (ResolutionMode::Lowest, possible.first()),
+            (ResolutionMode::LowestDirect, possible.first()),
+        ] {
+            let mut inputs = inputs(&[]);
+            inputs.requirements = vec![root.clone()];
+            inputs.options.resolution = mode;
+            let outcome = resolve_shared(&universe, inputs);
+            let chosen = outcome.as_ref().ok().and_then(|found| found.package(&root.name));
+            prop_assert_eq!(chosen.map(|package| &package.version), expected, "{:?}", mode);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use blast_types::EnvName;
 
 use super::context::Context;
-use super::options::EnvOption;
+use super::options::{EnvOption, JsonOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Changed, Reply, Request};
@@ -18,6 +18,22 @@ pub(super) fn ask(
 ) -> Result<Exit, Error> {
     match context.ask(request)? {
         Reply::Changed(changed) => report(context, &changed, env.env.as_ref(), undo),
+        _ => Err(Error::unexpected_reply()),
+    }
+}
+
+/// [`ask`], with the answer and the error as JSON if that was asked for.
+pub(super) fn ask_json(
+    context: &Context,
+    request: Request,
+    env: &EnvOption,
+    json: &JsonOption,
+) -> Result<Exit, Error> {
+    if !json.json {
+        return ask(context, request, env, "blast revert");
+    }
+    match context.ask(request)? {
+        Reply::Changed(changed) => context.printer.json(&changed).map(|()| Exit::Ok),
         _ => Err(Error::unexpected_reply()),
     }
 }

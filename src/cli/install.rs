@@ -2,10 +2,10 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::{Parts, Project};
 use super::resolution::{self, ResolverOptions};
-use super::{project, requirements, sources};
+use super::{json_errors, project, requirements, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request, RequirementLine};
@@ -29,6 +29,8 @@ pub(super) struct Args {
     #[command(flatten)]
     dry_run: DryRunOption,
     #[command(flatten)]
+    json: JsonOption,
+    #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
@@ -36,6 +38,10 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    json_errors::shown(install(args, context), &args.json, context)
+}
+
+fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
     if args.wanted.is_empty() && args.group.is_empty() {
         return Err(Error::usage("nothing to install")
             .hint("name packages: `blast install flask`")
@@ -56,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         },
         dry_run: args.dry_run.dry_run,
     };
-    change::ask(context, Request::Change(change), &args.env, "blast revert")
+    change::ask_json(context, Request::Change(change), &args.env, &args.json)
 }
 
 /// What the groups hold.

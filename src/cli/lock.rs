@@ -6,14 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use blast_types::{EnvName, NamedPlatform};
+use serde::Serialize;
 
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::Project;
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
-use super::sources;
 use super::sync::{LOCK, PartOptions};
+use super::{json_errors, sources};
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply, Request};
@@ -47,9 +48,21 @@ pub(super) struct Args {
     #[command(flatten)]
     dry_run: DryRunOption,
     #[command(flatten)]
+    json: JsonOption,
+    #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    output: &'a Path,
+    dry_run: bool,
+    unchanged: bool,
+    packages: usize,
+    changes: &'a [PackageChangeView],
 }
 
 /// What is to be locked.
@@ -60,6 +73,10 @@ struct Wanted {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    json_errors::shown(lock(args, context), &args.json, context)
+}
+
+fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
     let cwd = context.cwd()?;
     let mut wanted = wanted(args, context)?;
     wanted.gathered = wanted.gathered.limited_by(&args.resolver, cwd)?;
@@ -103,6 +120,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         return Err(Error::unexpected_reply());
     };
     let Some(output) = output else {
+        if args.json.json {
+            return Err(Error::usage(
+                "the standard output takes the lock or JSON about it, not both",
+            ));
+        }
         context.printer.data(&text)?;
         return Ok(Exit::Ok);
     };
@@ -110,6 +132,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let dry_run = args.dry_run.dry_run;
     if !dry_run && !unchanged {
         write(&output, &text)?;
+    }
+    if args.json.json {
+        context.printer.json(&Document {
+            output: &output,
+            dry_run,
+            unchanged,
+            packages,
+            changes: &changes,
+        })?;
+        return Ok(Exit::Ok);
     }
     // Without a lock before, every package is new, and the file says so itself.
     report(

@@ -20,6 +20,7 @@ mod doctor;
 mod envs;
 mod hook;
 mod install;
+mod json_errors;
 mod kill;
 mod list;
 mod load;
@@ -138,7 +139,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
     match command {
         Command::Start(args) => start::run(args, context),
         Command::Install(args) => install::run(&args, context),
-        Command::Update(args) => update::run(args, context),
+        Command::Update(args) => update::run(&args, context),
         Command::Remove(args) => remove::run(args, context),
         Command::Sync(args) => sync::run(&args, context),
         Command::Lock(args) => lock::run(&args, context),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use blast_types::{EnvName, PackageName, Requirement};
 
-use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, RequirementOptions, SourceOptions};
+use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::{self, Parts, Project};
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
 use super::sources;
+use super::{change, json_errors};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request, RequirementSet, ResolveOptions};
@@ -32,6 +32,8 @@ pub(super) struct Args {
     env: EnvOption,
     #[command(flatten)]
     dry_run: DryRunOption,
+    #[command(flatten)]
+    json: JsonOption,
     #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
@@ -99,6 +101,10 @@ pub(super) enum Wanted {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    json_errors::shown(sync(args, context), &args.json, context)
+}
+
+fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
     let wanted = if let Some(file) = &args.file {
         of_file(file, &args.parts, context)?
@@ -111,7 +117,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     };
     let dry_run = args.dry_run.dry_run;
     let request = wanted.request(env, &args.resolver, &args.sources, dry_run, context)?;
-    change::ask(context, request, &args.env, "blast revert")
+    change::ask_json(context, request, &args.env, &args.json)
 }
 
 impl Wanted {

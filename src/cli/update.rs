@@ -2,10 +2,10 @@
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, SourceOptions};
+use super::options::{DryRunOption, EnvOption, JsonOption, SourceOptions};
 use super::requirements::Gathered;
 use super::resolution::{self, ResolverOptions};
-use super::sources;
+use super::{json_errors, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request};
@@ -21,22 +21,28 @@ pub(super) struct Args {
     #[command(flatten)]
     dry_run: DryRunOption,
     #[command(flatten)]
+    json: JsonOption,
+    #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
 }
 
 /// Runs the command.
-pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    json_errors::shown(update(args, context), &args.json, context)
+}
+
+fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
     let limits = Gathered::default().limited_by(&args.resolver, context.cwd()?)?;
     let change = Change {
         env: context.env(&args.env)?,
         action: Action::Update {
-            packages: args.packages,
+            packages: args.packages.clone(),
         },
         options: resolution::compute(context, &args.resolver, &limits.options)?,
         sources: sources::compute(context, &args.sources, &limits.sources)?,
         dry_run: args.dry_run.dry_run,
     };
-    change::ask(context, Request::Change(change), &args.env, "blast revert")
+    change::ask_json(context, Request::Change(change), &args.env, &args.json)
 }

@@ -100,6 +100,7 @@ fn parse(line: &[u8]) -> Result<Envelope, Failure> {
         message,
         causes: Vec::new(),
         hints,
+        conflict: None,
     };
     match serde_json::from_slice::<Version>(line) {
         Ok(Version { v: VERSION }) => {}

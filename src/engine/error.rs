@@ -310,7 +310,18 @@ impl EngineError {
             message: self.to_string(),
             causes,
             hints: self.hints(),
+            conflict: self.conflict(),
         }
+    }
+}
+
+impl EngineError {
+    /// The explanation of a conflict, as data.
+    fn conflict(&self) -> Option<Box<serde_json::Value>> {
+        let Self::Resolve(blast_resolver::ResolveError::NoSolution(explanation)) = self else {
+            return None;
+        };
+        serde_json::to_value(explanation).ok().map(Box::new)
     }
 }
 

@@ -432,6 +432,9 @@ pub(crate) struct Failure {
     pub(crate) causes: Vec<String>,
     /// What to do: commands to type, facts to check.
     pub(crate) hints: Vec<String>,
+    /// Where requirements are in conflict: the explanation as data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) conflict: Option<Box<serde_json::Value>>,
 }
 
 /// The kinds of failure.

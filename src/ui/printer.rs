@@ -173,6 +173,7 @@ mod tests {
             message: "no solution for your requirements\nflask 1 needs werkzeug 2".into(),
             causes: vec!["werkzeug 2 is not on the index".into()],
             hints: vec!["run `blast update`".into()],
+            conflict: None,
         };
         let shown = strip_str(&render_error(&error)).to_string();
         insta::assert_snapshot!(shown, @r"

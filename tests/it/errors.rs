@@ -1,6 +1,7 @@
 //! Bad input: what cannot be installed is explained, changes nothing, and exits with 1.
 
 use blast_harness::WheelSpec;
+use serde_json::Value;
 
 use crate::world::{World, demo_wheels, packages};
 
@@ -45,7 +46,7 @@ fn a_version_that_nobody_made_is_named_with_those_there_are() {
     --- stderr
     error: no set of versions meets the requirements:
         because you require `demo>=3`,
-        and no version of demo matches `demo>=3` (there is 1.0 and 2.0)
+        and no version of demo matches `demo>=3` (there are 1.0 and 2.0)
     ");
 }
 
@@ -60,6 +61,7 @@ fn requirements_that_exclude_each_other_are_explained() {
     error: no set of versions meets the requirements:
         because you require `demo==1.0` and `helper==2.0`,
         and demo 1.0 depends on `helper<2`
+    hint: lift the pin of your `helper==2.0`: demo 1.0 asks for `helper<2`
     ");
     assert_eq!(world.inside("demo"), packages([]));
 }
@@ -82,10 +84,10 @@ fn a_conflict_deep_down_is_explained_by_its_chain() {
     --- stderr
     error: no set of versions meets the requirements:
         because you require `app`,
-        and app 1.0 depends on `right`,
-        and app 1.0 depends on `left`,
+        and app 1.0 depends on `left` and `right`,
         and left 1.0 depends on `shared<2`,
         and right 1.0 depends on `shared>=2`
+    hint: left 1.0 keeps `shared` to `<2`, while right 1.0 asks for `shared>=2`: ask for other versions of one of them, or lift the bound by `--override FILE` with `shared>=2` in it, at your own risk
     ");
 }
 
@@ -148,4 +150,54 @@ fn a_file_that_two_packages_bring_is_no_secret() {
     let code = "import a, b, shared; print(shared.who)";
     let first = world.python_in("demo", code).success();
     assert_eq!(world.python_in("demo", code).out(), first.out());
+}
+
+#[test]
+fn a_conflict_is_data_where_json_is_asked_for() {
+    let Some(world) = World::started([
+        WheelSpec::simple("app", "1.0").requires("shared<2"),
+        WheelSpec::simple("shared", "1.0"),
+        WheelSpec::simple("shared", "2.0"),
+        WheelSpec::simple("shared", "3.0rc1"),
+    ]) else {
+        return;
+    };
+    world.write("r.txt", "app\nshared>=2\n");
+    for args in [
+        &["install", "--env", "demo", "app", "shared>=2"][..],
+        &["sync", "--env", "demo", "r.txt"],
+        &["lock", "app", "shared>=2"],
+    ] {
+        let run = world
+            .blast(args.iter().chain(&["--json"]))
+            .exits(1)
+            .says("lower the bound of your `shared>=2`: app 1.0 asks for `shared<2`");
+        let document: Value = serde_json::from_str(&run.stdout).expect("JSON on stdout");
+        let error = &document["error"];
+        assert_eq!(
+            (&document["schema"], &error["kind"]),
+            (&1.into(), &"conflict".into())
+        );
+        let steps = error["steps"].as_array().expect("steps");
+        let kinds: Vec<_> = steps.iter().map(|step| step["kind"].as_str()).collect();
+        assert_eq!(kinds, [Some("asked"), Some("depends")], "{steps:?}");
+        assert_eq!(steps[1]["versions"]["range"], "==1.0");
+        assert_eq!(steps[1]["requirements"][0], "shared<2");
+        assert_eq!(steps[1]["text"], "app 1.0 depends on `shared<2`");
+        let remedy = &error["remedies"][0];
+        assert_eq!(remedy["kind"], "lower-bound");
+        assert_eq!(
+            (&remedy["package"], &remedy["range"]),
+            (&"shared".into(), &"shared>=2".into())
+        );
+    }
+    let fine = world.blast(["install", "--env", "demo", "app", "--json"]);
+    assert_eq!(fine.success().json()["changes"][0]["name"], "app");
+    let locked = world.blast(["lock", "app", "--json"]).success().json();
+    assert_eq!(
+        (&locked["packages"], &locked["unchanged"]),
+        (&2.into(), &false.into())
+    );
+    let bad = world.blast(["install", "--env", "demo", "a b", "--json"]);
+    assert_eq!(bad.exits(2).json()["error"]["kind"], "usage");
 }

@@ -43,11 +43,39 @@ pub(super) fn facts(solver: &Solver<'_>, tree: &Tree) -> Vec<Fact> {
         facts.extend(unusable(solver, &leaves, &project));
         for ((node, target), ranks) in &leaves.edges {
             if node.name() == Some(&name) {
-                facts.extend(depends(solver, &project, node, target, ranks));
+                for fact in depends(solver, &project, node, target, ranks) {
+                    add(&mut facts, fact);
+                }
             }
         }
     }
     facts
+}
+
+/// Adds a fact; what the same versions require is said in one sentence.
+fn add(facts: &mut Vec<Fact>, fact: Fact) {
+    if let Fact::Depends {
+        package,
+        versions,
+        requirements,
+    } = &fact
+    {
+        for known in facts.iter_mut() {
+            if let Fact::Depends {
+                package: same_package,
+                versions: same_versions,
+                requirements: all,
+            } = known
+                && same_package == package
+                && same_versions == versions
+            {
+                all.extend_from_slice(requirements);
+                all.sort();
+                return;
+            }
+        }
+    }
+    facts.push(fact);
 }
 
 fn leaves(tree: &Tree) -> Leaves {

@@ -3,95 +3,181 @@
 use std::str::FromStr as _;
 
 use blast_types::{Version, VersionSpecifiers};
+use jiff::{Timestamp, ToSpan as _};
 
-use super::Fact;
+use super::remedy::{Remedy, RemedyKind};
+use super::{Fact, Versions, bounds};
+use crate::inputs::PrereleaseMode;
 use crate::reason::Reason;
 use crate::solver::Solver;
 
 /// Minor versions of Python 3 that a hint may propose.
 const PYTHONS: std::ops::RangeInclusive<u64> = 8..=14;
 
-/// Hints for these facts, without repetition.
-pub(super) fn hints(solver: &Solver<'_>, facts: &[Fact]) -> Vec<String> {
-    let mut hints = Vec::from_iter(other_python(facts));
+/// Ways out for these facts, without repetition, the most promising first.
+pub(super) fn remedies(solver: &Solver<'_>, facts: &[Fact]) -> Vec<Remedy> {
+    let mut remedies = Vec::from_iter(other_python(facts));
+    remedies.extend(bounds::remedies(solver, facts));
     for fact in facts {
-        let hint = match fact {
-            Fact::NotFound { package } => Some(format!(
-                "check the spelling of `{package}`, and whether the index in use has it"
-            )),
-            Fact::NotCached { .. }
-            | Fact::Unusable {
-                why: Reason::NotCached,
-                ..
-            } => Some("try again without --offline".to_owned()),
+        let remedy = match fact {
+            Fact::NotFound { package } => {
+                let text = format!(
+                    "check the spelling of `{package}`, and whether the index in use has it"
+                );
+                Some(Remedy::new(RemedyKind::Index, package.as_ref(), text))
+            }
+            Fact::NotCached { package } => Some(online(package.as_ref())),
             Fact::Unusable {
                 package,
                 versions,
                 why,
-            } => unusable(solver, package.as_ref(), &versions.words, why),
+            } => unusable(solver, package.as_ref(), versions, why),
             Fact::Asked { .. }
             | Fact::Depends { .. }
             | Fact::DependsVariously { .. }
             | Fact::NoneInRange { .. } => None,
         };
-        if let Some(hint) = hint
-            && !hints.contains(&hint)
+        if let Some(remedy) = remedy
+            && !remedies.iter().any(|known| known.text == remedy.text)
         {
-            hints.push(hint);
+            remedies.push(remedy);
         }
     }
-    hints
+    remedies
 }
 
-fn unusable(solver: &Solver<'_>, package: &str, versions: &str, why: &Reason) -> Option<String> {
-    match why {
+fn online(package: &str) -> Remedy {
+    let text = "try again without --offline".to_owned();
+    Remedy::new(RemedyKind::Option, package, text).option("--offline")
+}
+
+fn unusable(
+    solver: &Solver<'_>,
+    package: &str,
+    versions: &Versions,
+    why: &Reason,
+) -> Option<Remedy> {
+    let words = &versions.words;
+    let remedy = |kind, text| Remedy::new(kind, package, text).range(versions.range.clone());
+    Some(match why {
         Reason::Tags(_) => {
-            let tags = solver.policy().tags();
-            let (major, minor) = tags.python_version();
-            Some(format!(
-                "`{package}` has neither a wheel for Python {major}.{minor} on this platform nor a \
-                 source distribution: another Python version may have one"
-            ))
+            let (major, minor) = solver.policy().tags().python_version();
+            remedy(
+                RemedyKind::Platform,
+                format!(
+                    "`{package}` has neither a wheel for Python {major}.{minor} on this platform \
+                     nor a source distribution: another Python version may have one"
+                ),
+            )
         }
-        Reason::Yanked(_) => Some(format!(
-            "a withdrawn version is used where `{package}==VERSION` pins it"
-        )),
-        Reason::Prerelease => Some(format!("allow pre-releases to use {versions}")),
-        Reason::TooNew => Some(format!("a later --exclude-newer would admit {versions}")),
-        Reason::NoUploadTime => Some(format!(
-            "the index does not say when it was uploaded: `--exclude-newer-package \
-             {package}=false` exempts it"
-        )),
-        Reason::Constraint(text) => Some(format!("relax or drop the constraint `{text}`")),
+        Reason::Yanked(_) => remedy(
+            RemedyKind::Pin,
+            format!("a withdrawn version is used where `{package}==VERSION` pins it"),
+        ),
+        Reason::Prerelease => {
+            let option = match solver.policy().inputs.options.prereleases {
+                // Another mode is what excludes them; the mildest one that does not is proposed.
+                PrereleaseMode::Disallow | PrereleaseMode::Explicit => "--prerelease if-necessary",
+                PrereleaseMode::IfNecessary | PrereleaseMode::Allow => "--prerelease allow",
+            };
+            remedy(
+                RemedyKind::Prerelease,
+                format!("`{option}` would admit {words}"),
+            )
+            .option(option)
+        }
+        Reason::TooNew => too_new(solver, package, versions)?,
+        Reason::NoUploadTime => {
+            let option = format!("--exclude-newer-package {package}=false");
+            remedy(
+                RemedyKind::Date,
+                format!("the index does not say when it was uploaded: `{option}` exempts it"),
+            )
+            .option(option)
+        }
+        Reason::Constraint(text) => Remedy::new(
+            RemedyKind::Constraint,
+            package,
+            format!("relax or drop the constraint `{text}`"),
+        )
+        .range(text.clone()),
         Reason::OnlyBinary | Reason::NoBinary => {
-            Some(format!("lift --only-binary or --no-binary for `{package}`"))
+            let option = if *why == Reason::NoBinary {
+                "--no-binary"
+            } else {
+                "--only-binary"
+            };
+            remedy(
+                RemedyKind::Option,
+                format!("drop `{option}` for `{package}`"),
+            )
+            .option(option)
         }
+        Reason::NotCached => online(package),
         Reason::NoFiles
         | Reason::Python { .. }
-        | Reason::NotCached
         | Reason::OtherUrl
         | Reason::Metadata(_)
-        | Reason::RequiresItself(_) => None,
-    }
+        | Reason::RequiresItself(_) => return None,
+    })
+}
+
+/// The day from which on one of these versions would be taken.
+fn too_new(solver: &Solver<'_>, package: &str, versions: &Versions) -> Option<Remedy> {
+    let name = package.parse().ok()?;
+    let project = solver.known(&name)?;
+    let policy = solver.policy();
+    let concerned = VersionSpecifiers::from_str(&versions.range).ok()?;
+    let oldest = project
+        .members(&pubgrub::VersionSet::full())
+        .filter(|rank| concerned.contains(project.version(*rank)))
+        .map(|rank| project.release(rank))
+        .filter(|release| release.reason(&name, policy) == Some(Reason::TooNew))
+        .filter_map(|release| {
+            let files = release.origin.files().iter();
+            let uploaded = files.filter_map(|file| file.upload_time_ms).min()?;
+            Some((uploaded, release.version.clone()))
+        })
+        .min()?;
+    let uploaded = Timestamp::from_millisecond(oldest.0).ok()?;
+    // The day after is later than the upload in every time zone.
+    let day = uploaded
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
+        .checked_add(1.day())
+        .ok()?;
+    let option = format!("--exclude-newer-package {package}={day}");
+    let text = format!("`{option}` would admit {package} {}", oldest.1);
+    Some(
+        Remedy::new(RemedyKind::Date, package, text)
+            .range(format!("=={}", oldest.1))
+            .option(option),
+    )
 }
 
 /// The other Python nearest to the present one that would admit one of the versions.
-fn other_python(facts: &[Fact]) -> Option<String> {
+fn other_python(facts: &[Fact]) -> Option<Remedy> {
     let proposals = facts.iter().filter_map(|fact| match fact {
         Fact::Unusable {
+            package,
             versions,
             why: Reason::Python { needs, has },
-            ..
         } => {
             let (distance, minor) = nearest(needs, has)?;
-            Some((distance, minor, &versions.words))
+            Some((distance, minor, package, versions))
         }
         _ => None,
     });
-    let (_, minor, words) = proposals.min_by_key(|(distance, ..)| *distance)?;
-    Some(format!(
-        "{words} would be usable with another Python: try --python 3.{minor}"
-    ))
+    let (_, minor, package, versions) = proposals.min_by_key(|(distance, ..)| *distance)?;
+    let text = format!(
+        "{} would be usable with another Python: try --python 3.{minor}",
+        versions.words
+    );
+    Some(
+        Remedy::new(RemedyKind::Python, package.as_ref(), text)
+            .range(versions.range.clone())
+            .option(format!("--python 3.{minor}")),
+    )
 }
 
 /// The nearest other minor version of Python 3 that a specifier admits, and how far it is.

@@ -5,33 +5,40 @@
 //! nodes, most of them the same thought about another version. What is shown are the leaves alone,
 //! gathered by package and put in order from the user's requirements on: together they have no
 //! solution, and each can be looked up. [`gather`] reads the tree, [`words`] puts versions into
-//! words, [`hints`] knows the ways out.
+//! words, [`hints`] and [`bounds`] know the ways out ([`remedy`]).
 
+mod bounds;
 mod gather;
 mod hints;
+mod remedy;
 mod words;
 
 use std::fmt;
 
 use blast_types::PackageName;
 use pubgrub::NoSolutionError;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+pub use remedy::{Remedy, RemedyKind};
 
 use crate::reason::Reason;
 use crate::solver::Solver;
 
-/// Facts that together leave no solution. Its `Display` is the text for people.
+/// Facts that together leave no solution. Its `Display` is the text for people; as data it has
+/// `steps`, each with its `kind` and the sentence as `text`, and `remedies`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The facts, from the user's requirements to what they lead to.
+    #[serde(rename = "steps", serialize_with = "steps")]
     pub facts: Vec<Fact>,
     /// Ways out, the most promising first.
-    pub hints: Vec<String>,
+    #[serde(rename = "remedies")]
+    pub hints: Vec<Remedy>,
 }
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "fact")]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Fact {
     /// What the user asks for.
     Asked {
@@ -95,6 +102,23 @@ pub struct Versions {
     pub words: String,
     /// How many.
     pub count: usize,
+    /// A specifier that holds for them (and for others in between, where they are not in a row).
+    pub range: String,
+}
+
+/// A fact and its sentence.
+#[derive(Serialize)]
+struct Step<'a> {
+    #[serde(flatten)]
+    fact: &'a Fact,
+    text: String,
+}
+
+fn steps<S: Serializer>(facts: &[Fact], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(facts.iter().map(|fact| Step {
+        fact,
+        text: fact.to_string(),
+    }))
 }
 
 impl Versions {
@@ -146,7 +170,7 @@ impl fmt::Display for Fact {
             } => {
                 write!(
                     f,
-                    "no version of {package} matches `{requirement}` (there is {existing})"
+                    "no version of {package} matches `{requirement}` ({existing})"
                 )
             }
             Self::NoneInRange {
@@ -154,10 +178,7 @@ impl fmt::Display for Fact {
                 requirement: None,
                 existing,
             } => {
-                write!(
-                    f,
-                    "no version of {package} is in any of those (there is {existing})"
-                )
+                write!(f, "no version of {package} is in any of those ({existing})")
             }
             Self::NotFound { package } => write!(f, "{package} is not on the index"),
             Self::NotCached { package } => {
@@ -189,6 +210,6 @@ impl fmt::Display for Explanation {
 /// Reads the proof.
 pub(crate) fn explain(solver: &Solver<'_>, tree: &NoSolutionError<Solver<'_>>) -> Explanation {
     let facts = gather::facts(solver, tree);
-    let hints = hints::hints(solver, &facts);
+    let hints = hints::remedies(solver, &facts);
     Explanation { facts, hints }
 }

@@ -53,7 +53,16 @@ pub(super) fn versions(
             )
         }
     };
-    Versions { words, count }
+    let range = match ranks.as_slice() {
+        [] => String::new(),
+        [only] => format!("=={}", version(only)),
+        [first, .., last] => format!(">={},<={}", version(first), version(last)),
+    };
+    Versions {
+        words,
+        count,
+        range,
+    }
 }
 
 /// Whether the ranks are all releases of a project (or all that could be used).
@@ -68,15 +77,19 @@ fn covers(project: &Project, policy: &Policy, ranks: &[u32], only_usable: bool) 
     })
 }
 
-/// What exists of a project.
+/// What exists of a project, as a sentence.
 pub(super) fn existing(project: &Project) -> String {
     match project.len() {
-        0 => "none at all".to_owned(),
-        1 => project.version(0).to_string(),
-        2 => format!("{} and {}", project.version(0), project.version(1)),
+        0 => "there is none at all".to_owned(),
+        1 => format!("there is {}", project.version(0)),
+        2 => format!(
+            "there are {} and {}",
+            project.version(0),
+            project.version(1)
+        ),
         count => {
             format!(
-                "{} to {}, {count} in all",
+                "there are {count}, from {} to {}",
                 project.version(0),
                 project.version(count - 1)
             )
