@@ -35,6 +35,8 @@ struct File {
     groups: BTreeMap<String, Vec<GroupItem>>,
     #[serde(default)]
     tool: Tool,
+    #[serde(rename = "build-system")]
+    build_system: Option<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -168,10 +170,26 @@ impl Project {
         match &self.file.project {
             None if self.file.groups.is_empty() => Some("it has no [project] table"),
             Some(table) if table.dynamic.iter().any(|field| field == "dependencies") => {
-                Some("it leaves its dependencies to its build backend, which blast cannot ask yet")
+                Some("it leaves its dependencies to a build backend, and [build-system] names none")
             }
             _ => None,
         }
+    }
+
+    /// The project itself as a requirement, where it says how it is built.
+    pub(super) fn itself(&self, parts: &Parts, editable: bool) -> Option<RequirementLine> {
+        self.file.build_system.as_ref()?;
+        if parts.only_groups {
+            return None;
+        }
+        Some(RequirementLine {
+            text: url::Url::from_file_path(&self.root).ok()?.into(),
+            hashes: Vec::new(),
+            origin: Some(FILE.to_owned()),
+            editable,
+            unnamed: true,
+            extras: parts.extras.clone(),
+        })
     }
 
     /// What the project needs.

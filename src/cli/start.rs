@@ -4,7 +4,6 @@
 //! the function that `blast hook` defines). In a project the environment is made of
 //! `pyproject.toml` and linked as `.venv`; nothing else is written there.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use super::context::Context;
 use super::options::SourceOptions;
 use super::project::{Parts, Project};
 use super::resolution::ResolverOptions;
+use super::sync::OwnOptions;
 use super::venv_link::{self, Linked};
 use super::{change, naming, run as running, sync};
 use crate::activation::{self, Activation, Shell};
@@ -49,6 +49,8 @@ pub(super) struct Args {
     #[arg(long)]
     shell: Option<Shell>,
     #[command(flatten)]
+    own: OwnOptions,
+    #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
@@ -64,7 +66,7 @@ struct Plan {
 }
 
 /// Runs the command.
-pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
     let plan = plan(&args, context)?;
     let cwd = context.cwd()?;
     let request = Request::Start(Start {
@@ -76,7 +78,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
             .and_then(|p| p.requires_python())
             .map(Into::into),
         project: plan.root.clone(),
-        variables: args.variables.into_iter().collect::<BTreeMap<_, _>>(),
+        variables: std::mem::take(&mut args.variables).into_iter().collect(),
         search: Context::python_search(plan.root.as_deref().unwrap_or(cwd)),
     });
     let Reply::Started { created, place } = context.ask(request)? else {
@@ -99,7 +101,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     if let Some(project) = &plan.project
         && (created || plan.is_fresh)
     {
-        fill(project, &place, &args.resolver, &args.sources, context)?;
+        fill(project, &place, &args, context)?;
     }
     activate(&place, args.shell, context)?;
     Ok(Exit::Ok)
@@ -169,14 +171,8 @@ fn link(root: &Path, place: &Place, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-fn fill(
-    project: &Project,
-    place: &Place,
-    resolver: &ResolverOptions,
-    sources: &SourceOptions,
-    context: &Context,
-) -> Result<(), Error> {
-    let wanted = sync::of_project(project, &Parts::default(), context.printer);
+fn fill(project: &Project, place: &Place, args: &Args, context: &Context) -> Result<(), Error> {
+    let wanted = sync::of_project(project, &Parts::default(), args.own, context.printer);
     let wanted = match wanted? {
         sync::Wanted::Unknown(why) => {
             let file = project.path();
@@ -187,6 +183,7 @@ fn fill(
         }
         known => known,
     };
+    let (resolver, sources) = (&args.resolver, &args.sources);
     let request = wanted.request(place.env.clone(), resolver, sources, false, context)?;
     let Reply::Changed(changed) = context.ask(request)? else {
         return Err(Error::unexpected_reply());

@@ -14,7 +14,9 @@ use super::sources;
 use super::{change, json_errors};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Action, Change, Request, RequirementSet, ResolveOptions};
+use crate::ipc::protocol::{
+    Action, Change, Request, RequirementLine, RequirementSet, ResolveOptions,
+};
 use crate::ui::Printer;
 
 /// The lock of a project.
@@ -28,6 +30,8 @@ pub(super) struct Args {
     file: Option<PathBuf>,
     #[command(flatten)]
     parts: PartOptions,
+    #[command(flatten)]
+    own: OwnOptions,
     #[command(flatten)]
     env: EnvOption,
     #[command(flatten)]
@@ -63,6 +67,26 @@ pub(super) struct PartOptions {
     no_default_groups: bool,
 }
 
+/// Whether and how the project itself is installed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, clap::Args)]
+pub(super) struct OwnOptions {
+    /// Install what the project needs, but not the project itself
+    #[arg(long)]
+    no_install_project: bool,
+    /// Install the project itself as it is now, not so that changes of it are seen at once
+    #[arg(long)]
+    no_editable: bool,
+}
+
+impl OwnOptions {
+    fn line(self, project: &Project, parts: &Parts) -> Option<RequirementLine> {
+        if self.no_install_project {
+            return None;
+        }
+        project.itself(parts, !self.no_editable)
+    }
+}
+
 impl PartOptions {
     /// As a project takes them.
     pub(super) fn parts(&self) -> Parts {
@@ -92,6 +116,8 @@ pub(super) enum Wanted {
         text: String,
         /// Parts of it.
         parts: Parts,
+        /// The project that it is of, where that is installed too.
+        own: Option<RequirementLine>,
     },
     /// What these requirements need.
     Requirements(Gathered),
@@ -107,13 +133,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
     let wanted = if let Some(file) = &args.file {
-        of_file(file, &args.parts, context)?
+        of_file(file, &args.parts, args.own, context)?
     } else {
         let project = Project::here(context.cwd()?)?.ok_or_else(|| {
             Error::usage("there is no pyproject.toml here or above, so name a file")
                 .hint("`blast sync requirements.txt` or `blast sync pylock.toml`")
         })?;
-        of_project(&project, &args.parts.parts(), context.printer)?
+        of_project(&project, &args.parts.parts(), args.own, context.printer)?
     };
     let dry_run = args.dry_run.dry_run;
     let request = wanted.request(env, &args.resolver, &args.sources, dry_run, context)?;
@@ -143,7 +169,12 @@ impl Wanted {
                 ))
                 .hint("take the group from the project: `blast sync pyproject.toml --only-group GROUP`"));
             }
-            Self::Lock { path, text, parts } => {
+            Self::Lock {
+                path,
+                text,
+                parts,
+                own,
+            } => {
                 if !resolver.is_empty() {
                     context.printer.warn(format!(
                         "{} is followed as it stands: resolver options have no effect on it",
@@ -158,6 +189,7 @@ impl Wanted {
                         extras: parts.extras,
                         groups: parts.groups,
                         default_groups: parts.default_groups,
+                        project: own,
                     },
                     options: ResolveOptions {
                         build: resolver.build.to_request(),
@@ -188,11 +220,12 @@ impl Wanted {
 pub(super) fn of_project(
     project: &Project,
     parts: &Parts,
+    own: OwnOptions,
     printer: Printer,
 ) -> Result<Wanted, Error> {
     let path = project.root.join(LOCK);
     if !path.is_file() {
-        return requirements_of(project, parts);
+        return requirements_of(project, parts, own);
     }
     let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
     let missing = missing_from_lock(project, &text);
@@ -207,25 +240,35 @@ pub(super) fn of_project(
         path,
         text,
         parts: parts.clone(),
+        own: own.line(project, parts),
     })
 }
 
-fn requirements_of(project: &Project, parts: &Parts) -> Result<Wanted, Error> {
-    if let Some(why) = project.unknown_dependencies() {
+fn requirements_of(project: &Project, parts: &Parts, own: OwnOptions) -> Result<Wanted, Error> {
+    let own = own.line(project, parts);
+    if let Some(why) = project.unknown_dependencies()
+        && own.is_none()
+    {
         return Ok(Wanted::Unknown(why));
     }
-    let requirements = project.requirements(parts)?;
+    let mut requirements = project.requirements(parts)?;
+    requirements.extend(own);
     let set = RequirementSet { requirements };
     Ok(Wanted::Requirements(Gathered::of(set)))
 }
 
-fn of_file(file: &Path, parts: &PartOptions, context: &Context) -> Result<Wanted, Error> {
+fn of_file(
+    file: &Path,
+    parts: &PartOptions,
+    own: OwnOptions,
+    context: &Context,
+) -> Result<Wanted, Error> {
     let path = context.cwd()?.join(file);
     if path.file_name().is_some_and(|name| name == project::FILE) {
         let root = path.parent().unwrap_or(Path::new("/"));
         let project = Project::load(root)?
             .ok_or_else(|| Error::usage(format!("there is no {}", path.display())))?;
-        return requirements_of(&project, &parts.parts());
+        return requirements_of(&project, &parts.parts(), own);
     }
     let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
     if is_lock(&path, &text) {
@@ -233,6 +276,7 @@ fn of_file(file: &Path, parts: &PartOptions, context: &Context) -> Result<Wanted
             path,
             text,
             parts: parts.parts(),
+            own: None,
         });
     }
     if !parts.is_empty() {

@@ -187,10 +187,16 @@ async fn plan(
             extras,
             groups,
             default_groups,
-        } => (
-            OperationKind::Sync,
-            super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups).await?,
-        ),
+            project,
+        } => {
+            let locked =
+                super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups);
+            let mut plan = locked.await?;
+            if let Some(line) = project {
+                super::lock::add_project(job, &mut plan, line).await?;
+            }
+            (OperationKind::Sync, plan)
+        }
     })
 }
 

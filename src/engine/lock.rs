@@ -10,9 +10,9 @@ use blast_resolver::lock::{
 };
 use blast_resolver::{Inputs, Upgrade, resolve};
 use blast_types::{
-    ArchiveInfo, DirectUrl, DistFile, EnvName, Event, ExtraName, GroupName, Interpreter,
-    MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement, Sha256, Target,
-    Version, Yanked,
+    ArchiveInfo, CoreMetadata, DirectUrl, DistFile, EnvName, Event, ExtraName, GroupName,
+    Interpreter, MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement,
+    Sha256, Target, Version, VersionOrUrl, Yanked,
 };
 
 use super::build::{Builder, Source};
@@ -26,7 +26,7 @@ use super::requirements::{merged, understand};
 use super::resolve::with_options;
 use super::secrets;
 use crate::interpreter::FindError;
-use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply};
+use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply, RequirementLine};
 
 /// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
@@ -272,6 +272,52 @@ pub(super) async fn sync_lock(
     })
 }
 
+/// Adds the project that a lock is of, unless the lock has it itself. What it needs is the lock's
+/// business.
+pub(super) async fn add_project(
+    job: &Job,
+    plan: &mut Plan,
+    line: RequirementLine,
+) -> Result<(), EngineError> {
+    for asked in understand(&job.builder, &[line]).await? {
+        let requirement = asked.requirement;
+        let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url else {
+            continue;
+        };
+        if plan
+            .packages
+            .iter()
+            .any(|planned| planned.name == requirement.name)
+        {
+            continue;
+        }
+        let Some(source) = job.builder.source(&requirement.name, url.raw()) else {
+            continue;
+        };
+        let metadata = job.builder.metadata(source.clone()).await?;
+        plan.requirements.push(requirement.to_string());
+        plan.packages
+            .push(from_sources(job, &metadata, source, true));
+    }
+    Ok(())
+}
+
+fn from_sources(job: &Job, metadata: &CoreMetadata, source: Source, requested: bool) -> Planned {
+    let file = source.file(&metadata.name, &metadata.version);
+    Planned {
+        name: metadata.name.clone(),
+        version: metadata.version.clone(),
+        direct_url: Some(job.builder.direct_url(&source)),
+        artifact: Artifact {
+            source: Some(source),
+            ..Artifact::of_file(Arc::new(file))
+        },
+        index: None,
+        requested,
+        extras: Vec::new(),
+    }
+}
+
 type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a locked file is.
@@ -373,19 +419,7 @@ async fn of_sources(
             found: metadata.name.clone(),
         });
     }
-    let file = source.file(&package.name, &metadata.version);
-    Ok(Planned {
-        name: package.name.clone(),
-        version: metadata.version.clone(),
-        direct_url: Some(job.builder.direct_url(&source)),
-        artifact: Artifact {
-            source: Some(source),
-            ..Artifact::of_file(Arc::new(file))
-        },
-        index: None,
-        requested,
-        extras: Vec::new(),
-    })
+    Ok(from_sources(job, &metadata, source, requested))
 }
 
 fn sha256_of(file: &LockedFile) -> Result<Sha256, Wrong> {

@@ -245,6 +245,9 @@ pub(crate) enum Action {
         groups: Vec<String>,
         /// Include those that the lock names as default ones, too.
         default_groups: bool,
+        /// The project that the lock is of, to be installed beside it.
+        #[serde(default)]
+        project: Option<RequirementLine>,
     },
     /// Exactly these requirements: pins are taken as they are, anything else is resolved.
     SyncRequirements {

@@ -259,3 +259,47 @@ fn a_lock_names_folders() {
     );
     assert_eq!(value(&world, "demo"), "tree");
 }
+
+#[test]
+fn a_project_is_installed_with_what_it_needs_unless_told_otherwise() {
+    let Some(world) = world() else { return };
+    let project = world.project();
+    SdistSpec::simple("made", "1.0")
+        .requires("helper")
+        .write_to(&project);
+    set(&project, "first");
+    let start = |words: &[&str]| {
+        world
+            .blast(["start", "--shell", "bash"].iter().chain(words))
+            .success()
+    };
+    start(&["--no-install-project"]);
+    let env = world.blast(["envs"]).success();
+    let env = env.stdout.lines().find_map(|line| {
+        let name = line.split_whitespace().next()?;
+        (name != "demo" && name.starts_with("project")).then(|| name.to_owned())
+    });
+    let env = env.expect("an environment of the project");
+    assert_eq!(world.inside(&env), packages([]));
+    world.blast(["sync", "--env", &env]).success();
+    assert_eq!(
+        world.inside(&env),
+        packages([("made", "1.0"), ("helper", "1.0")])
+    );
+    assert_eq!(direct_url(&world, &env)["dir_info"]["editable"], true);
+    set(&project, "second");
+    assert_eq!(value(&world, &env), "second");
+    let again = world.blast(["sync", "--env", &env]).success();
+    assert!(again.stderr.contains("nothing to do"), "{again}");
+
+    world.write(
+        "pylock.toml",
+        "lock-version = \"1.0\"\ncreated-by = \"t\"\npackages = []\n",
+    );
+    world
+        .blast(["sync", "--env", &env, "--no-editable"])
+        .success();
+    assert_eq!(world.inside(&env), packages([("made", "1.0")]));
+    set(&project, "third");
+    assert_eq!(value(&world, &env), "second");
+}
