@@ -63,6 +63,15 @@ impl Stored {
     }
 }
 
+impl Stored {
+    /// Whether it was known to be good at most so long ago.
+    pub(crate) fn is_younger_than(&self, age: Duration) -> bool {
+        let now = now_ms();
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.validated_ms <= now && now - self.validated_ms < age
+    }
+}
+
 impl DiskCache {
     pub(crate) fn new(root: &Path) -> Self {
         Self {

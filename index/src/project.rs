@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use blast_types::{DistFile, PackageName, ProjectFiles};
 use reqwest::header::{
@@ -26,6 +27,7 @@ use crate::error::IndexError;
 use crate::find_links::read_folder;
 use crate::freshness::{Freshness, now_ms};
 use crate::index::{Index, IndexInner};
+use crate::refresh::Refreshed;
 use crate::simple::{self, group};
 use crate::sources::{IndexSource, IndexStrategy};
 use crate::transport::blocking;
@@ -215,11 +217,67 @@ impl IndexInner {
             page,
             label,
             name: name.clone(),
+            older_than: None,
         };
         let fetched = self.fetch_page(&key, request).await?;
         let weight = fetched.files.as_deref().map_or(64, weight);
         self.shared.pages.insert(key, fetched.clone(), weight);
         Ok(fetched.files)
+    }
+
+    /// Brings the page of one index up to date; whether the index has the project.
+    pub(crate) async fn refresh_page(
+        &self,
+        index: &IndexSource,
+        name: &PackageName,
+        older_than: Duration,
+    ) -> Result<Refreshed, IndexError> {
+        let mut shown = index.url.without_credentials();
+        let page = project_page(&shown, name);
+        if page.scheme() == "file" {
+            let found = self.local_page(&page, &shown, name).await?.is_some();
+            return Ok(if found {
+                Refreshed::Recent
+            } else {
+                Refreshed::Missing
+            });
+        }
+        let label = Arc::from(shown.as_str());
+        // See `page_of`.
+        _ = shown.set_username(index.url.as_url().username());
+        let key = PageKey {
+            index: shown.into(),
+            name: name.clone(),
+        };
+        let _flight = self.shared.page_flights.board(&key).await;
+        let path = self.shared.disk.project_page(&key.index, name.as_ref());
+        let load = async || {
+            let path = path.clone();
+            blocking(move || DiskCache::load(&path)).await
+        };
+        let before = load().await?;
+        if before
+            .as_ref()
+            .is_some_and(|page| page.is_younger_than(older_than))
+        {
+            return Ok(Refreshed::Recent);
+        }
+        let request = PageRequest {
+            page,
+            label,
+            name: name.clone(),
+            older_than: Some(older_than),
+        };
+        let fetched = self.fetch_page(&key, request).await?;
+        let weight = fetched.files.as_deref().map_or(64, weight);
+        let found = fetched.files.is_some();
+        self.shared.pages.insert(key, fetched, weight);
+        let body = |stored: Option<Stored>| stored.map(|stored| stored.body);
+        Ok(match found {
+            false => Refreshed::Missing,
+            true if body(before) == body(load().await?) => Refreshed::Confirmed,
+            true => Refreshed::Changed,
+        })
     }
 
     fn remembered(&self, key: &PageKey) -> Option<Remembered> {
@@ -245,7 +303,7 @@ impl IndexInner {
             command: self.command,
         };
         if let Some(stored) = &stored
-            && (self.fetcher.offline || stored.is_fresh())
+            && (self.fetcher.offline || request.is_served_by(stored))
         {
             let until = stored.head.freshness.until(stored.validated_ms);
             // A stored page that cannot be parsed (by a newer version of blast, say) is fetched.
@@ -402,9 +460,19 @@ struct PageRequest {
     page: Url,
     label: Arc<str>,
     name: PackageName,
+    /// Ask the server again if the page was confirmed longer ago than this, fresh or not.
+    older_than: Option<Duration>,
 }
 
 impl PageRequest {
+    /// Whether a stored page needs no question.
+    fn is_served_by(&self, stored: &Stored) -> bool {
+        match self.older_than {
+            None => stored.is_fresh(),
+            Some(age) => stored.is_younger_than(age),
+        }
+    }
+
     async fn parse_stored(
         &self,
         stored: Stored,

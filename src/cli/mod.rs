@@ -9,6 +9,7 @@
 //! saying what changed).
 
 mod build_flags;
+mod cache;
 mod change;
 mod check;
 mod clean;
@@ -99,6 +100,7 @@ enum Command {
     Materialise(materialise::Args),
     Check(check::Args),
     Clean(clean::Args),
+    Cache(cache::Args),
     Kill(kill::Args),
     Doctor(doctor::Args),
     Python(python::Args),
@@ -156,6 +158,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Materialise(args) => materialise::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Clean(args) => clean::run(&args, context),
+        Command::Cache(args) => cache::run(args, context),
         Command::Kill(args) => kill::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Python(args) => python::run(&args, context),

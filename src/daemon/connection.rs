@@ -32,9 +32,12 @@ pub(super) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
         return;
     }
     daemon.active.fetch_add(1, Ordering::Relaxed);
+    daemon.upkeep.stop();
     converse(&daemon, stream).await;
     daemon.touch();
-    daemon.active.fetch_sub(1, Ordering::Relaxed);
+    if daemon.active.fetch_sub(1, Ordering::Relaxed) == 1 {
+        daemon.upkeep.start(&daemon.homes);
+    }
 }
 
 async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {

@@ -8,7 +8,7 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, change, environment, history, lock, materialise, status,
+    Asker, EngineError, Home, change, environment, history, lock, materialise, refresh, status,
 };
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
@@ -45,6 +45,7 @@ pub(super) async fn answer(
         )),
         Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
         Request::Lock(request) => lock::lock(home, request, reporter).await,
+        Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {
             let environments = environment::remove(home, names, dry_run, asker).await?;
             Ok(Reply::Environments { environments })

@@ -57,6 +57,12 @@ impl Homes {
         }
     }
 
+    /// All open homes.
+    pub(super) fn all(&self) -> Vec<Arc<Home>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().cloned().collect()
+    }
+
     /// Unmounts all; what fails is logged, since the process ends anyway.
     pub(super) fn close_all(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

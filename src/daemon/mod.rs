@@ -11,6 +11,7 @@ mod connection;
 mod dispatch;
 mod homes;
 mod lifecycle;
+mod upkeep;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ const END_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 struct Daemon {
     homes: Homes,
+    /// What happens between requests.
+    upkeep: upkeep::Upkeep,
     started: Instant,
     /// Requests being served.
     active: AtomicUsize,
@@ -105,6 +108,7 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
     )?;
     let daemon = Arc::new(Daemon {
         homes: Homes::default(),
+        upkeep: upkeep::Upkeep::default(),
         started: Instant::now(),
         active: AtomicUsize::new(0),
         last_used_ms: AtomicUsize::new(0),
@@ -137,6 +141,7 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
         }
     }
     drop(listener);
+    daemon.upkeep.stop();
     let closing = Arc::clone(&daemon);
     tokio::task::spawn_blocking(move || closing.homes.close_all())
         .await

@@ -142,6 +142,7 @@ pub(crate) async fn complete(
             .and_then(|url| url.parse::<RedactedUrl>().ok());
         sources.set_default_index(url.ok_or(EngineError::NoIndex)?);
     }
+    home.remember(&sources);
     Ok(sources)
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blast_fs::{MountOptions, View};
+use blast_index::Sources;
 use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError};
 use blast_types::{EnvName, GenerationId};
 
@@ -36,6 +37,8 @@ pub(crate) struct Home {
     pub(super) files: Files,
     pub(super) mode: Mode,
     view: Arc<Mutex<Option<View>>>,
+    /// Where the last command took packages from, see `refresh`.
+    sources: Mutex<Option<Sources>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
@@ -88,6 +91,7 @@ impl Home {
             compiler,
             live,
             view,
+            sources: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
             _listener: listener,
@@ -111,6 +115,19 @@ impl Home {
             *caches = Arc::new(Caches::open(cache)?);
         }
         Ok(())
+    }
+
+    /// Notes where a command takes packages from.
+    pub(super) fn remember(&self, sources: &Sources) {
+        *lock(&self.sources) = Some(sources.clone());
+    }
+
+    /// The sources to refresh from when idle, where that is wanted.
+    pub(crate) fn refreshable(&self) -> Option<Sources> {
+        let sources = lock(&self.sources);
+        sources
+            .clone()
+            .filter(|sources| sources.refresh.enabled && !sources.offline)
     }
 
     /// Where environments appear.

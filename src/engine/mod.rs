@@ -23,6 +23,7 @@ pub(crate) mod lock;
 pub(crate) mod materialise;
 mod processes;
 mod provider;
+pub(crate) mod refresh;
 mod requirements;
 mod resolve;
 mod secrets;

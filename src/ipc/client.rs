@@ -208,6 +208,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Check { .. }
         | Request::Pythons { .. }
         | Request::Clean { .. }
+        | Request::Refresh { .. }
         | Request::Hide { .. } => true,
         Request::Change(_)
         | Request::Move(_)

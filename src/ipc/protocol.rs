@@ -146,6 +146,13 @@ pub(crate) enum Request {
         /// Keep at most so many operations of each environment.
         keep_operations: Option<usize>,
     },
+    /// Bring cached pages of indexes up to date. Answered by [`Reply::Refreshed`].
+    Refresh {
+        /// Of these packages; none: of what all environments hold.
+        packages: Vec<String>,
+        /// Where packages come from.
+        sources: Sources,
+    },
     /// All interpreters. Answered by [`Reply::Pythons`].
     Pythons {
         /// Where to look.
@@ -402,6 +409,19 @@ pub(crate) struct LockRequest {
     pub(crate) sources: Sources,
 }
 
+/// See [`Reply::Refreshed`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refreshed {
+    /// Pages looked at.
+    pub(crate) pages: usize,
+    /// Pages that the index confirmed as unchanged.
+    pub(crate) unchanged: usize,
+    /// Pages that are new or changed.
+    pub(crate) changed: usize,
+    /// Packages that no index has.
+    pub(crate) missing: Vec<String>,
+}
+
 /// A line of the daemon.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "frame", rename_all = "kebab-case")]
@@ -542,6 +562,8 @@ pub(crate) enum Reply {
         #[serde(default)]
         trees: u64,
     },
+    /// To [`Request::Refresh`].
+    Refreshed(Refreshed),
     /// To [`Request::Pythons`].
     Pythons {
         /// In order of preference.

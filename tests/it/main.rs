@@ -8,6 +8,7 @@ mod world;
 
 mod activate;
 mod build;
+mod cache;
 mod concurrency;
 mod doctor;
 mod envs;
