@@ -438,13 +438,12 @@ impl Job {
         let transaction = self.home.store.begin(&record.name)?;
         let mut unpublished = transaction.write(&generation, staging)?;
         let held = self.home.prepare(&record.name, &mut unpublished)?;
-        let operation = unpublished.publish(draft, now_ms())?;
-        // Not before: small layers get their names only with the commit.
         for ingested in ingested {
             if let Some(key) = &ingested.fresh {
-                self.home.store.put_wheel(key, &ingested.record)?;
+                unpublished.remember(key.clone(), Arc::clone(&ingested.record));
             }
         }
+        let operation = unpublished.publish(draft, now_ms())?;
         self.home.swap(&record.name, operation.after)?;
         drop(held);
         Ok(operation)

@@ -9,8 +9,8 @@
 //!
 //! # Durability
 //! Appending waits for nothing. What makes a line of history durable, and all lines before it, is the
-//! write-ahead log (`wal`), which puts back at the next opening what a power cut took from this
-//! file. Lines of derived facts (numbers, wheels) are not synced on their own: a power cut may take
+//! write-ahead log (`wal`), which has the line first and puts back at the next opening what this
+//! file lacks. Lines of derived facts (numbers, wheels) are not synced on their own: a power cut may take
 //! them, and then they are found out again. A torn tail is cut off at the next opening. A broken
 //! line with good ones after it is damage: it is skipped, counted, and reported by the checker.
 //!
@@ -37,6 +37,8 @@ use crate::{
 pub const JOURNAL_VERSION: u32 = 1;
 const FORMAT: &str = "blast-journal";
 const CHECKSUM_DIGITS: usize = 16;
+/// Room is made in steps of this many bytes.
+const RESERVE_BYTES: u64 = 64 << 10;
 
 /// Something that happened.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,6 +107,8 @@ pub(crate) struct Journal {
     epoch: Epoch,
     /// Where the next line goes.
     length: u64,
+    /// Up to here the file system has room.
+    reserved: u64,
     /// A write failed and could not be taken back: append no more.
     broken: bool,
 }
@@ -144,6 +148,7 @@ impl Journal {
                 file: Arc::new(file),
                 epoch,
                 length,
+                reserved: 0,
                 broken: false,
             });
         }
@@ -187,6 +192,7 @@ impl Journal {
             file: Arc::new(file),
             epoch,
             length,
+            reserved: 0,
             broken: false,
         })
     }
@@ -267,15 +273,41 @@ impl Journal {
         Ok(replay)
     }
 
-    /// Appends one event, without waiting for the disk. After an error nothing was appended, unless
-    /// the journal says from then on that it is broken.
-    pub(crate) fn append(&mut self, event: &Event) -> Result<(), StoreError> {
+    /// Makes room for lines of so many bytes, so that appending them cannot fail for want of it.
+    pub(crate) fn reserve(&mut self, bytes: usize) -> Result<(), StoreError> {
+        use nix::errno::Errno;
+        use nix::fcntl::{FallocateFlags, fallocate};
         if self.broken {
             return Err(StoreError::ReadOnlyAfterFailure);
         }
-        let line = encode_line(event)?;
-        if let Err(source) = self.file.write_all_at(&line, self.length) {
-            // What was written of the line must not be followed by another one.
+        let end = self.length + bytes as u64;
+        if end <= self.reserved {
+            return Ok(());
+        }
+        let room = (end - self.length).next_multiple_of(RESERVE_BYTES);
+        let flags = FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(
+            &*self.file,
+            flags,
+            self.length.cast_signed(),
+            room.cast_signed(),
+        ) {
+            Ok(()) => self.reserved = self.length + room,
+            // A file system that cannot: appending will tell.
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => {}
+            Err(error) => return Err(error).at("append to", &self.path),
+        }
+        Ok(())
+    }
+
+    /// Appends whole lines, without waiting for the disk. After an error nothing was appended,
+    /// unless the journal says from then on that it is broken.
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        if self.broken {
+            return Err(StoreError::ReadOnlyAfterFailure);
+        }
+        if let Err(source) = self.file.write_all_at(lines, self.length) {
+            // What was written of a line must not be followed by another one.
             self.broken = self.file.set_len(self.length).is_err();
             return Err(StoreError::Io {
                 action: "append to",
@@ -283,7 +315,7 @@ impl Journal {
                 source,
             });
         }
-        self.length += line.len() as u64;
+        self.length += lines.len() as u64;
         Ok(())
     }
 
@@ -391,6 +423,13 @@ pub(crate) fn random_name() -> [u8; 16] {
     name[..8].copy_from_slice(&half());
     name[8..].copy_from_slice(&half());
     name
+}
+
+impl Event {
+    /// The line that says it.
+    pub(crate) fn line(&self) -> Result<Vec<u8>, StoreError> {
+        encode_line(self)
+    }
 }
 
 fn encode_line<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {

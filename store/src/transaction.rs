@@ -14,7 +14,7 @@ use crate::staging::Pending;
 use crate::store::HeadMove;
 use crate::{
     Changes, EnvRecord, Generation, Operation, OperationDraft, OperationId, Staging, Store,
-    StoreError,
+    StoreError, WheelKey, WheelRecord,
 };
 
 /// Work on one environment, begun from its head.
@@ -35,6 +35,7 @@ pub struct Unpublished {
     after: GenerationId,
     changes: Changes,
     pending: Pending,
+    wheels: Vec<(WheelKey, Arc<WheelRecord>)>,
     _guard: Guard,
 }
 
@@ -105,7 +106,7 @@ impl Store {
     /// its layers must be in the store or in `staging`.
     pub fn keep(&self, generation: &Generation, staging: Staging) -> Result<Kept, StoreError> {
         let guard = self.inner.pins.guard();
-        let (id, mut pending) = staging.write_generation(generation)?;
+        let (id, pending) = staging.write_generation(generation)?;
         pending.publish()?;
         self.inner.pins.touch(id);
         Ok(Kept { id, _guard: guard })
@@ -173,6 +174,7 @@ impl Transaction {
             after,
             changes,
             pending,
+            wheels: Vec::new(),
             _guard: guard,
         }
     }
@@ -192,7 +194,12 @@ impl Unpublished {
     /// Puts all that the generation consists of in its place now rather than with the commit, for who
     /// reads it before. It stays there if the generation is let go, and collection will take it.
     pub fn settle(&mut self) -> Result<(), StoreError> {
-        self.pending.publish()
+        std::mem::take(&mut self.pending).publish()
+    }
+
+    /// Has the store remember with the generation what a wheel of it became.
+    pub fn remember(&mut self, key: WheelKey, record: Arc<WheelRecord>) {
+        self.wheels.push((key, record));
     }
 
     /// Makes the generation the environment's head, if the head is still the one that the
@@ -220,10 +227,18 @@ impl Unpublished {
             after: self.after,
         };
         let operation = step.operation(draft, now_ms, self.changes);
-        let event = Event::Operation {
+        let wheels = self.wheels.iter().map(|(key, record)| Event::Wheel {
+            key: key.clone(),
+            record: Box::new(WheelRecord::clone(record)),
+        });
+        let operated = Event::Operation {
             operation: Box::new(operation.clone()),
         };
-        inner.commit_with(&mut writer, &event, self.pending)?;
+        let events: Vec<_> = wheels.chain([operated]).collect();
+        inner.commit_with(&mut writer, &events, self.pending)?;
+        for (key, record) in self.wheels {
+            inner.caches.wheels.replace(key, record);
+        }
         Ok(operation)
     }
 

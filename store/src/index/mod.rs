@@ -66,6 +66,11 @@ impl Batch {
     pub(crate) fn delete(&mut self, key: impl Into<Vec<u8>>) {
         self.changes.push((key.into(), None));
     }
+
+    /// Adds changes that come after these.
+    pub(crate) fn then(&mut self, later: Self) {
+        self.changes.extend(later.changes);
+    }
 }
 
 /// Small records by key.

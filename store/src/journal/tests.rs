@@ -24,7 +24,7 @@ fn written(count: u32) -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().join("journal");
     let mut journal = Journal::open(&path).unwrap();
     for number in 0..count {
-        journal.append(&event(number)).unwrap();
+        journal.append(&event(number).line().unwrap()).unwrap();
     }
     (dir, path)
 }
@@ -59,7 +59,7 @@ fn a_tail_torn_at_any_byte_is_cut_off_and_the_rest_stays() {
         let expected = ends.iter().filter(|&&end| end <= length as u64).count();
         assert_eq!(replay.events.len(), expected, "cut at {length}");
         assert_eq!(replay.damaged_lines, 0);
-        journal.append(&event(9)).unwrap();
+        journal.append(&event(9).line().unwrap()).unwrap();
         let again = Journal::open(&path).unwrap().replay(0).unwrap();
         assert_eq!(again.events.len(), expected + 1, "cut at {length}");
         assert_eq!(again.damaged_lines, 0, "the torn bytes are gone");
@@ -99,7 +99,7 @@ fn a_first_line_that_was_never_finished_is_begun_again() {
         std::fs::write(&path, &heading[..length]).unwrap();
         let mut journal = Journal::open(&path).unwrap();
         assert_eq!(journal.replay(0).unwrap().events.len(), 0);
-        journal.append(&event(1)).unwrap();
+        journal.append(&event(1).line().unwrap()).unwrap();
         assert_eq!(
             numbers(&Journal::open(&path).unwrap().replay(0).unwrap()),
             [1]
@@ -143,7 +143,7 @@ fn a_rewritten_journal_has_another_epoch_and_takes_lines() {
     let mut journal = Journal::open(&path).unwrap();
     let epoch = journal.epoch();
     journal.rewrite(&[event(7)]).unwrap();
-    journal.append(&event(8)).unwrap();
+    journal.append(&event(8).line().unwrap()).unwrap();
     let mut again = Journal::open(&path).unwrap();
     assert_eq!(numbers(&again.replay(0).unwrap()), [7, 8]);
     assert_eq!(again.epoch(), journal.epoch());
@@ -156,7 +156,7 @@ fn a_rewrite_that_cannot_be_written_leaves_the_journal_in_use() {
     let mut journal = Journal::open(&path).unwrap();
     std::fs::create_dir(path.with_extension("new")).unwrap();
     journal.rewrite(&[]).unwrap_err();
-    journal.append(&event(2)).unwrap();
+    journal.append(&event(2).line().unwrap()).unwrap();
     assert_eq!(
         numbers(&Journal::open(&path).unwrap().replay(0).unwrap()),
         [0, 2]

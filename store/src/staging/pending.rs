@@ -19,7 +19,6 @@ pub(crate) struct Pending(Option<Waiting>);
 struct Waiting {
     staging: Staging,
     moves: Vec<Move>,
-    bytes: u64,
 }
 
 impl Pending {
@@ -36,21 +35,12 @@ impl Pending {
             staging.shared.publish()?;
             return Ok(Self(None));
         }
-        Ok(Self(Some(Waiting {
-            staging,
-            moves,
-            bytes,
-        })))
-    }
-
-    /// Bytes of the objects.
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |waiting| waiting.bytes as usize)
+        Ok(Self(Some(Waiting { staging, moves })))
     }
 
     /// Makes the objects durable in their files after all.
-    pub(crate) fn publish(&mut self) -> Result<(), StoreError> {
-        match self.0.take() {
+    pub(crate) fn publish(self) -> Result<(), StoreError> {
+        match self.0 {
             Some(waiting) => waiting.staging.shared.publish(),
             None => Ok(()),
         }

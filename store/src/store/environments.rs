@@ -59,7 +59,7 @@ impl Store {
             operations: vec![operation.clone()],
             snapshots: Vec::new(),
         }));
-        inner.commit_with(&mut writer, &event, pending)?;
+        inner.commit_with(&mut writer, &[event], pending)?;
         Ok(operation)
     }
 

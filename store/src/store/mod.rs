@@ -35,7 +35,7 @@ use self::caches::Caches;
 pub(crate) use self::environments::HeadMove;
 use crate::apply::{changes_of, position, set_position};
 use crate::error::At as _;
-use crate::index::{Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
+use crate::index::{Batch, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
 use crate::journal::{Event, Journal};
 use crate::objects::Objects;
 use crate::pins::Pins;
@@ -208,18 +208,26 @@ impl Inner {
         durability: Durability,
     ) -> Result<(), StoreError> {
         match durability {
-            Durability::Now => self.commit_with(writer, event, Pending::default()),
-            Durability::Later => self.append(writer, event, |_| Ok(())),
+            Durability::Now => {
+                self.commit_with(writer, std::slice::from_ref(event), Pending::default())
+            }
+            Durability::Later => {
+                let step = Step::of(std::slice::from_ref(event), self.index.as_ref(), writer)?;
+                writer.journal.append(&step.lines)?;
+                self.apply(writer, step)
+            }
         }
     }
 
-    /// Makes an event of history happen that refers to objects which are not durable yet.
+    /// Makes events happen together, and durable, that may refer to objects which are not durable
+    /// yet.
     pub(crate) fn commit_with(
         &self,
         writer: &mut Writer,
-        event: &Event,
-        mut pending: Pending,
+        events: &[Event],
+        pending: Pending,
     ) -> Result<(), StoreError> {
+        let step = Step::of(events, self.index.as_ref(), writer)?;
         {
             let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
             if *unsynced {
@@ -227,36 +235,63 @@ impl Inner {
                 *unsynced = false;
             }
         }
-        if !self.wal.has_room(&writer.journal, pending.bytes()) {
+        let journal = &mut writer.journal;
+        journal.reserve(step.lines.len())?;
+        // Whether something is on disk that could not be made durable cannot be known; asking again
+        // would not tell. So an error from here on ends all writing.
+        if self
+            .wal
+            .commit(journal, &step.lines, pending.read()?)
+            .inspect_err(|_| journal.mark_broken())?
+        {
+            // The log has it: the next opening would finish what fails here.
+            pending
+                .place()
+                .and_then(|()| journal.append(&step.lines))
+                .inspect_err(|_| journal.mark_broken())?;
+        } else {
             pending.publish()?;
+            journal.append(&step.lines)?;
+            self.wal
+                .sync(journal)
+                .inspect_err(|_| journal.mark_broken())?;
         }
-        let objects = pending.read()?;
-        self.append(writer, event, |journal| {
-            self.wal.commit(journal, objects)?;
-            pending.place()
-        })
+        self.apply(writer, step)
     }
 
-    /// Appends an event, lets `settle` make of it what it has to be, and applies it.
-    fn append(
-        &self,
-        writer: &mut Writer,
-        event: &Event,
-        settle: impl FnOnce(&Journal) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    /// Lets the index follow.
+    fn apply(&self, writer: &mut Writer, step: Step) -> Result<(), StoreError> {
         let Writer { journal, marks } = writer;
-        let mut new_marks = *marks;
-        let mut batch = changes_of(event, self.index.as_ref(), &mut new_marks)?;
-        journal.append(event)?;
-        // Whether a line that could not be made durable is on disk cannot be known; asking again
-        // would not tell.
-        settle(journal).inspect_err(|_| journal.mark_broken())?;
-        *marks = new_marks;
+        let mut batch = step.batch;
+        *marks = step.marks;
         set_position(&mut batch, journal.epoch(), journal.length());
         // The event has happened; an index that cannot follow is replayed at the next opening.
         self.index
             .apply(batch)
             .inspect_err(|_| journal.mark_broken())
+    }
+}
+
+/// What events mean to journal and index.
+struct Step {
+    lines: Vec<u8>,
+    batch: Batch,
+    marks: Marks,
+}
+
+impl Step {
+    /// Of events that do not depend on each other's changes to the index.
+    fn of(events: &[Event], index: &dyn Index, writer: &Writer) -> Result<Self, StoreError> {
+        let mut step = Self {
+            lines: Vec::new(),
+            batch: Batch::default(),
+            marks: writer.marks,
+        };
+        for event in events {
+            step.lines.extend(event.line()?);
+            step.batch.then(changes_of(event, index, &mut step.marks)?);
+        }
+        Ok(step)
     }
 }
 

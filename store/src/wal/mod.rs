@@ -1,9 +1,9 @@
 //! The write-ahead log: makes a commit durable by one `fdatasync` of a file that never changes
 //! its size, so that the file system has no metadata of its own to write first.
 //!
-//! A record holds the journal's lines since the last record and the small objects of the commit
-//! (the generation and its generated layer). The journal and the objects' files are written
-//! too, yet not waited for; a while after the last commit they are made durable in the
+//! A record holds the lines of the commit, those before them that are not durable yet, and the small
+//! objects of the commit (the generation, its generated layer). The journal and the objects' files
+//! are written after it and not waited for; a while after the last commit they are made durable in the
 //! background (*settled*), and the log begins again at its start, as a new *lap*.
 //!
 //! # Invariants
@@ -30,8 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::record::{BLOCK, Lap, Record};
 pub(crate) use self::record::{Content, ObjectBytes};
+use self::record::{Lap, Record};
 use crate::StoreError;
 use crate::error::At as _;
 use crate::journal::Journal;
@@ -41,8 +41,6 @@ use crate::objects::{ObjectId, Objects};
 const LOG_BYTES: u64 = 4 << 20;
 /// A record may have so many bytes; a larger commit waits for its files.
 const RECORD_BYTES: usize = 1 << 20;
-/// Room that is kept for the line of a commit that is not written yet.
-const LINE_BYTES: usize = 128 << 10;
 /// How long after the last commit its files are made durable.
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
 /// Up to so many objects are settled one by one; more, by one `syncfs`.
@@ -127,55 +125,57 @@ impl Wal {
         })
     }
 
-    /// Whether objects of so many bytes can become durable by a record now.
-    pub(crate) fn has_room(&self, journal: &Journal, object_bytes: usize) -> bool {
-        let state = self.shared.lock();
-        let gained = journal.length().saturating_sub(state.durable) as usize;
-        let bytes = object_bytes + gained + LINE_BYTES;
-        state.file.is_some()
-            && bytes <= RECORD_BYTES
-            && state.next + bytes as u64 + BLOCK <= LOG_BYTES
-    }
-
-    /// Makes all lines of the journal durable, and `objects` with them. These have to be empty
-    /// where [`Wal::has_room`] said no.
+    /// Makes all lines of the journal durable, with `lines`, which the caller appends then, and
+    /// `objects`, which he puts in their places. Says whether it did: else lines and objects have to be
+    /// made durable in their own files.
     pub(crate) fn commit(
         &self,
         journal: &Journal,
+        lines: &[u8],
         objects: Vec<ObjectBytes>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut state = self.shared.lock();
         if state.failed {
             return Err(StoreError::ReadOnlyAfterFailure);
         }
-        let ids: Vec<ObjectId> = objects.iter().map(|object| object.0).collect();
-        // A log is not read for lines that would never fit.
         let gained = journal.length().saturating_sub(state.durable) as usize;
-        let record = if state.file.is_some() && gained <= RECORD_BYTES {
-            let journal_bytes = journal.read(state.durable)?;
-            state.record(journal, journal_bytes, objects).encode()
-        } else {
-            Vec::new()
+        let objects_size: usize = objects.iter().map(|(_, bytes)| bytes.len()).sum();
+        if state.file.is_none() || gained + lines.len() + objects_size > RECORD_BYTES {
+            return Ok(false);
+        }
+        let ids: Vec<ObjectId> = objects.iter().map(|object| object.0).collect();
+        let mut unsynced = journal.read(state.durable)?;
+        unsynced.extend_from_slice(lines);
+        let record = state.record(journal, unsynced, objects).encode();
+        let end = state.next + record.len() as u64;
+        let Some(file) = state.file.as_ref().filter(|_| end <= LOG_BYTES) else {
+            return Ok(false);
         };
-        let fits = !record.is_empty()
-            && record.len() <= RECORD_BYTES
-            && state.next + record.len() as u64 <= LOG_BYTES;
-        let written = match &state.file {
-            Some(file) if fits => file
-                .write_all_at(&record, state.next)
-                .and_then(|()| file.sync_data())
-                .at("write", &self.shared.path),
-            _ if ids.is_empty() => journal.sync(),
-            // The line is longer than any that was thought of.
-            _ => Err(std::io::Error::from(ErrorKind::FileTooLarge)).at("write", &self.shared.path),
-        };
+        let written = file
+            .write_all_at(&record, state.next)
+            .and_then(|()| file.sync_data())
+            .at("write", &self.shared.path);
         state.failed = written.is_err();
         written?;
-        if fits {
-            state.next += record.len() as u64;
-            state.records += 1;
-            state.logged.extend(ids);
+        state.next = end;
+        state.records += 1;
+        state.logged.extend(ids);
+        state.commits += 1;
+        state.durable = journal.length() + lines.len() as u64;
+        state.journal = Some(journal.file());
+        self.shared.settle_later(state);
+        Ok(true)
+    }
+
+    /// Makes all lines of the journal durable in its own file.
+    pub(crate) fn sync(&self, journal: &Journal) -> Result<(), StoreError> {
+        let mut state = self.shared.lock();
+        if state.failed {
+            return Err(StoreError::ReadOnlyAfterFailure);
         }
+        let synced = journal.sync();
+        state.failed = synced.is_err();
+        synced?;
         state.commits += 1;
         state.follow(journal);
         self.shared.settle_later(state);

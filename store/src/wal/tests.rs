@@ -2,6 +2,7 @@
 
 use blast_types::{BlobId, LayerId};
 
+use super::record::BLOCK;
 use super::*;
 use crate::LayerNumber;
 use crate::journal::Event;
@@ -64,8 +65,9 @@ fn object(number: u32) -> ObjectBytes {
 
 fn commit(journal: &mut Journal, wal: &Wal, numbers: std::ops::Range<u32>) {
     for number in numbers {
-        journal.append(&event(number)).unwrap();
-        wal.commit(journal, vec![object(number)]).unwrap();
+        let line = event(number).line().unwrap();
+        assert!(wal.commit(journal, &line, vec![object(number)]).unwrap());
+        journal.append(&line).unwrap();
     }
 }
 
@@ -74,7 +76,7 @@ fn lines_and_objects_that_a_power_cut_took_come_back() {
     let home = Home::new();
     let (mut journal, wal) = home.open();
     commit(&mut journal, &wal, 0..3);
-    journal.append(&event(3)).unwrap();
+    journal.append(&event(3).line().unwrap()).unwrap();
     commit(&mut journal, &wal, 4..6);
     drop((journal, wal));
     let whole = std::fs::read(home.journal()).unwrap();
@@ -174,18 +176,43 @@ fn records_of_a_rewritten_journal_are_left_alone() {
 fn what_does_not_fit_waits_for_its_files() {
     let home = Home::new();
     let (mut journal, wal) = home.open();
-    assert!(wal.has_room(&journal, 1000));
-    assert!(!wal.has_room(&journal, RECORD_BYTES));
-    // Lines of many bytes, so that the log is full after few.
+    let line = event(0).line().unwrap();
+    let huge = vec![0; RECORD_BYTES];
+    let huge = (BlobId::of(&huge).into(), huge);
+    assert!(!wal.commit(&journal, &line, vec![huge]).unwrap());
+    let large = vec![1; RECORD_BYTES / 2];
+    let large = (BlobId::of(&large).into(), large);
     let mut number = 0;
-    while wal.has_room(&journal, 400) {
-        commit(&mut journal, &wal, number..number + 1);
+    while wal
+        .commit(
+            &journal,
+            &event(number).line().unwrap(),
+            vec![large.clone()],
+        )
+        .unwrap()
+    {
+        journal.append(&event(number).line().unwrap()).unwrap();
         number += 1;
     }
-    journal.append(&event(number)).unwrap();
-    wal.commit(&journal, Vec::new()).unwrap();
+    assert_eq!(
+        number, 7,
+        "a log of eight halves and the blocks of their heads"
+    );
+    journal.append(&event(number).line().unwrap()).unwrap();
+    wal.sync(&journal).unwrap();
     drop((journal, wal));
     assert_eq!(home.numbers(), (0..=number).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_process_that_ends_right_after_the_log_is_finished_by_the_next() {
+    let home = Home::new();
+    let (journal, wal) = home.open();
+    let line = event(0).line().unwrap();
+    assert!(wal.commit(&journal, &line, vec![object(0)]).unwrap());
+    drop((journal, wal));
+    assert_eq!(home.numbers(), [0]);
+    assert!(home.objects.has(object(0).0));
 }
 
 #[test]
@@ -193,15 +220,16 @@ fn commits_are_settled_when_they_pause_and_a_log_is_made() {
     let home = Home::new();
     std::fs::remove_file(home.wal()).unwrap();
     let (mut journal, wal) = home.open();
-    assert!(!wal.has_room(&journal, 0), "there is no log yet");
-    journal.append(&event(0)).unwrap();
-    wal.commit(&journal, Vec::new()).unwrap();
+    let line = event(0).line().unwrap();
+    let there_is_none = !wal.commit(&journal, &line, Vec::new()).unwrap();
+    assert!(there_is_none, "there is no log yet");
+    journal.append(&line).unwrap();
+    wal.sync(&journal).unwrap();
     let deadline = std::time::Instant::now() + Duration::from_mins(1);
     while wal.shared.lock().settling {
         assert!(std::time::Instant::now() < deadline, "nobody settles");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(wal.has_room(&journal, 0));
     commit(&mut journal, &wal, 1..3);
     assert_eq!(wal.shared.lock().logged.len(), 2);
     drop((journal, wal));
@@ -213,7 +241,7 @@ fn a_log_of_another_size_or_version_is_not_guessed_at() {
     let home = Home::new();
     std::fs::write(home.wal(), b"short").unwrap();
     let (journal, wal) = home.open();
-    assert!(!wal.has_room(&journal, 0));
+    assert!(!wal.commit(&journal, b"", Vec::new()).unwrap());
     let file = create(&home.wal()).unwrap();
     let record = Record {
         lap: Lap::new(),

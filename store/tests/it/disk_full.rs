@@ -93,9 +93,9 @@ fn victim() {
     assert_eq!(written.unwrap_err().kind(), io::ErrorKind::StorageFull);
     let head = now.as_ref().unwrap().head;
     let save = || {
-        // Long enough that no page that the journal has already can take it.
+        // Longer than the room that the journal makes ahead.
         let mut draft = draft(OperationKind::Capture);
-        draft.command = vec!["x".repeat(10_000)];
+        draft.command = vec!["x".repeat(100_000)];
         store.save_snapshot(&env("demo"), "s".parse().unwrap(), head, draft, 3)
     };
     let error = save().unwrap_err();
