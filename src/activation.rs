@@ -257,6 +257,13 @@ impl Activation {
         Ok(fill(shell, &values, &exports))
     }
 
+    /// The one line by which the C shell activates the environment: `eval` there makes one line of
+    /// whatever a command prints, so it reads the file of the `bin` directory instead.
+    pub(crate) fn sourcing_in_csh(&self) -> Result<String, ActivationError> {
+        let file = self.bin().join("activate.csh");
+        Ok(format!("source {}\n", Shell::Csh.quote(text(&file)?)))
+    }
+
     /// The scripts of the environment's `bin` directory, by file name.
     pub(crate) fn files(&self) -> Result<Vec<(&'static str, String)>, ActivationError> {
         [

@@ -74,7 +74,12 @@ fn list(json: &JsonOption, context: &Context) -> Result<Exit, Error> {
 
 fn remove(names: Vec<EnvName>, dry_run: bool, context: &Context) -> Result<Exit, Error> {
     let request = Request::RemoveEnvironments { names, dry_run };
-    let Reply::Environments { environments } = context.ask(request)? else {
+    let answer = context.ask(request).map_err(|mut error| {
+        // Who wants an environment gone does not want to hear how to make it.
+        error.hints.retain(|hint| !hint.starts_with("`blast start"));
+        error
+    });
+    let Reply::Environments { environments } = answer? else {
         return Err(Error::unexpected_reply());
     };
     let live = context.places()?.live();

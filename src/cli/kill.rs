@@ -3,7 +3,7 @@
 use blast_types::EnvName;
 
 use super::context::Context;
-use super::options::EnvOption;
+use super::options::{DryRunOption, EnvOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Reply, Request};
@@ -24,10 +24,15 @@ pub(super) struct Args {
     force: bool,
     #[command(flatten)]
     env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
+    if args.all && args.dry_run.dry_run {
+        return would_end(context);
+    }
     if args.all {
         return end(args.force, context);
     }
@@ -35,6 +40,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         Some(name) => name.clone(),
         None => context.env(&args.env)?,
     };
+    if args.dry_run.dry_run {
+        return would_hide(&env, context);
+    }
     let request = Request::Hide {
         env: Some(env.clone()),
         force: args.force,
@@ -47,6 +55,42 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         None => context
             .printer
             .say("nothing is shown: the daemon is not running"),
+    }
+    Ok(Exit::Ok)
+}
+
+fn would_hide(env: &EnvName, context: &Context) -> Result<Exit, Error> {
+    let request = Request::Status {
+        env: Some(env.clone()),
+    };
+    match context.client()?.ask_running(request)? {
+        Some(_) => context
+            .printer
+            .data(&format!("would stop showing environment {env}\n"))?,
+        None => context
+            .printer
+            .say("nothing is shown: the daemon is not running"),
+    }
+    Ok(Exit::Ok)
+}
+
+fn would_end(context: &Context) -> Result<Exit, Error> {
+    let daemon = context.client()?.ask_running(Request::Ping)?;
+    let live = context.places()?.live();
+    let mounted = blast_fs::mount_state(&live) != blast_fs::MountState::NotMounted;
+    if let Some(Reply::Pong { pid, .. }) = daemon {
+        context
+            .printer
+            .data(&format!("would end the daemon (process {pid})\n"))?;
+    } else if !mounted {
+        context
+            .printer
+            .say("nothing to end: the daemon is not running");
+    }
+    if mounted {
+        context
+            .printer
+            .data(&format!("would unmount {}\n", live.display()))?;
     }
     Ok(Exit::Ok)
 }

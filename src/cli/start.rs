@@ -195,6 +195,14 @@ fn fill(project: &Project, place: &Place, args: &Args, context: &Context) -> Res
 /// Prints the script, or on a terminal how to get at it.
 fn activate(place: &Place, shell: Option<Shell>, context: &Context) -> Result<(), Error> {
     if shell.is_none() && Printer::stdout_is_terminal() {
+        if calling_shell() == Some(Shell::Csh) {
+            let file = place.prefix.join("bin/activate.csh");
+            context.printer.say(format!(
+                "activate it: {}",
+                style::strong(&format!("source {}", file.display()))
+            ));
+            return Ok(());
+        }
         let name = &place.env;
         context.printer.say(format!(
             "activate it: {}",
@@ -216,7 +224,11 @@ fn activate(place: &Place, shell: Option<Shell>, context: &Context) -> Result<()
         variables: place.variables.clone(),
         blast: Some(blast),
     };
-    let script = activation.script(shell).map_err(|error| {
+    let script = match shell {
+        Shell::Csh => activation.sourcing_in_csh(),
+        shell => activation.script(shell),
+    };
+    let script = script.map_err(|error| {
         Error::usage(format!("environment {} cannot be activated", place.env)).caused_by(&error)
     })?;
     context.printer.data(&script)

@@ -66,3 +66,12 @@ fn the_activate_file_of_the_prefix_works_as_in_a_plain_environment() {
     let run = world.run(world.command("bash", words)).success();
     assert_eq!(run.out(), prefix.to_string_lossy());
 }
+
+#[test]
+fn the_c_shell_is_told_which_file_to_source() {
+    let Some(world) = World::with([]) else { return };
+    let run = world.blast(["start", "demo", "--shell", "csh"]).success();
+    let file = world.live().join("demo/bin/activate.csh");
+    assert_eq!(run.out(), format!("source '{}'", file.display()));
+    assert!(file.exists());
+}

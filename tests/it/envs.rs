@@ -75,7 +75,6 @@ fn one_bad_name_among_several_deletes_none() {
     exit status: 2
     --- stderr
     error: there is no environment `ghost`
-    hint: `blast start ghost` makes it
     hint: `blast envs` lists those that there are
     ");
     assert!(world.live().join("demo/bin/python").exists());

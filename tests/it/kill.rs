@@ -91,3 +91,23 @@ fn a_program_inside_is_not_pulled_from_under_itself() {
     );
     program.kill();
 }
+
+#[test]
+fn a_dry_run_says_what_would_end_and_ends_nothing() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    world.show("demo");
+    let daemon = world.daemon();
+    let mounts = world.mounts();
+    let run = world.blast(["kill", "demo", "--dry-run"]).success();
+    assert_eq!(run.out(), "would stop showing environment demo");
+    let run = world.blast(["kill", "--all", "--dry-run"]).success();
+    run.prints("would end the daemon");
+    world
+        .blast(["kill", "ghost", "--dry-run"])
+        .exits(2)
+        .says("ghost");
+    assert_eq!(world.daemon(), daemon);
+    assert_eq!(world.mounts(), mounts);
+}
