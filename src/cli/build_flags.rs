@@ -89,6 +89,9 @@ pub(super) struct BuildFlags {
         value_parser = setting
     )]
     config_settings: Vec<(String, String)>,
+    /// Build with what the environment holds, which must be all that builds need
+    #[arg(long)]
+    no_build_isolation: bool,
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {
@@ -125,6 +128,7 @@ impl BuildFlags {
         }
         BuildOptions {
             settings,
+            no_isolation: self.no_build_isolation,
             variables,
             git_variables,
         }
@@ -141,6 +145,7 @@ mod tests {
             config_settings: ["a=1", "b=x=y", "a=2", "a=3"]
                 .map(|text| setting(text).expect("a setting"))
                 .to_vec(),
+            ..BuildFlags::default()
         };
         let settings = flags.to_request().settings;
         assert_eq!(settings["a"], serde_json::json!(["1", "2", "3"]));

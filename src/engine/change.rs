@@ -100,6 +100,11 @@ pub(crate) async fn change(
         &change.options.build,
         Arc::clone(&reporter),
     );
+    let builder = if change.options.build.no_isolation {
+        builder.within(home.prefix(&change.env), &before)
+    } else {
+        builder
+    };
     for direct in before
         .packages
         .iter()

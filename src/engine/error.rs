@@ -55,6 +55,9 @@ pub(crate) enum EngineError {
         /// Why.
         source: Box<super::build::BuildError>,
     },
+    /// `--no-build-isolation` without an environment.
+    #[error("there is no environment to build in")]
+    NothingToBuildIn,
     /// A URL that leads to nothing that could be installed.
     #[error("`{0}` names no distribution")]
     NoDistribution(String),
@@ -264,6 +267,7 @@ impl EngineError {
             | Self::Activation(_)
             | Self::NotFree { .. }
             | Self::NoHardLinks { .. }
+            | Self::NothingToBuildIn
             | Self::NoIndex => ErrorKind::Usage,
             Self::NoDistribution(_)
             | Self::Build { .. }
@@ -406,6 +410,7 @@ impl Hint for EngineError {
             | Self::BadPackageName(_)
             | Self::OtherSources { .. }
             | Self::NoDistribution(_)
+            | Self::NothingToBuildIn
             | Self::Lock { .. }
             | Self::NotLockable(_)
             | Self::PythonRequest(_)

@@ -62,6 +62,13 @@ pub(crate) async fn lock(
         &request.options.build,
         Arc::clone(&reporter),
     );
+    let builder = match (&request.env, &generation) {
+        (Some(env), Some(generation)) if request.options.build.no_isolation => {
+            builder.within(home.prefix(env), generation)
+        }
+        _ if request.options.build.no_isolation => return Err(EngineError::NothingToBuildIn),
+        _ => builder,
+    };
     let asked = understand(&builder, &request.requirements.requirements).await?;
     let requirements: Vec<Requirement> = if asked.is_empty() {
         let direct = generation

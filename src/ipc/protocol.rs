@@ -333,6 +333,9 @@ pub(crate) struct BuildOptions {
     pub(crate) settings: BTreeMap<String, serde_json::Value>,
     /// Those of the user's environment variables that builds are given.
     pub(crate) variables: BTreeMap<String, String>,
+    /// Build in the environment as it is (`--no-build-isolation`).
+    #[serde(default)]
+    pub(crate) no_isolation: bool,
     /// Those that git is given beside them.
     #[serde(default)]
     pub(crate) git_variables: BTreeMap<String, String>,

@@ -233,3 +233,19 @@ fn within(done: impl Fn() -> bool) -> bool {
         false
     })
 }
+
+#[test]
+fn a_build_may_be_had_in_the_environment_itself() {
+    let sdist = SdistSpec::simple("made", "1.0")
+        .build_requires("absent")
+        .backend("import helper\n");
+    let Some(world) = with([sdist]) else { return };
+    let run = world.install("demo", &["--no-build-isolation", "made"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stderr.contains("helper"), "{run}");
+    world.install("demo", &["helper"]).success();
+    world
+        .install("demo", &["--no-build-isolation", "made"])
+        .success();
+    world.python_in("demo", "import made").success();
+}

@@ -62,6 +62,27 @@ fn real_extension_modules_load_through_the_view() {
 }
 
 #[test]
+fn real_source_distributions_are_built() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox
+        .blast(["start", "demo", "--shell", "bash"])
+        .success();
+    // The first has a setup.py and nothing else; the second names flit.
+    sandbox
+        .blast([
+            "install",
+            "--env",
+            "demo",
+            "docopt==0.6.2",
+            "--no-binary",
+            "idna",
+            "idna",
+        ])
+        .success();
+    sandbox.python_in("demo", "import docopt, idna").success();
+}
+
+#[test]
 fn real_conflict_is_explained() {
     let Some(sandbox) = sandbox() else { return };
     sandbox

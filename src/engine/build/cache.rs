@@ -46,6 +46,8 @@ pub(super) struct Inputs<'a> {
     /// Folder of the project within them.
     pub(super) subdirectory: Option<&'a str>,
     pub(super) editable: bool,
+    /// What the environment holds, where the build is not isolated from it.
+    pub(super) within: &'a [String],
     pub(super) settings: &'a BTreeMap<String, Value>,
     pub(super) variables: &'a BTreeMap<String, String>,
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blast_resolver::{Inputs, resolve};
-use blast_store::{EnvRecord, Generation, InterpreterRef, Kept};
+use blast_store::{EnvRecord, Generation, InterpreterRef, Kept, Package};
 use blast_types::{EnvName, Interpreter, Requirement};
 
 use super::super::change::Planned;
@@ -28,7 +28,8 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 pub(super) struct BuildEnvironment {
     prefix: PathBuf,
     base: PathBuf,
-    shown: Arc<Shown>,
+    /// None for an environment of the user's.
+    shown: Option<Arc<Shown>>,
     /// `name==version` and layer of each package, sorted by name.
     pub(super) holds: Vec<String>,
 }
@@ -78,8 +79,24 @@ impl BuildEnvironment {
     }
 
     /// To be held by whoever runs a program in it.
-    pub(super) fn shown(&self) -> Arc<Shown> {
-        Arc::clone(&self.shown)
+    pub(super) fn shown(&self) -> Option<Arc<Shown>> {
+        self.shown.clone()
+    }
+
+    /// An environment of the user's, as it is. Blocks.
+    pub(super) fn of_user(
+        home: &Home,
+        interpreter: &Interpreter,
+        prefix: &Path,
+        holds: &[String],
+    ) -> Result<Self, EngineError> {
+        home.show()?;
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            base: base_of(interpreter),
+            shown: None,
+            holds: holds.to_vec(),
+        })
     }
 
     /// An environment with these packages and what they need.
@@ -130,10 +147,7 @@ impl BuildEnvironment {
                 .map(|(planned, ingested)| planned.installed(ingested, &scheme))
                 .collect();
             packages.sort_by(|a, b| a.name.cmp(&b.name));
-            let holds: Vec<_> = packages
-                .iter()
-                .map(|package| format!("{}=={} {}", package.name, package.version, package.layer))
-                .collect();
+            let holds = holds(&packages);
             let record = record_of(&shared.interpreter, &holds)?;
             let prefix = shared.home.prefix(&record.name);
             let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
@@ -173,12 +187,20 @@ impl BuildEnvironment {
             Ok(Self {
                 prefix,
                 base: base_of(&shared.interpreter),
-                shown: Arc::new(shown),
+                shown: Some(Arc::new(shown)),
                 holds,
             })
         })
         .await?
     }
+}
+
+/// Name, version and layer of each package.
+pub(super) fn holds(packages: &[Package]) -> Vec<String> {
+    let lines = packages.iter();
+    lines
+        .map(|package| format!("{}=={} {}", package.name, package.version, package.layer))
+        .collect()
 }
 
 /// The record that an environment of the user would have; the name says what it holds.

@@ -30,6 +30,7 @@ use blast_index::Index;
 use blast_index::sdist::{Limits, SourceTree, unpack};
 use blast_index::wheel::WheelArchive;
 use blast_resolver::{NameFilter, Options};
+use blast_store::Generation;
 use blast_types::{
     CoreMetadata, DirectUrl, DistFile, Event, Interpreter, PackageName, Reporter, Requirement,
     Sha256, Version, WheelFilename,
@@ -79,6 +80,8 @@ struct Shared {
     settings: BTreeMap<String, Value>,
     variables: BTreeMap<String, String>,
     git_variables: BTreeMap<String, String>,
+    /// The environment to build in and what it holds, where builds are not isolated from it.
+    within: Option<(PathBuf, Vec<String>)>,
     /// What revisions came to.
     commits: Mutex<HashMap<String, String>>,
     /// Paths of folders that are to be installed in editable form, as URLs have them.
@@ -166,6 +169,7 @@ impl Builder {
                 settings: build.settings.clone(),
                 variables: build.variables.clone(),
                 git_variables: build.git_variables.clone(),
+                within: None,
                 commits: Mutex::default(),
                 editable: Mutex::default(),
                 fresh: Mutex::default(),
@@ -175,6 +179,15 @@ impl Builder {
             }),
             chain: Vec::new(),
         }
+    }
+
+    /// The same with builds in an environment of the user's, as it is.
+    #[must_use]
+    pub(crate) fn within(mut self, prefix: PathBuf, generation: &Generation) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.within = Some((prefix, environment::holds(&generation.packages)));
+        }
+        self
     }
 
     /// What the sources would be as a wheel.
@@ -384,6 +397,13 @@ impl Builder {
         source: &Source,
         shop: &Workshop,
     ) -> Result<BuildEnvironment, Failed> {
+        if let Some((prefix, holds)) = self.shared.within.clone() {
+            let shared = Arc::clone(&self.shared);
+            let shown = tokio::task::spawn_blocking(move || {
+                BuildEnvironment::of_user(&shared.home, &shared.interpreter, &prefix, &holds)
+            });
+            return Ok(shown.await.map_err(EngineError::from)??);
+        }
         let nested = self.serving(source)?;
         let cannot = |source: EngineError| BuildError::Requirements {
             source: Box::new(source),
@@ -447,6 +467,10 @@ impl Builder {
                 Source::Git(git) => git.subdirectory.as_deref(),
             },
             editable: source.is_editable(),
+            within: match &self.shared.within {
+                Some((_, holds)) => holds,
+                None => &[],
+            },
             settings: &self.shared.settings,
             variables: &variables,
         };
