@@ -2,53 +2,87 @@
 //!
 //! The choice is walked from the user's requirements, so that only what is reached is part of the
 //! answer, and every release that needs somebody's word (a withdrawn one, one from a URL) is seen
-//! to have it.
+//! to have it. In a region the walk also says where each package is needed, and only then is it
+//! seen whether a release supports all of that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use blast_types::{ExtraName, PackageName, Requirement, VersionOrUrl, Yanked};
+use blast_types::{ExtraName, MarkerTree, PackageName, Requirement, VersionOrUrl, Yanked};
 use pubgrub::SelectedDependencies;
-use rustc_hash::FxHashSet;
 
 use crate::error::ResolveError;
 use crate::project::{Origin, Project, Release};
 use crate::resolution::ResolvedPackage;
 use crate::search::is_pin;
 use crate::solver::{Node, Solver};
+use crate::split::{self, Split};
 
 /// What the walk found out about one package.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Reached {
+    /// Where somebody needs it.
+    marker: MarkerTree,
     extras: BTreeSet<ExtraName>,
     dependencies: BTreeSet<PackageName>,
     /// Somebody in the answer pins the version or names the URL.
     vouched: bool,
 }
 
-/// The packages of the answer; `None` if the choice uses a release that nothing in it admits
-/// (which is noted, so that the next run does not).
+impl Default for Reached {
+    fn default() -> Self {
+        Self {
+            marker: MarkerTree::FALSE,
+            extras: BTreeSet::new(),
+            dependencies: BTreeSet::new(),
+            vouched: false,
+        }
+    }
+}
+
+/// What came of a choice.
+pub(crate) enum Assembled {
+    /// The packages of the answer.
+    Packages(Vec<ResolvedPackage>),
+    /// The choice uses a release that nothing in it admits (which is noted, so that the next run
+    /// does not).
+    Again,
+    /// The choice does not do for the whole region.
+    Split(Split),
+}
+
+/// The packages of the answer.
 pub(crate) fn assemble(
     solver: &Solver<'_>,
     selected: &SelectedDependencies<Node, u32>,
-) -> Result<Option<Vec<ResolvedPackage>>, ResolveError> {
+) -> Result<Assembled, ResolveError> {
     let reached = walk(solver, selected)?;
     let mut packages = Vec::with_capacity(reached.len());
+    let mut lacking = Vec::new();
     for (name, reached) in reached {
         let (project, rank) = chosen(solver, selected, &name)?;
         let release = project.release(rank);
         let Some((file, yanked)) = release.usable(&name, solver.policy()) else {
             return Err(bug(&name, "was chosen, but is no candidate"));
         };
-        let kept = solver.policy().inputs.preferences.get(&name) == Some(&release.version);
+        let kept = solver.policy().preferred(&name).contains(&release.version);
         if (yanked && !kept || release.url().is_some()) && !reached.vouched {
             solver.learned.borrow_mut().deny(&name, release);
-            return Ok(None);
+            return Ok(Assembled::Again);
         }
         let metadata = project
             .read_metadata(rank)
             .ok_or_else(|| bug(&name, "was chosen without its metadata"))?;
+        if let Some(region) = solver.policy().scope.as_region() {
+            lacking.extend(split::lacking(
+                solver,
+                region,
+                (&name, release, &metadata),
+                reached.marker,
+            ));
+        }
         packages.push(ResolvedPackage {
+            marker: reached.marker,
             version: release.version.clone(),
             extras: reached.extras,
             file: file.clone(),
@@ -68,10 +102,13 @@ pub(crate) fn assemble(
             name,
         });
     }
+    if let Some(split) = split::narrowest(lacking) {
+        return Ok(Assembled::Split(split));
+    }
     for package in &packages {
         warn(solver, package);
     }
-    Ok(Some(packages))
+    Ok(Assembled::Packages(packages))
 }
 
 /// Says what the user should know of an answer that stands all the same.
@@ -103,61 +140,91 @@ fn warn(solver: &Solver<'_>, package: &ResolvedPackage) {
     }
 }
 
+/// What has been found out, and what is still to be followed.
+#[derive(Debug, Default)]
+struct Walk {
+    reached: BTreeMap<PackageName, Reached>,
+    /// Where each node is needed.
+    needed: BTreeMap<Node, MarkerTree>,
+    queue: VecDeque<Node>,
+}
+
+impl Walk {
+    /// Notes that a node is needed there; what it leads to is looked at again if that is news.
+    fn need(&mut self, node: Node, marker: MarkerTree) {
+        let known = self.needed.get(&node).copied().unwrap_or(MarkerTree::FALSE);
+        let both = known.or(marker);
+        if both != known {
+            self.needed.insert(node.clone(), both);
+            self.queue.push_back(node);
+        }
+    }
+}
+
 fn walk(
     solver: &Solver<'_>,
     selected: &SelectedDependencies<Node, u32>,
 ) -> Result<BTreeMap<PackageName, Reached>, ResolveError> {
     let policy = solver.policy();
-    let mut reached = BTreeMap::<PackageName, Reached>::new();
-    let mut visited = FxHashSet::default();
-    let mut queue = VecDeque::new();
+    let mut walk = Walk::default();
+    let everywhere = policy
+        .scope
+        .as_region()
+        .map_or(MarkerTree::TRUE, |region| region.marker);
     for requirement in policy.roots() {
-        note(solver, selected, requirement, &mut reached, &mut queue)?;
+        let marker = everywhere.and(policy.condition(requirement, None));
+        note(solver, selected, requirement, marker, &mut walk)?;
     }
-    while let Some(node) = queue.pop_front() {
+    while let Some(node) = walk.queue.pop_front() {
         let (name, extra) = match &node {
             Node::Root => continue,
             Node::Base(name) => (name, None),
             Node::Extra(name, extra) => (name, Some(extra)),
         };
-        if !visited.insert(node.clone()) || policy.inputs.options.no_deps {
+        if policy.inputs.options.no_deps {
             continue;
         }
+        let needed = walk.needed[&node];
         let (project, rank) = chosen(solver, selected, name)?;
         let metadata = project
             .read_metadata(rank)
             .ok_or_else(|| bug(name, "was chosen without its metadata"))?;
         for requirement in policy.applicable(&metadata.requires_dist, extra) {
+            let marker = needed.and(policy.condition(requirement, extra));
+            if marker.is_false() {
+                continue;
+            }
             if requirement.name != *name {
-                let own = reached.entry(name.clone()).or_default();
+                let own = walk.reached.entry(name.clone()).or_default();
                 own.dependencies.insert(requirement.name.clone());
             }
-            note(solver, selected, requirement, &mut reached, &mut queue)?;
+            note(solver, selected, requirement, marker, &mut walk)?;
         }
     }
-    Ok(reached)
+    Ok(walk.reached)
 }
 
-/// Follows one requirement of the answer.
+/// Follows one requirement of the answer, which holds there.
 fn note(
     solver: &Solver<'_>,
     selected: &SelectedDependencies<Node, u32>,
     requirement: &Requirement,
-    reached: &mut BTreeMap<PackageName, Reached>,
-    queue: &mut VecDeque<Node>,
+    marker: MarkerTree,
+    walk: &mut Walk,
 ) -> Result<(), ResolveError> {
+    if marker.is_false() {
+        return Ok(());
+    }
     let name = &requirement.name;
     let (project, rank) = chosen(solver, selected, name)?;
-    let entry = reached.entry(name.clone()).or_default();
+    let entry = walk.reached.entry(name.clone()).or_default();
+    entry.marker = entry.marker.or(marker);
     entry.vouched |= vouches(requirement, project.release(rank));
     entry.extras.extend(requirement.extras.iter().cloned());
-    queue.push_back(Node::Base(name.clone()));
-    queue.extend(
-        requirement
-            .extras
-            .iter()
-            .map(|extra| Node::Extra(name.clone(), extra.clone())),
-    );
+    walk.need(Node::Base(name.clone()), marker);
+    for extra in &requirement.extras {
+        walk.need(Node::Extra(name.clone(), extra.clone()), marker);
+    }
     Ok(())
 }
 

@@ -26,6 +26,7 @@ use crate::policy::{Candidate, Policy};
 use crate::project::{Absence, Origin, Project, Release};
 use crate::provider::{DirectDist, Provider, ProviderError};
 use crate::ranks::Ranks;
+use crate::sealed::Sealed;
 
 /// A value in flight that several may wait for.
 pub(crate) type Fetch<T> = Shared<BoxFuture<'static, Result<T, ProviderError>>>;
@@ -48,6 +49,8 @@ pub(crate) struct Fetcher {
     anticipated: Mutex<FxHashSet<(PackageName, Option<ExtraName>)>>,
     /// Packages that come by URL: their pages are of no interest.
     by_url: FxHashSet<PackageName>,
+    /// What a lock has, which is looked at before the index is asked.
+    sealed: Arc<Sealed>,
     metadata_count: AtomicUsize,
     page_count: AtomicUsize,
 }
@@ -56,6 +59,7 @@ impl Fetcher {
     pub(crate) fn new(
         provider: Arc<dyn Provider>,
         policy: Arc<Policy>,
+        sealed: Arc<Sealed>,
         runtime: Handle,
         cancel: CancellationToken,
     ) -> Arc<Self> {
@@ -72,6 +76,7 @@ impl Fetcher {
             pages: Mutex::default(),
             anticipated: Mutex::default(),
             by_url,
+            sealed,
             metadata_count: AtomicUsize::new(0),
             page_count: AtomicUsize::new(0),
         })
@@ -123,6 +128,8 @@ impl Fetcher {
         let fetch = if self.by_url.contains(name) {
             let empty = Arc::new(Project::absent(name.clone(), None));
             std::future::ready(Ok(empty)).boxed().shared()
+        } else if let Some(sealed) = self.sealed.project(name, &self.policy.scope) {
+            std::future::ready(Ok(Arc::new(sealed))).boxed().shared()
         } else {
             self.page_count.fetch_add(1, Ordering::Relaxed);
             let answer = self.provider.project(name);
@@ -147,6 +154,13 @@ impl Fetcher {
         fetch
     }
 
+    /// From now on asks the index about a project of which a lock has something.
+    pub(crate) fn open(&self, name: &PackageName) {
+        self.sealed.open(name);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.remove(name);
+    }
+
     /// The metadata of a release that is a candidate.
     pub(crate) fn metadata(&self, name: &PackageName, release: &Release) -> MetadataFetch {
         let mut begun = false;
@@ -160,7 +174,8 @@ impl Fetcher {
             match release.candidate(name, &self.policy) {
                 Candidate::Usable { file, .. } => {
                     self.metadata_count.fetch_add(1, Ordering::Relaxed);
-                    self.provider.metadata(file.clone()).shared()
+                    let file = self.policy.tells(file, release.origin.files());
+                    self.provider.metadata(file).shared()
                 }
                 Candidate::Unusable(reason) => {
                     let error = ProviderError::Invalid(reason.to_string());

@@ -1,7 +1,7 @@
 //! Dependency resolution, locks and requirements files, without I/O.
 //!
 //! [`resolve`] finds one version of each package such that every requirement holds on one target
-//! (a Python on a platform). What it does not know it asks a [`Provider`]; the crate opens neither
+//! (a Python on a platform); [`universal`] finds what holds on all. do not know they ask a [`Provider`]; the crate opens neither
 //! file nor socket. Other modules read requirements files ([`requirements`]) and read, write and
 //! select from PEP 751 locks ([`lock`]).
 //!
@@ -22,6 +22,7 @@ mod explain;
 mod fetch;
 mod inputs;
 pub mod lock;
+mod marker;
 mod policy;
 mod project;
 mod provider;
@@ -29,9 +30,13 @@ mod ranks;
 mod reason;
 pub mod requirements;
 mod resolution;
+mod scope;
+mod sealed;
 mod search;
 mod select;
 mod solver;
+mod split;
+pub mod universal;
 
 use std::sync::Arc;
 
@@ -65,17 +70,37 @@ pub async fn resolve(
     provider: Arc<dyn Provider>,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Resolution, ResolveError> {
+    let policy = Arc::new(policy::Policy::new(inputs));
+    on_thread(reporter, move |cancel, reporter| {
+        let sealed = Arc::default();
+        let fetcher = fetch::Fetcher::new(provider, policy, sealed, Handle::current(), cancel);
+        match search::search(&fetcher, reporter)? {
+            search::Outcome::Answer(resolution) => Ok(resolution),
+            search::Outcome::Split(split) => Err(ResolveError::Bug(format!(
+                "one target was to be split: {}",
+                split.why
+            ))),
+        }
+    })
+    .await
+}
+
+/// Runs a search on a thread of its own. Dropping the future cancels it.
+async fn on_thread<T: Send + 'static>(
+    reporter: Arc<dyn Reporter>,
+    search: impl FnOnce(CancellationToken, &dyn Reporter) -> Result<T, ResolveError> + Send + 'static,
+) -> Result<T, ResolveError> {
     let cancel = CancellationToken::new();
     let _stop_on_drop = cancel.clone().drop_guard();
-    let policy = Arc::new(policy::Policy::new(inputs));
-    let fetcher = fetch::Fetcher::new(provider, policy, Handle::current(), cancel);
+    let runtime = Handle::current();
     let (sender, receiver) = oneshot::channel();
     std::thread::Builder::new()
         .name("blast-solver".to_owned())
         .stack_size(STACK_BYTES)
         .spawn(move || {
+            let _inside = runtime.enter();
             // Nobody waits any more if the future was dropped.
-            drop(sender.send(search::search(&fetcher, &*reporter)));
+            drop(sender.send(search(cancel, &*reporter)));
         })
         .map_err(ResolveError::Thread)?;
     receiver.await.unwrap_or_else(|_| {

@@ -6,16 +6,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use blast_types::{
-    DistFile, DistKind, ExtraName, PackageName, Requirement, Tags, VerbatimUrl, Version,
-    VersionOrUrl, Yanked,
+    DistFile, DistKind, ExtraName, MarkerTree, PackageName, Requirement, Tags, VerbatimUrl,
+    Version, VersionOrUrl, Yanked,
 };
 use rustc_hash::FxHashMap;
 use uv_pep440::Operator;
-use uv_platform_tags::TagCompatibility;
 use version_ranges::Ranges as VersionRanges;
 
 use crate::inputs::{Inputs, PrereleaseMode, ResolutionMode};
+use crate::marker;
 use crate::reason::Reason;
+use crate::scope::{Fit, Scope};
 
 /// What one release comes down to under the policy.
 #[derive(Debug, Clone)]
@@ -35,9 +36,10 @@ pub(crate) enum Candidate {
 #[derive(Debug)]
 pub(crate) struct Policy {
     pub(crate) inputs: Inputs,
-    /// The interpreter's version without what follows the release: a `Requires-Python` of
-    /// `>=3.15` does admit a first alpha, as pip has it.
-    python: Version,
+    /// Where the answer has to hold.
+    pub(crate) scope: Scope,
+    /// Versions to keep, of each package the most wanted first.
+    preferences: FxHashMap<PackageName, Vec<Version>>,
     constraints: FxHashMap<PackageName, Constraint>,
     overrides: FxHashMap<PackageName, Vec<Requirement>>,
     direct_names: BTreeSet<PackageName>,
@@ -53,26 +55,39 @@ struct Constraint {
 }
 
 impl Policy {
-    pub(crate) fn new(mut inputs: Inputs) -> Self {
-        let markers = &inputs.target.markers;
+    pub(crate) fn new(inputs: Inputs) -> Self {
+        let scope = Scope::one(inputs.target.clone());
+        let preferences = inputs
+            .preferences
+            .iter()
+            .map(|(name, version)| (name.clone(), vec![version.clone()]))
+            .collect();
+        Self::within(inputs, scope, preferences)
+    }
+
+    /// For a scope, with these versions to keep in place of those of the inputs.
+    pub(crate) fn within(
+        mut inputs: Inputs,
+        scope: Scope,
+        mut preferences: FxHashMap<PackageName, Vec<Version>>,
+    ) -> Self {
         // The answer must not depend on the order in which somebody listed the requirements.
         inputs
             .requirements
-            .retain(|requirement| requirement.marker.evaluate(markers, &[]));
+            .retain(|requirement| scope.admits(requirement.marker, &[]));
         inputs.requirements.sort();
         inputs.requirements.dedup();
-        inputs
-            .preferences
-            .retain(|name, _| !inputs.upgrade.forgets(name));
+        preferences.retain(|name, _| !inputs.upgrade.forgets(name));
         let mut overrides = FxHashMap::<PackageName, Vec<Requirement>>::default();
         for requirement in &inputs.overrides {
             let list = overrides.entry(requirement.name.clone()).or_default();
-            if requirement.marker.evaluate(markers, &[]) {
+            if scope.admits(requirement.marker, &[]) {
                 list.push(requirement.clone());
             }
         }
         let mut policy = Self {
-            python: markers.python_full_version().version.only_release(),
+            scope,
+            preferences,
             constraints: FxHashMap::default(),
             overrides,
             direct_names: inputs.requirements.iter().map(|r| r.name.clone()).collect(),
@@ -89,10 +104,7 @@ impl Policy {
             else {
                 continue; // URLs: see `pinned_urls`
             };
-            if !requirement
-                .marker
-                .evaluate(&self.inputs.target.markers, &[])
-            {
+            if !self.scope.admits(requirement.marker, &[]) {
                 continue;
             }
             let range = VersionRanges::from(specifiers.clone());
@@ -117,7 +129,7 @@ impl Policy {
         let constraints = inputs
             .constraints
             .iter()
-            .filter(|requirement| requirement.marker.evaluate(&inputs.target.markers, &[]));
+            .filter(|requirement| self.scope.admits(requirement.marker, &[]));
         let mut urls: Vec<(PackageName, VerbatimUrl)> = Vec::new();
         for requirement in self.roots().into_iter().chain(constraints) {
             if let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url {
@@ -143,7 +155,6 @@ impl Policy {
         extra: Option<&ExtraName>,
     ) -> Vec<&'a Requirement> {
         let extras = extra.map(std::slice::from_ref).unwrap_or_default();
-        let markers = &self.inputs.target.markers;
         let mut found = Vec::new();
         for requirement in requirements {
             if self.inputs.excludes.contains(&requirement.name) {
@@ -166,13 +177,29 @@ impl Policy {
                 if extra.is_none() {
                     found.push(requirement);
                 }
-            } else if marker.evaluate(markers, extras)
-                && (extra.is_none() || !marker.evaluate(markers, &[]))
-            {
+            } else if match extra {
+                None => self.scope.admits(marker, &[]),
+                Some(extra) => self.scope.adds(marker, extra),
+            } {
                 found.push(requirement);
             }
         }
         found
+    }
+
+    /// Where in the scope a requirement that is applicable holds.
+    pub(crate) fn condition(
+        &self,
+        requirement: &Requirement,
+        extra: Option<&ExtraName>,
+    ) -> MarkerTree {
+        let extras = extra.map(std::slice::from_ref).unwrap_or_default();
+        self.scope.condition(requirement.marker, extras)
+    }
+
+    /// The versions of a package to keep, the most wanted first.
+    pub(crate) fn preferred(&self, name: &PackageName) -> &[Version] {
+        self.preferences.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the user asked for the package by name.
@@ -249,7 +276,7 @@ impl Policy {
             }
         }
         if let Some(specifiers) = &file.requires_python
-            && !specifiers.contains(&self.python)
+            && !self.scope.admits_python(specifiers)
         {
             return Err(self.python_reason(specifiers.to_string()));
         }
@@ -258,14 +285,32 @@ impl Policy {
             DistKind::Sdist(_) if options.only_binary.contains(name) => Err(Reason::OnlyBinary),
             DistKind::Sdist(_) => Ok(Rank { kept, wheel: None }),
             DistKind::Wheel(_) if options.no_binary.contains(name) => Err(Reason::NoBinary),
-            DistKind::Wheel(wheel) => match wheel.compatibility(&self.inputs.target.tags) {
-                TagCompatibility::Compatible(priority) => Ok(Rank {
+            DistKind::Wheel(wheel) => match self.scope.fit(wheel) {
+                Some(fit) => Ok(Rank {
                     kept,
-                    wheel: Some((priority, wheel.build_tag().cloned())),
+                    wheel: Some((fit, wheel.build_tag().cloned())),
                 }),
-                TagCompatibility::Incompatible(_) => Err(Reason::Tags(tag_names(&file.filename))),
+                None => Err(Reason::Tags(marker::tags_of(&file.filename))),
             },
         }
+    }
+
+    /// The file whose metadata are read for a release that can be had as `file`. In a region any
+    /// wheel tells what a source distribution would only tell when built.
+    pub(crate) fn tells(&self, file: &Arc<DistFile>, all: &[Arc<DistFile>]) -> Arc<DistFile> {
+        let needs_build = matches!(file.kind, DistKind::Sdist(_));
+        let wheel = all
+            .iter()
+            .find(|file| matches!(file.kind, DistKind::Wheel(_)));
+        match (self.scope.as_region(), wheel) {
+            (Some(_), Some(wheel)) if needs_build => wheel.clone(),
+            _ => file.clone(),
+        }
+    }
+
+    /// Whether a file may be used at all in the scope.
+    pub(crate) fn admits_file(&self, name: &PackageName, file: &DistFile, by_url: bool) -> bool {
+        self.rank(name, file, by_url).is_ok()
     }
 
     /// Why metadata that was read only now makes a version unusable.
@@ -274,18 +319,18 @@ impl Policy {
         specifiers: Option<&blast_types::VersionSpecifiers>,
     ) -> Option<Reason> {
         let specifiers = specifiers?;
-        (!specifiers.contains(&self.python)).then(|| self.python_reason(specifiers.to_string()))
+        (!self.scope.admits_python(specifiers)).then(|| self.python_reason(specifiers.to_string()))
     }
 
     fn python_reason(&self, needs: String) -> Reason {
         Reason::Python {
             needs,
-            has: self.python.to_string(),
+            has: self.scope.python_words(),
         }
     }
 
     pub(crate) fn tags(&self) -> &Tags {
-        &self.inputs.target.tags
+        &self.scope.target().tags
     }
 }
 
@@ -311,27 +356,5 @@ fn early_names(inputs: &Inputs) -> BTreeSet<PackageName> {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     kept: bool,
-    wheel: Option<(uv_platform_tags::TagPriority, Option<blast_types::BuildTag>)>,
-}
-
-/// The part of a wheel's name that says where it fits: `cp39-cp39-win_amd64`.
-fn tag_names(filename: &str) -> String {
-    let stem = filename.strip_suffix(".whl").unwrap_or(filename);
-    let mut parts: Vec<&str> = stem.rsplitn(4, '-').take(3).collect();
-    parts.reverse();
-    parts.join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tag_names;
-
-    #[test]
-    fn tags_are_the_last_three_parts_of_a_wheel_name() {
-        assert_eq!(
-            tag_names("a_b-1.0-2-cp39-cp39-win_amd64.whl"),
-            "cp39-cp39-win_amd64"
-        );
-        assert_eq!(tag_names("x.whl"), "x");
-    }
+    wheel: Option<(Fit, Option<blast_types::BuildTag>)>,
 }

@@ -17,6 +17,7 @@ use blast_types::{
     CoreMetadata, DistFile, PackageName, ProjectFiles, Requirement, VerbatimUrl, Version,
     VersionOrUrl, Yanked,
 };
+use futures::FutureExt as _;
 use pubgrub::VersionSet as _;
 use version_ranges::Ranges as VersionRanges;
 
@@ -43,6 +44,8 @@ pub(crate) struct Project {
     pub(crate) index: Arc<str>,
     pub(crate) absence: Option<Absence>,
     page: Option<Arc<ProjectFiles>>,
+    /// Whether the page is what a lock has of the project, and no more.
+    sealed: bool,
     /// A release for each version of the page, made when it is first looked at: most never are.
     cells: Arc<[OnceLock<Arc<Release>>]>,
     /// Releases from URLs with their ranks, ascending.
@@ -57,6 +60,8 @@ pub(crate) struct Release {
     candidate: OnceLock<Candidate>,
     pub(crate) metadata: OnceLock<MetadataFetch>,
     broken: OnceLock<Reason>,
+    /// Whether limits of time do not concern it: the user names it, or a lock has it.
+    timeless: bool,
 }
 
 /// Where a release comes from.
@@ -81,6 +86,7 @@ impl Origin {
 impl Release {
     fn new(version: Version, origin: Origin) -> Arc<Self> {
         Arc::new(Self {
+            timeless: matches!(origin, Origin::Url(..)),
             version,
             origin,
             candidate: OnceLock::new(),
@@ -92,6 +98,29 @@ impl Release {
     /// A release that a URL names.
     pub(crate) fn direct(url: VerbatimUrl, dist: DirectDist) -> Arc<Self> {
         Self::new(dist.metadata.version.clone(), Origin::Url(url, dist))
+    }
+
+    /// A release of a lock, which knows its metadata.
+    fn locked(page: &Arc<ProjectFiles>, position: usize, metadata: Arc<CoreMetadata>) -> Arc<Self> {
+        let known = std::future::ready(Ok(metadata)).boxed().shared();
+        Arc::new(Self {
+            version: page.versions[position].version.clone(),
+            origin: Origin::Index(page.clone(), position),
+            candidate: OnceLock::new(),
+            metadata: OnceLock::from(known),
+            broken: OnceLock::new(),
+            timeless: true,
+        })
+    }
+
+    /// The files that may be used.
+    pub(crate) fn admitted<'a>(
+        &'a self,
+        name: &'a PackageName,
+        policy: &'a Policy,
+    ) -> impl Iterator<Item = &'a Arc<DistFile>> {
+        let files = self.origin.files().iter();
+        files.filter(|file| policy.admits_file(name, file, self.timeless))
     }
 
     pub(crate) fn url(&self) -> Option<&VerbatimUrl> {
@@ -107,7 +136,7 @@ impl Release {
             if let Some(reason) = policy.refuses(name, &self.version) {
                 return Candidate::Unusable(reason);
             }
-            match policy.candidate(name, self.origin.files(), self.url().is_some()) {
+            match policy.candidate(name, self.origin.files(), self.timeless) {
                 // Nobody withdraws what the user names by URL.
                 Candidate::Usable { file, .. } if self.url().is_some() => Candidate::Usable {
                     file,
@@ -163,8 +192,26 @@ impl Project {
             absence: None,
             cells: page.versions.iter().map(|_| OnceLock::new()).collect(),
             page: Some(page),
+            sealed: false,
             direct: Vec::new(),
         }
+    }
+
+    /// What a lock has of a project: a page, and the metadata of each of its versions.
+    pub(crate) fn from_lock(page: &Arc<ProjectFiles>, metadata: &[Arc<CoreMetadata>]) -> Self {
+        let releases = metadata.iter().enumerate().map(|(position, metadata)| {
+            OnceLock::from(Release::locked(page, position, metadata.clone()))
+        });
+        Self {
+            cells: releases.collect(),
+            sealed: true,
+            ..Self::from_index(page.clone())
+        }
+    }
+
+    /// Whether only what a lock has of the project is known.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     pub(crate) fn absent(name: PackageName, absence: Option<Absence>) -> Self {
@@ -174,6 +221,7 @@ impl Project {
             index,
             absence,
             page: None,
+            sealed: false,
             cells,
             direct: Vec::new(),
         }
@@ -199,6 +247,7 @@ impl Project {
             index: self.index.clone(),
             absence: self.absence,
             page: self.page.clone(),
+            sealed: self.sealed,
             cells: self.cells.clone(),
             direct: direct.collect(),
         }
@@ -372,12 +421,13 @@ impl Project {
 
     /// The version to be kept, if it is in the set and can still be had.
     fn kept(&self, set: &Ranks, policy: &Policy) -> Option<u32> {
-        let version = policy.inputs.preferences.get(&self.name)?;
-        let ranks = self.count(|other| other < version)..self.count(|other| other <= version);
-        ranks.into_iter().find(|rank| {
-            set.contains(rank)
-                && !self.is_direct(*rank)
-                && self.release(*rank).usable(&self.name, policy).is_some()
+        policy.preferred(&self.name).iter().find_map(|version| {
+            let ranks = self.count(|other| other < version)..self.count(|other| other <= version);
+            ranks.into_iter().find(|rank| {
+                set.contains(rank)
+                    && !self.is_direct(*rank)
+                    && self.release(*rank).usable(&self.name, policy).is_some()
+            })
         })
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use blast_types::{CoreMetadata, DistFile, ExtraName, PackageName, VerbatimUrl, Version};
+use blast_types::{
+    CoreMetadata, DistFile, ExtraName, MarkerTree, PackageName, VerbatimUrl, Version,
+};
 
 use crate::lock::LockedSource;
 
@@ -33,6 +35,8 @@ pub struct ResolvedPackage {
     pub name: PackageName,
     /// Its version, as the index or the artifact spells it.
     pub version: Version,
+    /// Where it is needed; always true for one target.
+    pub marker: MarkerTree,
     /// The extras that somebody asked for.
     pub extras: BTreeSet<ExtraName>,
     /// The file to install: the wheel that fits the target best, else the source distribution.

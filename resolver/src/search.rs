@@ -20,13 +20,14 @@ use pubgrub::PubGrubError;
 use rustc_hash::{FxHashMap, FxHashSet};
 use uv_pep440::{Operator, VersionSpecifier};
 
-use crate::answer;
+use crate::answer::{self, Assembled};
 use crate::error::ResolveError;
 use crate::explain;
 use crate::fetch::Fetcher;
 use crate::project::{Project, Release};
 use crate::resolution::{Resolution, Statistics};
 use crate::solver::{Node, Solver, Stop};
+use crate::split::{self, Split};
 
 /// Versions that a package may try before it is given an earlier turn.
 const ALLOWANCE: usize = 5;
@@ -116,11 +117,19 @@ pub(crate) fn is_pin(specifier: &VersionSpecifier) -> bool {
     matches!(specifier.operator(), Operator::Equal | Operator::ExactEqual)
 }
 
+/// How a search ends that does not fail.
+pub(crate) enum Outcome {
+    /// With an answer.
+    Answer(Resolution),
+    /// A region has no one answer, but its parts may have.
+    Split(Split),
+}
+
 /// Searches until there is an answer or a proof that there is none.
 pub(crate) fn search(
     fetcher: &Arc<Fetcher>,
     reporter: &dyn Reporter,
-) -> Result<Resolution, ResolveError> {
+) -> Result<Outcome, ResolveError> {
     let learned = RefCell::new(Learned::default());
     fetcher.anticipate(fetcher.policy().roots());
     learn_pinned_urls(fetcher, &learned)?;
@@ -131,20 +140,27 @@ pub(crate) fn search(
         statistics.versions_considered += solver.considered.get();
         let stop = match outcome {
             Ok(selected) => match answer::assemble(&solver, &selected)? {
-                Some(packages) => {
+                Assembled::Packages(packages) => {
                     (statistics.projects_fetched, statistics.metadata_fetched) = fetcher.counts();
                     tracing::debug!(?statistics, "resolved");
-                    return Ok(Resolution {
+                    return Ok(Outcome::Answer(Resolution {
                         packages,
                         statistics,
-                    });
+                    }));
                 }
-                None => Stop::Restart,
+                Assembled::Again => Stop::Restart,
+                Assembled::Split(split) => Stop::Split(split),
             },
             Err(PubGrubError::NoSolution(tree)) => {
-                return Err(ResolveError::NoSolution(Box::new(explain::explain(
-                    &solver, &tree,
-                ))));
+                if solver.open_all() {
+                    Stop::Restart
+                } else if let Some(split) = split::of_proof(&solver, &tree) {
+                    Stop::Split(split)
+                } else {
+                    return Err(ResolveError::NoSolution(Box::new(explain::explain(
+                        &solver, &tree,
+                    ))));
+                }
             }
             Err(
                 PubGrubError::ErrorRetrievingDependencies { source, .. }
@@ -154,6 +170,7 @@ pub(crate) fn search(
         };
         match stop {
             Stop::Restart => statistics.restarts += 1,
+            Stop::Split(split) => return Ok(Outcome::Split(split)),
             Stop::Failed(error) => return Err(*error),
         }
     }

@@ -31,6 +31,7 @@ use crate::provider::ProviderError;
 use crate::ranks::Ranks;
 use crate::reason::Reason;
 use crate::search::Learned;
+use crate::split::{self, Split};
 
 /// What the solver decides on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +69,9 @@ pub(crate) enum Stop {
     /// Something was learned that changes the order or the candidates: begin anew.
     #[error("begin anew")]
     Restart,
+    /// The region has to be split.
+    #[error("the region has to be split")]
+    Split(Split),
     /// The run cannot go on.
     #[error(transparent)]
     Failed(Box<ResolveError>),
@@ -181,7 +185,28 @@ impl<'a> Solver<'a> {
                     .metadata_ahead(&project, range, refused.min(50));
             }
         }
+        drop(learned);
+        self.open(&project)?;
         Ok(None)
+    }
+
+    /// Begins anew with the whole of a project if only what a lock has of it was looked at.
+    fn open(&self, project: &Project) -> Result<(), Stop> {
+        if project.is_sealed() {
+            self.fetcher.open(&project.name);
+            return Err(Stop::Restart);
+        }
+        Ok(())
+    }
+
+    /// The same for all projects of this run; whether there was one.
+    pub(crate) fn open_all(&self) -> bool {
+        let projects = self.projects.borrow();
+        let sealed: Vec<_> = projects.values().filter(|p| p.is_sealed()).collect();
+        for project in &sealed {
+            self.fetcher.open(&project.name);
+        }
+        !sealed.is_empty()
     }
 
     /// Counts a version tried, and stops the run when the package deserves an earlier turn.
@@ -195,10 +220,12 @@ impl<'a> Solver<'a> {
         Ok(())
     }
 
-    /// Turns requirements into what the solver takes: one set of ranks for each node.
+    /// Turns requirements into what the solver takes: one set of ranks for each node. `extra` is
+    /// the one that adds them.
     fn constraints(
         &self,
         of: Option<(&PackageName, u32)>,
+        extra: Option<&ExtraName>,
         requirements: &[&Requirement],
     ) -> Result<Result<Constraints, Reason>, Stop> {
         self.fetcher.anticipate(requirements.iter().copied());
@@ -206,10 +233,13 @@ impl<'a> Solver<'a> {
         let mut admit = |node: Node, ranks: &Ranks| match sets.entry(node) {
             indexmap::map::Entry::Vacant(entry) => {
                 entry.insert(ranks.clone());
+                false
             }
             indexmap::map::Entry::Occupied(mut entry) => {
                 let both = entry.get().intersection(ranks);
+                let clash = both.is_empty() && !ranks.is_empty() && !entry.get().is_empty();
                 entry.insert(both);
+                clash
             }
         };
         for requirement in requirements {
@@ -217,14 +247,25 @@ impl<'a> Solver<'a> {
             let project = self.project(name)?;
             self.learn(requirement, &project)?;
             let mut ranks = project.ranks_of(requirement);
-            match of {
+            if ranks.is_empty() {
+                self.open(&project)?;
+            }
+            let clash = match of {
                 Some((own, rank)) if own == name => {
-                    if !ranks.contains(&rank) {
-                        return Ok(Err(Reason::RequiresItself(requirement.to_string())));
-                    }
+                    let clash = !ranks.contains(&rank);
                     ranks = Ranks::one(rank);
+                    clash.then(|| Reason::RequiresItself(requirement.to_string()))
                 }
-                _ => admit(Node::Base(name.clone()), &ranks),
+                _ => {
+                    if admit(Node::Base(name.clone()), &ranks) {
+                        split::of_siblings(self, of, extra, requirements, name)?;
+                    }
+                    None
+                }
+            };
+            if let Some(reason) = clash {
+                split::of_siblings(self, of, extra, requirements, name)?;
+                return Ok(Err(reason));
             }
             for extra in &requirement.extras {
                 admit(Node::Extra(name.clone(), extra.clone()), &ranks);
@@ -344,21 +385,25 @@ impl DependencyProvider for Solver<'_> {
     ) -> Result<Dependencies<Node, Ranks, Reason>, Stop> {
         let policy = self.policy();
         let constraints = match node {
-            Node::Root => self.constraints(None, &policy.roots())?,
+            Node::Root => self.constraints(None, None, &policy.roots())?,
             Node::Base(_) if policy.inputs.options.no_deps => Ok(Constraints::default()),
             Node::Base(name) => {
                 let metadata = self.expect_metadata(name, *rank)?;
                 let requirements = policy.applicable(&metadata.requires_dist, None);
-                self.constraints(Some((name, *rank)), &requirements)?
+                self.constraints(Some((name, *rank)), None, &requirements)?
             }
             Node::Extra(name, extra) => {
                 let metadata = self.expect_metadata(name, *rank)?;
+                if !metadata.provides_extra.contains(extra) {
+                    // A lock has nothing of extras that nobody asked for.
+                    self.open(&*self.project(name)?)?;
+                }
                 let requirements = if policy.inputs.options.no_deps {
                     Vec::new()
                 } else {
                     policy.applicable(&metadata.requires_dist, Some(extra))
                 };
-                self.constraints(Some((name, *rank)), &requirements)?
+                self.constraints(Some((name, *rank)), Some(extra), &requirements)?
                     .map(|mut sets| {
                         sets.shift_remove(node);
                         sets.insert_before(0, Node::Base(name.clone()), Ranks::one(*rank));

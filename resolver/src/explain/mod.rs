@@ -31,6 +31,9 @@ pub struct Explanation {
     /// The facts, from the user's requirements to what they lead to.
     #[serde(rename = "steps", serialize_with = "steps")]
     pub facts: Vec<Fact>,
+    /// The environments concerned, as a marker; `None`: all that were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environments: Option<String>,
     /// Ways out, the most promising first.
     #[serde(rename = "remedies")]
     pub hints: Vec<Remedy>,
@@ -193,7 +196,11 @@ impl fmt::Display for Fact {
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no set of versions meets the requirements:")?;
+        f.write_str("no set of versions meets the requirements")?;
+        if let Some(environments) = &self.environments {
+            write!(f, " where {environments}")?;
+        }
+        f.write_str(":")?;
         for (position, fact) in self.facts.iter().enumerate() {
             let joint = if position == 0 { "because" } else { "and" };
             let end = if position + 1 == self.facts.len() {
@@ -211,5 +218,9 @@ impl fmt::Display for Explanation {
 pub(crate) fn explain(solver: &Solver<'_>, tree: &NoSolutionError<Solver<'_>>) -> Explanation {
     let facts = gather::facts(solver, tree);
     let hints = hints::remedies(solver, &facts);
-    Explanation { facts, hints }
+    Explanation {
+        facts,
+        environments: None,
+        hints,
+    }
 }

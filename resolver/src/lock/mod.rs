@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use blast_types::{
-    DistFile, DistKind, ExtraName, GroupName, MarkerTree, PackageName, Version, VersionSpecifiers,
+    DistFile, DistKind, ExtraName, GroupName, MarkerTree, PackageName, Requirement, Version,
+    VersionSpecifiers,
 };
 use url::Url;
 
@@ -39,6 +40,29 @@ pub struct Lock {
     pub created_by: String,
     /// The packages.
     pub packages: Vec<LockedPackage>,
+    /// What the lock was made from; only a universal lock made by blast says so.
+    pub made_from: Option<MadeFrom>,
+}
+
+/// What a universal lock was made from (`[tool.blast]`), to tell whether it is still current.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MadeFrom {
+    /// What the project required, in the form of PEP 508 and 751; sorted. `None`: the lock is not
+    /// that of a whole project.
+    pub requirements: Option<Vec<String>>,
+    /// Parts of the environments that got answers of their own, where `environments` cannot say
+    /// so, because they differ in extras or groups.
+    pub forks: Vec<MarkerTree>,
+}
+
+/// What a universal lock knows of a package beyond PEP 751 (`[packages.tool.blast]`), so that
+/// nothing has to be asked of an index to know that the package still fits.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// What it requires, by itself and with its extras here.
+    pub requires: Vec<Requirement>,
+    /// The extras that somebody asked for.
+    pub extras: Vec<ExtraName>,
 }
 
 /// One package of a lock.
@@ -58,6 +82,8 @@ pub struct LockedPackage {
     pub index: Option<String>,
     /// Where it comes from.
     pub source: LockedSource,
+    /// What else is known.
+    pub known: Option<Known>,
 }
 
 /// Where a locked package comes from.
@@ -153,7 +179,7 @@ impl Lock {
 }
 
 impl LockedPackage {
-    fn new(package: &ResolvedPackage) -> Result<Self, LockError> {
+    pub(crate) fn new(package: &ResolvedPackage) -> Result<Self, LockError> {
         let no_hash = || LockError::NoHash {
             file: package.file.filename.to_string(),
         };
@@ -172,11 +198,17 @@ impl LockedPackage {
         Ok(Self {
             name: package.name.clone(),
             version: Some(package.version.clone()),
-            marker: MarkerTree::default(),
-            requires_python: package.metadata.requires_python.clone(),
+            marker: package.marker,
+            requires_python: package
+                .metadata
+                .requires_python
+                .as_ref()
+                .or(package.file.requires_python.as_ref())
+                .cloned(),
             dependencies: package.dependencies.clone(),
             index: (!package.index.is_empty()).then(|| package.index.to_string()),
             source,
+            known: None,
         })
     }
 }

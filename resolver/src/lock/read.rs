@@ -11,7 +11,7 @@ use blast_types::{
 };
 use toml::{Table, Value};
 
-use super::{Location, Lock, LockedFile, LockedPackage, LockedSource};
+use super::{Known, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom};
 
 /// Why a text is no lock.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,8 +60,34 @@ impl Lock {
             default_groups: root.parsed_list::<GroupName>("default-groups")?,
             created_by: root.required_text("created-by")?.to_owned(),
             packages: packages.iter().map(package).collect::<Result<_, _>>()?,
+            made_from: made_from(&root),
         })
     }
+}
+
+/// The table of blast in `[tool]`. Anything there is our own: what cannot be read says nothing.
+fn own<'a>(at: &At<'a>) -> Option<At<'a>> {
+    at.table("tool").ok()??.table("blast").ok()?
+}
+
+fn made_from(root: &At<'_>) -> Option<MadeFrom> {
+    let own = own(root)?;
+    let requirements = own.parsed_list("requirements").ok()?;
+    Some(MadeFrom {
+        requirements: own
+            .table
+            .contains_key("requirements")
+            .then_some(requirements),
+        forks: own.parsed_list("forks").ok()?,
+    })
+}
+
+fn known(at: &At<'_>) -> Option<Known> {
+    let own = own(at)?;
+    Some(Known {
+        requires: own.parsed_list("requires").ok()?,
+        extras: own.parsed_list("extras").ok()?,
+    })
 }
 
 fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
@@ -77,6 +103,7 @@ fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
         dependencies: dependencies(at)?,
         index: at.text("index")?.map(str::to_owned),
         source: source(at, &name, version.as_ref())?,
+        known: known(at),
         name,
         version,
     })

@@ -13,7 +13,12 @@ impl Display for Lock {
             .environments
             .iter()
             .filter_map(|marker| marker.try_to_string());
-        write_list(f, "environments", environments)?;
+        let environments: Vec<String> = environments.collect();
+        if environments.len() > 1 {
+            write_lines(f, "environments", &environments)?;
+        } else {
+            write_list(f, "environments", environments)?;
+        }
         if let Some(specifiers) = &self.requires_python {
             writeln!(f, "requires-python = {}", string(&specifiers.to_string()))?;
         }
@@ -28,6 +33,17 @@ impl Display for Lock {
         }
         for package in packages {
             write_package(f, package)?;
+        }
+        if let Some(made_from) = &self.made_from {
+            writeln!(f, "\n[tool.blast]")?;
+            match made_from.requirements.as_deref() {
+                None => {}
+                Some([]) => writeln!(f, "requirements = []")?,
+                Some(requirements) => write_lines(f, "requirements", requirements)?,
+            }
+            let forks = made_from.forks.iter();
+            let forks: Vec<_> = forks.filter_map(|marker| marker.try_to_string()).collect();
+            write_lines(f, "forks", &forks)?;
         }
         Ok(())
     }
@@ -58,7 +74,32 @@ fn write_package(f: &mut fmt::Formatter<'_>, package: &LockedPackage) -> fmt::Re
     if let Some(index) = &package.index {
         writeln!(f, "index = {}", string(index))?;
     }
-    write_source(f, &package.source)
+    write_source(f, &package.source)?;
+    match &package.known {
+        Some(known) if !known.requires.is_empty() || !known.extras.is_empty() => {
+            writeln!(f, "[packages.tool.blast]")?;
+            write_list(f, "extras", &known.extras)?;
+            let requires: Vec<_> = known.requires.iter().map(ToString::to_string).collect();
+            if !requires.is_empty() {
+                write_lines(f, "requires", &requires)?;
+            }
+            Ok(())
+        }
+        Some(_) => writeln!(f, "tool = {{ blast = {{}} }}"),
+        None => Ok(()),
+    }
+}
+
+/// A list with a line for each item: where items come and go, so do lines.
+fn write_lines(f: &mut fmt::Formatter<'_>, key: &str, items: &[String]) -> fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "{key} = [")?;
+    for item in items {
+        writeln!(f, "    {},", string(item))?;
+    }
+    writeln!(f, "]")
 }
 
 fn shown(marker: MarkerTree) -> Option<String> {

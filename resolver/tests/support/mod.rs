@@ -14,6 +14,8 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use blast_resolver::lock::Lock;
+use blast_resolver::universal::{Question, Universal};
 use blast_resolver::{DirectDist, Inputs, Provider, ProviderError, Resolution, ResolveError};
 use blast_types::{
     CoreMetadata, DistFile, DistKind, ExtraName, MarkerVariables, MetadataAt, PackageName,
@@ -233,6 +235,11 @@ impl Provider for Memory {
 
 /// CPython of that version on Linux, `x86_64`, glibc 2.36.
 pub fn target(python: &str) -> Target {
+    target_on(python, "linux")
+}
+
+/// The same with another `sys_platform`; the wheel tags stay those of Linux.
+pub fn target_on(python: &str, sys_platform: &str) -> Target {
     let full = if python.matches('.').count() == 1 {
         format!("{python}.0")
     } else {
@@ -243,15 +250,24 @@ pub fn target(python: &str) -> Target {
     let markers = MarkerVariables {
         implementation_name: text("cpython"),
         implementation_version: full.clone(),
-        os_name: text("posix"),
+        os_name: text(if sys_platform == "win32" {
+            "nt"
+        } else {
+            "posix"
+        }),
         platform_machine: text("x86_64"),
         platform_python_implementation: text("CPython"),
         platform_release: text("6.1.0"),
-        platform_system: text("Linux"),
+        platform_system: text(match sys_platform {
+            "win32" => "Windows",
+            "darwin" => "Darwin",
+            "linux" => "Linux",
+            other => other,
+        }),
         platform_version: text("#1 SMP"),
         python_full_version: full,
         python_version: short,
-        sys_platform: text("linux"),
+        sys_platform: text(sys_platform),
     };
     let platform = PlatformInfo {
         os: uv_platform_tags::Os::Manylinux {
@@ -286,6 +302,36 @@ pub fn resolve_shared(
         .expect("a runtime can be had");
     let provider = Arc::new(Memory(universe.clone()));
     runtime.block_on(blast_resolver::resolve(inputs, provider, Arc::new(Silent)))
+}
+
+/// Resolves for every environment.
+pub fn resolve_universal(
+    universe: &Arc<Universe>,
+    question: Question,
+) -> Result<Universal, ResolveError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime can be had");
+    let provider = Arc::new(Memory(universe.clone()));
+    runtime.block_on(blast_resolver::universal::resolve(
+        question,
+        provider,
+        Arc::new(Silent),
+    ))
+}
+
+/// A question for every environment from some Python on, asked from CPython 3.12 on Linux.
+pub fn question(texts: &[&str], requires_python: &str, previous: Option<Lock>) -> Question {
+    Question {
+        inputs: inputs(texts),
+        requires_python: Some(
+            requires_python
+                .parse()
+                .expect("a test gives good specifiers"),
+        ),
+        previous,
+    }
 }
 
 /// `a 1.0, b 2.0`, or the error's text.
