@@ -17,13 +17,21 @@ use super::sync::{LOCK, PartOptions};
 use super::{json_errors, sources};
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply, Request};
+use crate::ipc::protocol::{
+    Effort, ForkView, LockChoices, LockRequest, PackageChangeView, Reply, Request, RequirementSet,
+};
 use crate::ui::{changes, units};
 
 /// Resolve requirements and write the exact versions and hashes to a lock (PEP 751)
 ///
-/// Locks what is named here; else, in a project, what pyproject.toml asks for; else what the
-/// environment was asked for. Versions that an existing lock has are kept where they still fit.
+/// Locks what is named here; else, in a project, what pyproject.toml asks for with all its extras
+/// and groups; else what the environment was asked for. Versions that an existing lock has are
+/// kept where they still fit.
+///
+/// The lock of a project is universal: it holds on every system and machine and for all Pythons
+/// that the project is for, and `blast sync` chooses extras and groups from it. With extras or groups
+/// named it holds those parts and no others. Other locks are for the one environment unless
+/// `--universal` is given.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -31,6 +39,9 @@ pub(super) struct Args {
     /// Where to write it; `-`: the standard output (default: pylock.toml of the project or here)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Lock for every environment, also what is no project; `--python` is the oldest Python then
+    #[arg(long)]
+    universal: bool,
     /// Python to lock for: a version or a path (default: that of the environment)
     #[arg(short, long, value_name = "PYTHON")]
     python: Option<String>,
@@ -63,12 +74,27 @@ struct Document<'a> {
     unchanged: bool,
     packages: usize,
     changes: &'a [PackageChangeView],
+    forks: &'a [ForkView],
+    effort: Effort,
 }
 
 /// What is to be locked.
 struct Wanted {
     gathered: Gathered,
     project: Option<Project>,
+    /// For every environment.
+    universal: bool,
+    /// What the project lets be chosen, if all of it is locked.
+    choices: Option<LockChoices>,
+}
+
+/// What was locked.
+struct Locked {
+    text: String,
+    packages: usize,
+    changes: Vec<PackageChangeView>,
+    forks: Vec<ForkView>,
+    effort: Effort,
 }
 
 /// Runs the command.
@@ -78,6 +104,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 
 fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
     let cwd = context.cwd()?;
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if args.json.json && to_stdout {
+        let message = "`--json` and `--output -` both want the standard output";
+        return Err(Error::usage(message));
+    }
     let mut wanted = wanted(args, context)?;
     wanted.gathered = wanted.gathered.limited_by(&args.resolver, cwd)?;
     let env = env(args, context)?;
@@ -89,7 +120,7 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
     }
     let root = wanted.project.as_ref().map_or(cwd, |project| &project.root);
     let output = match &args.output {
-        Some(path) if path.as_os_str() == "-" => None,
+        Some(_) if to_stdout => None,
         Some(path) => Some(cwd.join(path)),
         None => Some(root.join(LOCK)),
     };
@@ -99,66 +130,144 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
         .as_ref()
         .and_then(Project::requires_python)
         .map(ToOwned::to_owned);
-    let request = Request::Lock(LockRequest {
-        env,
-        python: args.python.clone(),
-        platform: args.python_platform.clone(),
-        requires_python,
-        search: Context::python_search(root),
-        previous: previous.clone(),
-        upgrade: args.upgrade,
-        options: resolution::compute(context, &args.resolver, &wanted.gathered.options)?,
-        sources: sources::compute(context, &args.sources, &wanted.gathered.sources)?,
-        requirements: wanted.gathered.set,
-    });
-    let Reply::Locked {
-        text,
-        packages,
-        changes,
-    } = context.ask(request)?
-    else {
-        return Err(Error::unexpected_reply());
-    };
+    let locked = ask(
+        context,
+        LockRequest {
+            env,
+            python: args.python.clone(),
+            platform: args.python_platform.clone(),
+            requires_python,
+            search: Context::python_search(root),
+            of_env: wanted.project.is_none() && wanted.gathered.set.requirements.is_empty(),
+            universal: wanted.universal,
+            choices: wanted.choices,
+            previous: previous.clone(),
+            upgrade: args.upgrade,
+            options: resolution::compute(context, &args.resolver, &wanted.gathered.options)?,
+            sources: sources::compute(context, &args.sources, &wanted.gathered.sources)?,
+            requirements: wanted.gathered.set,
+        },
+    )?;
+    let text = &locked.text;
     let Some(output) = output else {
-        if args.json.json {
-            return Err(Error::usage(
-                "the standard output takes the lock or JSON about it, not both",
-            ));
-        }
-        context.printer.data(&text)?;
+        context.printer.data(text)?;
         return Ok(Exit::Ok);
     };
     let unchanged = previous.as_deref() == Some(text.as_str());
     let dry_run = args.dry_run.dry_run;
     if !dry_run && !unchanged {
-        write(&output, &text)?;
+        write(&output, text)?;
     }
     if args.json.json {
         context.printer.json(&Document {
             output: &output,
             dry_run,
             unchanged,
-            packages,
-            changes: &changes,
+            packages: locked.packages,
+            changes: &locked.changes,
+            forks: &locked.forks,
+            effort: locked.effort,
         })?;
         return Ok(Exit::Ok);
     }
     // Without a lock before, every package is new, and the file says so itself.
-    report(
-        if previous.is_some() { &changes } else { &[] },
-        dry_run,
-        context,
-    )?;
+    let changes = if previous.is_some() {
+        locked.changes.as_slice()
+    } else {
+        &[]
+    };
+    report(changes, dry_run, context)?;
     let verb = match (dry_run, unchanged) {
         (true, _) => "would lock",
         (false, true) => "nothing to do: locked are",
         (false, false) => "locked",
     };
-    let packages = units::count(packages, "package");
+    let packages = units::count(locked.packages, "package");
     context
         .printer
         .say(format!("{verb} {packages} in {}", output.display()));
     Ok(Exit::Ok)
+}
+
+/// Has the daemon lock, and says what `-v` wants to know.
+fn ask(context: &Context, request: LockRequest) -> Result<Locked, Error> {
+    let Reply::Locked {
+        text,
+        packages,
+        changes,
+        forks,
+        effort,
+    } = context.ask(Request::Lock(request))?
+    else {
+        return Err(Error::unexpected_reply());
+    };
+    let printer = context.printer;
+    printer.detail(format!(
+        "looked at {} of {}",
+        units::count(effort.versions, "version"),
+        units::count(effort.projects, "project")
+    ));
+    for fork in &forks {
+        let environments = fork.environments.as_deref().unwrap_or("all environments");
+        if fork.because.is_empty() && forks.len() > 1 {
+            printer.detail(format!("fork {environments}: as in the present lock"));
+        }
+        for why in &fork.because {
+            printer.detail(format!("fork {environments}: {why}"));
+        }
+    }
+    Ok(Locked {
+        text,
+        packages,
+        changes,
+        forks,
+        effort,
+    })
+}
+
+/// Renews the lock of a project that asks for something else by now, keeping what can be kept,
+/// and answers with its text. A dry run leaves the file as it is.
+pub(super) fn renew(
+    project: &Project,
+    (path, previous): (&Path, String),
+    (resolver, options): (&ResolverOptions, &SourceOptions),
+    dry_run: bool,
+    context: &Context,
+) -> Result<String, Error> {
+    let everything = project.everything()?;
+    let set = RequirementSet {
+        requirements: everything.lines,
+    };
+    let gathered = Gathered::of(set).limited_by(resolver, context.cwd()?)?;
+    let locked = ask(
+        context,
+        LockRequest {
+            env: None,
+            python: None,
+            platform: None,
+            requires_python: project.requires_python().map(ToOwned::to_owned),
+            search: Context::python_search(&project.root),
+            of_env: false,
+            universal: true,
+            choices: Some(everything.choices),
+            previous: Some(previous.clone()),
+            upgrade: false,
+            options: resolution::compute(context, resolver, &gathered.options)?,
+            sources: sources::compute(context, options, &gathered.sources)?,
+            requirements: gathered.set,
+        },
+    )?;
+    if !dry_run && locked.text != previous {
+        write(path, &locked.text)?;
+    }
+    let file = super::project::FILE;
+    context.printer.say(if dry_run {
+        format!("{file} asks for something else than {LOCK} holds: it would be renewed")
+    } else {
+        format!("{file} asks for something else than {LOCK} held: it was renewed")
+    });
+    report(&locked.changes, dry_run, context)?;
+    Ok(locked.text)
 }
 
 /// What a dry run would change is the answer and goes to stdout, what was changed is talk.
@@ -182,10 +291,11 @@ fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
                     .hint("name no requirements to lock the project here"),
             );
         }
-        let gathered = requirements::gather(&args.wanted, cwd)?;
         return Ok(Wanted {
-            gathered,
+            gathered: requirements::gather(&args.wanted, cwd)?,
             project: None,
+            universal: args.universal,
+            choices: None,
         });
     }
     let mut gathered = Gathered::default();
@@ -198,6 +308,8 @@ fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
         return Ok(Wanted {
             gathered,
             project: None,
+            universal: args.universal,
+            choices: None,
         });
     };
     if let Some(why) = project.unknown_dependencies() {
@@ -207,10 +319,19 @@ fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
         ))
         .hint("name what to lock: `blast lock flask`, or `blast lock -r requirements.txt`"));
     }
-    gathered.set.requirements = project.requirements(&args.parts.parts())?;
+    let choices = if args.parts.is_empty() {
+        let everything = project.everything()?;
+        gathered.set.requirements = everything.lines;
+        Some(everything.choices)
+    } else {
+        gathered.set.requirements = project.requirements(&args.parts.parts())?;
+        None
+    };
     Ok(Wanted {
         gathered,
         project: Some(project),
+        universal: true,
+        choices,
     })
 }
 

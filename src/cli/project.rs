@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use blast_types::{ExtraName, GroupName, PackageName, Requirement};
+use blast_resolver::lock::Lock;
+use blast_types::{ExtraName, GroupName, MarkerTree, PackageName, Requirement, VersionSpecifiers};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
-use crate::ipc::protocol::RequirementLine;
+use crate::ipc::protocol::{LockChoices, RequirementLine};
 
 /// The file's name.
 pub(super) const FILE: &str = "pyproject.toml";
@@ -236,6 +237,75 @@ impl Project {
         Ok(settings.default_groups.unwrap_or_else(|| dev.collect()))
     }
 
+    /// What the project needs with any choice of extras and groups. Requirements say by their
+    /// markers, in the form of PEP 751, to which extra or group they belong.
+    pub(super) fn everything(&self) -> Result<Everything, Error> {
+        let mut lines = Vec::new();
+        let mut choices = LockChoices::default();
+        if let Some(table) = &self.file.project {
+            let mut seen = BTreeSet::new();
+            self.add(&table.dependencies, "dependencies", &mut lines, &mut seen)?;
+            for extra in table.optional_dependencies.keys() {
+                let name =
+                    ExtraName::from_str(extra).map_err(|error| Error::usage(error.to_string()))?;
+                let mut of_extra = Vec::new();
+                self.add_extra(extra, &mut of_extra, &mut BTreeSet::new())?;
+                only_with(&mut of_extra, &format!("'{name}' in extras"))?;
+                lines.extend(of_extra);
+                choices.extras.push(name);
+            }
+        }
+        for group in self.file.groups.keys() {
+            let name =
+                GroupName::from_str(group).map_err(|error| Error::usage(error.to_string()))?;
+            let mut of_group = Vec::new();
+            self.add_group(group, &mut of_group, &mut Vec::new())?;
+            only_with(&mut of_group, &format!("'{name}' in dependency_groups"))?;
+            lines.extend(of_group);
+            choices.groups.push(name);
+        }
+        for group in self.default_groups()? {
+            let name =
+                GroupName::from_str(&group).map_err(|error| Error::usage(error.to_string()))?;
+            if !choices.groups.contains(&name) {
+                return Err(Error::usage(format!(
+                    "{} has no group `{group}`",
+                    self.path().display()
+                )));
+            }
+            choices.default_groups.push(name);
+        }
+        choices.extras.sort();
+        choices.groups.sort();
+        Ok(Everything { lines, choices })
+    }
+
+    /// Whether a lock was made from what the project says now. One that does not tell what it was
+    /// made from is taken for current.
+    pub(super) fn is_locked_by(&self, lock: &Lock) -> Result<bool, Error> {
+        let made_from = lock.made_from.as_ref();
+        let Some(locked) = made_from.and_then(|made_from| made_from.requirements.as_ref()) else {
+            return Ok(true);
+        };
+        let everything = self.everything()?;
+        let mut requirements = Vec::new();
+        for line in &everything.lines {
+            requirements.push(parsed(line)?);
+        }
+        requirements.sort();
+        requirements.dedup();
+        let requirements: Vec<_> = requirements.iter().map(ToString::to_string).collect();
+        let python = |text: &str| VersionSpecifiers::from_str(text).ok();
+        let choices = everything.choices;
+        Ok(requirements == *locked
+            && choices.extras == lock.extras
+            && choices.groups == lock.dependency_groups
+            && choices.default_groups == lock.default_groups
+            && self
+                .requires_python()
+                .is_none_or(|text| python(text) == lock.requires_python))
+    }
+
     /// Adds requirements; one of the project's own extras stands for what that extra holds.
     fn add(
         &self,
@@ -346,6 +416,33 @@ impl Project {
         above.pop();
         Ok(())
     }
+}
+
+/// What a project needs with any choice of extras and groups.
+#[derive(Debug)]
+pub(super) struct Everything {
+    /// Requirements, with the choices as markers.
+    pub(super) lines: Vec<RequirementLine>,
+    /// What can be chosen.
+    pub(super) choices: LockChoices,
+}
+
+/// Makes requirements hold only with a choice.
+fn only_with(lines: &mut [RequirementLine], choice: &str) -> Result<(), Error> {
+    let choice =
+        MarkerTree::from_str(choice).map_err(|error| Error::internal(error.to_string()))?;
+    for line in lines {
+        let mut requirement = parsed(line)?;
+        requirement.marker = requirement.marker.and(choice);
+        line.text = requirement.to_string();
+    }
+    Ok(())
+}
+
+fn parsed(line: &RequirementLine) -> Result<Requirement, Error> {
+    Requirement::from_str(&line.text).map_err(|error| {
+        Error::usage(format!("`{}` is no requirement", line.text)).caused_by(&error)
+    })
 }
 
 #[cfg(test)]

@@ -172,7 +172,15 @@ fn link(root: &Path, place: &Place, context: &Context) -> Result<(), Error> {
 }
 
 fn fill(project: &Project, place: &Place, args: &Args, context: &Context) -> Result<(), Error> {
-    let wanted = sync::of_project(project, &Parts::default(), args.own, context.printer);
+    let options = (&args.resolver, &args.sources);
+    let wanted = sync::of_project(
+        project,
+        &Parts::default(),
+        args.own,
+        options,
+        false,
+        context,
+    );
     let wanted = match wanted? {
         sync::Wanted::Unknown(why) => {
             let file = project.path();

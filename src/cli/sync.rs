@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use blast_resolver::lock::Lock;
 use blast_types::{EnvName, PackageName, Requirement};
 
 use super::context::Context;
+use super::lock;
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::{self, Parts, Project};
 use super::requirements::{self, Gathered};
@@ -17,7 +19,6 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{
     Action, Change, Request, RequirementLine, RequirementSet, ResolveOptions,
 };
-use crate::ui::Printer;
 
 /// The lock of a project.
 pub(super) const LOCK: &str = "pylock.toml";
@@ -132,6 +133,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 
 fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
+    let dry_run = args.dry_run.dry_run;
     let wanted = if let Some(file) = &args.file {
         of_file(file, &args.parts, args.own, context)?
     } else {
@@ -139,9 +141,16 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
             Error::usage("there is no pyproject.toml here or above, so name a file")
                 .hint("`blast sync requirements.txt` or `blast sync pylock.toml`")
         })?;
-        of_project(&project, &args.parts.parts(), args.own, context.printer)?
+        let options = (&args.resolver, &args.sources);
+        of_project(
+            &project,
+            &args.parts.parts(),
+            args.own,
+            options,
+            dry_run,
+            context,
+        )?
     };
-    let dry_run = args.dry_run.dry_run;
     let request = wanted.request(env, &args.resolver, &args.sources, dry_run, context)?;
     change::ask_json(context, request, &args.env, &args.json)
 }
@@ -216,21 +225,36 @@ impl Wanted {
     }
 }
 
-/// What a project asks for: its lock if it has one, else its `pyproject.toml`.
+/// What a project asks for: its lock if it has one, else its `pyproject.toml`. A lock that was
+/// made from something else than the project says now is renewed first.
 pub(super) fn of_project(
     project: &Project,
     parts: &Parts,
     own: OwnOptions,
-    printer: Printer,
+    options: (&ResolverOptions, &SourceOptions),
+    dry_run: bool,
+    context: &Context,
 ) -> Result<Wanted, Error> {
     let path = project.root.join(LOCK);
     if !path.is_file() {
         return requirements_of(project, parts, own);
     }
-    let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+    let mut text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
     let missing = missing_from_lock(project, &text);
-    if !missing.is_empty() {
-        printer.warn(format!(
+    // A lock that cannot be read is refused when it is followed.
+    let lock = Lock::parse(&text).ok();
+    let is_ours = lock
+        .as_ref()
+        .and_then(|lock| lock.made_from.as_ref())
+        .is_some_and(|made_from| made_from.requirements.is_some());
+    let is_current = match &lock {
+        Some(lock) if project.unknown_dependencies().is_none() => project.is_locked_by(lock)?,
+        _ => true,
+    };
+    if !is_current {
+        text = lock::renew(project, (&path, text), options, dry_run, context)?;
+    } else if !is_ours && !missing.is_empty() {
+        context.printer.warn(format!(
             "{LOCK} lacks what {} asks for: {}; run `blast lock` to renew it",
             project::FILE,
             missing.join(", ")

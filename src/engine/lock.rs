@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use blast_index::Sources;
 use blast_resolver::lock::{
     Artifact as Locked, Location, Lock, LockedFile, LockedPackage, LockedSource,
 };
-use blast_resolver::{Inputs, Upgrade, resolve};
+use blast_resolver::universal::{self, Question, Universal};
+use blast_resolver::{Inputs, Statistics, Upgrade, resolve};
 use blast_types::{
     ArchiveInfo, CoreMetadata, DirectUrl, DistFile, EnvName, Event, ExtraName, GroupName,
     Interpreter, MarkerTree, MarkerVariables, MetadataAt, PackageName, Reporter, Requirement,
-    Sha256, Target, Version, VersionOrUrl, Yanked,
+    Sha256, Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
 };
 
 use super::build::{Builder, Source};
@@ -26,7 +28,9 @@ use super::requirements::{merged, understand};
 use super::resolve::with_options;
 use super::secrets;
 use crate::interpreter::FindError;
-use crate::ipc::protocol::{LockRequest, PackageChangeView, Reply, RequirementLine};
+use crate::ipc::protocol::{
+    Effort, ForkView, LockChoices, LockRequest, PackageChangeView, Reply, RequirementLine,
+};
 
 /// Resolves and answers with the text of a lock.
 pub(crate) async fn lock(
@@ -53,6 +57,7 @@ pub(crate) async fn lock(
         Some(named) => (named.markers(&python), named.platform()),
     };
     let sources = complete(&home, request.sources.clone(), &interpreter).await?;
+    let asked_sources = sources.clone();
     let index = home.caches().index.index(sources);
     let builder = Builder::new(
         &home,
@@ -70,7 +75,7 @@ pub(crate) async fn lock(
         _ => builder,
     };
     let asked = understand(&builder, &request.requirements.requirements).await?;
-    let requirements: Vec<Requirement> = if asked.is_empty() {
+    let requirements: Vec<Requirement> = if request.of_env {
         let direct = generation
             .as_ref()
             .map(|generation| generation.requirements.as_slice());
@@ -82,15 +87,8 @@ pub(crate) async fn lock(
         .previous
         .as_deref()
         .and_then(|text| Lock::parse(text).ok());
-    let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
-    if let Some(generation) = &generation {
-        let packages = generation.packages.iter();
-        preferences.extend(packages.map(|package| (package.name.clone(), package.version.clone())));
-    }
-    preferences.extend(versions(previous.as_ref()));
     let target = Target::new(&markers, &platform)?;
     let inputs = Inputs {
-        preferences,
         upgrade: if request.upgrade {
             Upgrade::All
         } else {
@@ -101,15 +99,121 @@ pub(crate) async fn lock(
     reporter.report(Event::Phase {
         name: "resolving".to_owned(),
     });
+    let before = versions(previous.as_ref());
+    let known = previous
+        .clone()
+        .map(|lock| from_these(lock, &asked_sources));
     let provider = Arc::new(IndexProvider::new(index, builder));
+    if request.universal {
+        let requires_python = match &request.requires_python {
+            Some(text) => text.clone(),
+            None => format!(">={}", asked_python(request.python.as_deref(), &markers)),
+        };
+        let question = Question {
+            inputs,
+            requires_python: Some(specifiers(&requires_python)?),
+            previous: known,
+        };
+        let answer = universal::resolve(question, provider, reporter).await?;
+        return universally(&answer, request.choices, &before);
+    }
+    let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
+    if let Some(generation) = &generation {
+        let packages = generation.packages.iter();
+        preferences.extend(packages.map(|package| (package.name.clone(), package.version.clone())));
+    }
+    for package in previous.iter().flat_map(|lock| &lock.packages) {
+        if let Some(version) = &package.version {
+            preferences.insert(package.name.clone(), version.clone());
+        }
+    }
+    let inputs = Inputs {
+        preferences,
+        ..inputs
+    };
     let resolution = resolve(inputs, provider, reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
     lock.environments = vec![environment_of(&markers)?];
-    Ok(Reply::Locked {
+    Ok(locked(&lock, &before, Vec::new(), resolution.statistics))
+}
+
+/// The lock of an answer for every environment.
+fn universally(
+    answer: &Universal,
+    choices: Option<LockChoices>,
+    before: &BTreeMap<PackageName, String>,
+) -> Result<Reply, EngineError> {
+    let lock = answer.lock(choices.map(|choices| universal::Choices {
+        extras: choices.extras,
+        groups: choices.groups,
+        default_groups: choices.default_groups,
+    }))?;
+    let forks = answer.forks.iter().map(|fork| ForkView {
+        environments: fork.marker.try_to_string(),
+        because: fork.because.clone(),
+    });
+    Ok(locked(&lock, before, forks.collect(), answer.statistics))
+}
+
+fn locked(
+    lock: &Lock,
+    before: &BTreeMap<PackageName, String>,
+    forks: Vec<ForkView>,
+    statistics: Statistics,
+) -> Reply {
+    Reply::Locked {
         text: lock.to_string(),
         packages: lock.packages.len(),
-        changes: changes(&versions(previous.as_ref()), &versions(Some(&lock))),
-    })
+        changes: changes(before, &versions(Some(lock))),
+        forks,
+        effort: Effort {
+            projects: statistics.projects_fetched,
+            versions: statistics.metadata_fetched,
+        },
+    }
+}
+
+fn specifiers(text: &str) -> Result<VersionSpecifiers, EngineError> {
+    text.parse::<VersionSpecifiers>()
+        .map_err(|error| EngineError::BadRequirement {
+            text: text.to_owned(),
+            origin: " (requires-python)".to_owned(),
+            reason: error.to_string(),
+        })
+}
+
+/// The lower bound where no project says which Pythons it is for: the one asked for, without a
+/// patch number unless that was given.
+fn asked_python(wanted: Option<&str>, markers: &MarkerVariables) -> String {
+    wanted.and_then(plain_version).map_or_else(
+        || markers.python_version.clone(),
+        |version| version.to_string(),
+    )
+}
+
+/// The lock, its knowledge of packages from elsewhere than these sources forgotten: a lock must
+/// not keep an index alive that nobody names any more.
+fn from_these(mut lock: Lock, sources: &Sources) -> Lock {
+    let mut indexes: Vec<String> = sources
+        .indexes
+        .iter()
+        .map(|index| {
+            let mut shown = index.url.without_credentials();
+            // As the pages of the index name it; fails only for URLs that cannot have a user.
+            let _ = shown.set_username(index.url.as_url().username());
+            shown.to_string()
+        })
+        .collect();
+    indexes.push(sources.find_links.join(" "));
+    for package in &mut lock.packages {
+        if !indexes
+            .iter()
+            .any(|index| Some(index) == package.index.as_ref())
+        {
+            package.known = None;
+        }
+    }
+    lock
 }
 
 fn installed(home: &Home, env: &EnvName) -> Result<Arc<blast_store::Generation>, EngineError> {
@@ -136,7 +240,9 @@ fn target_of(
         &request.search,
     );
     let interpreter = match (found, &version) {
-        (Err(EngineError::Interpreter(FindError::NotFound { .. })), Some(_)) => {
+        (Err(EngineError::Interpreter(FindError::NotFound { .. })), version)
+            if version.is_some() || request.universal =>
+        {
             find_interpreter(home, None, None, &request.search)?
         }
         (found, _) => found?,
@@ -187,16 +293,25 @@ fn environment_of(markers: &MarkerVariables) -> Result<MarkerTree, EngineError> 
     MarkerTree::from_str(&text).map_err(|error| EngineError::Bug(format!("{text}: {error}")))
 }
 
-fn versions(lock: Option<&Lock>) -> BTreeMap<PackageName, Version> {
-    lock.into_iter()
-        .flat_map(|lock| &lock.packages)
-        .filter_map(|package| Some((package.name.clone(), package.version.clone()?)))
+/// The version of each package; where it depends on the environment, all.
+fn versions(lock: Option<&Lock>) -> BTreeMap<PackageName, String> {
+    let mut found = BTreeMap::<PackageName, BTreeSet<&Version>>::new();
+    for package in lock.into_iter().flat_map(|lock| &lock.packages) {
+        let versions = found.entry(package.name.clone()).or_default();
+        versions.extend(&package.version);
+    }
+    found
+        .into_iter()
+        .map(|(name, versions)| {
+            let versions: Vec<_> = versions.into_iter().map(ToString::to_string).collect();
+            (name, versions.join(", "))
+        })
         .collect()
 }
 
 fn changes(
-    before: &BTreeMap<PackageName, Version>,
-    after: &BTreeMap<PackageName, Version>,
+    before: &BTreeMap<PackageName, String>,
+    after: &BTreeMap<PackageName, String>,
 ) -> Vec<PackageChangeView> {
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     names
@@ -204,8 +319,8 @@ fn changes(
         .filter(|name| before.get(name) != after.get(name))
         .map(|name| PackageChangeView {
             name: name.to_string(),
-            before: before.get(name).map(ToString::to_string),
-            after: after.get(name).map(ToString::to_string),
+            before: before.get(name).cloned(),
+            after: after.get(name).cloned(),
         })
         .collect()
 }
@@ -501,13 +616,8 @@ mod tests {
         let side = |pairs: &[(&str, &str)]| {
             pairs
                 .iter()
-                .map(|(name, version)| {
-                    (
-                        name.parse().expect("valid"),
-                        version.parse().expect("valid"),
-                    )
-                })
-                .collect::<BTreeMap<PackageName, Version>>()
+                .map(|(name, version)| (name.parse().expect("valid"), (*version).to_owned()))
+                .collect::<BTreeMap<PackageName, String>>()
         };
         let found = changes(
             &side(&[("a", "1"), ("b", "1"), ("c", "1")]),

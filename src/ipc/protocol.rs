@@ -14,7 +14,9 @@ use std::path::PathBuf;
 
 use blast_index::Sources;
 use blast_resolver::{PrereleaseMode, ResolutionMode};
-use blast_types::{EnvName, Event, GenerationId, NamedPlatform, PackageName, SnapshotName};
+use blast_types::{
+    EnvName, Event, ExtraName, GenerationId, GroupName, NamedPlatform, PackageName, SnapshotName,
+};
 use serde::{Deserialize, Serialize};
 
 /// Version of the message format.
@@ -400,8 +402,17 @@ pub(crate) struct LockRequest {
     pub(crate) requires_python: Option<String>,
     /// Where interpreters are looked for.
     pub(crate) search: PythonSearch,
-    /// What to lock; empty with `env`: its direct requirements.
+    /// What to lock.
     pub(crate) requirements: RequirementSet,
+    /// Lock the direct requirements of `env`.
+    #[serde(default)]
+    pub(crate) of_env: bool,
+    /// For every environment, not for one.
+    #[serde(default)]
+    pub(crate) universal: bool,
+    /// What a whole project lets be chosen; `None`: something else is locked.
+    #[serde(default)]
+    pub(crate) choices: Option<LockChoices>,
     /// Text of the lock that is there, whose versions are preferred.
     pub(crate) previous: Option<String>,
     /// Take newest versions, whatever `previous` or the environment have.
@@ -423,6 +434,17 @@ pub(crate) struct Refreshed {
     pub(crate) changed: usize,
     /// Packages that no index has.
     pub(crate) missing: Vec<String>,
+}
+
+/// What the lock of a project lets be chosen; the requirements say by markers to what they belong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockChoices {
+    /// Extras.
+    pub(crate) extras: Vec<ExtraName>,
+    /// Dependency groups.
+    pub(crate) groups: Vec<GroupName>,
+    /// Those of the groups that are installed unless others are chosen.
+    pub(crate) default_groups: Vec<GroupName>,
 }
 
 /// A line of the daemon.
@@ -524,6 +546,10 @@ pub(crate) enum Reply {
         packages: usize,
         /// Against `previous`.
         changes: Vec<PackageChangeView>,
+        /// Of a universal lock the regions that have versions of their own; else empty.
+        forks: Vec<ForkView>,
+        /// What finding it took.
+        effort: Effort,
     },
     /// To [`Request::List`].
     Packages {
@@ -574,6 +600,24 @@ pub(crate) enum Reply {
     },
     /// Done, nothing to say.
     Done,
+}
+
+/// A region of environments with versions of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ForkView {
+    /// Which environments, as a marker; absent: all.
+    pub(crate) environments: Option<String>,
+    /// Why it is one, a sentence for each split; empty where the previous lock had it.
+    pub(crate) because: Vec<String>,
+}
+
+/// What a resolution took.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Effort {
+    /// Project pages that an index or its cache was asked for.
+    pub(crate) projects: usize,
+    /// Versions looked at: their metadata were asked for.
+    pub(crate) versions: usize,
 }
 
 /// Where an environment is to be found.

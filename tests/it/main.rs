@@ -38,5 +38,6 @@ mod status;
 mod store;
 mod sync;
 mod trees;
+mod universal;
 mod unprivileged;
 mod view;
