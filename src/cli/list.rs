@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::options::{EnvOption, JsonOption};
+use super::outdated::{self, Newer};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{PackageView, Reply, Request};
@@ -13,6 +14,9 @@ use crate::ui::table::Table;
 /// List the packages of an environment
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Only those of which there is a newer version, as `blast outdated`
+    #[arg(long)]
+    outdated: bool,
     #[command(flatten)]
     env: EnvOption,
     #[command(flatten)]
@@ -28,6 +32,9 @@ struct Document<'a> {
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
+    if args.outdated {
+        return outdated::show(&env, &Newer::default(), args.json.json, context);
+    }
     let Reply::Packages { packages } = context.ask(Request::List { env: env.clone() })? else {
         return Err(Error::unexpected_reply());
     };

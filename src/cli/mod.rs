@@ -31,6 +31,7 @@ mod materialise;
 mod moment;
 mod naming;
 mod options;
+mod outdated;
 mod project;
 mod python;
 mod redo;
@@ -45,10 +46,12 @@ mod sources;
 mod start;
 mod status;
 mod sync;
+mod tree;
 mod update;
 mod venv_link;
 mod view;
 mod welcome;
+mod why;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -88,6 +91,9 @@ enum Command {
     Sync(sync::Args),
     Lock(lock::Args),
     List(list::Args),
+    Tree(tree::Args),
+    Why(why::Args),
+    Outdated(outdated::Args),
     Status(status::Args),
     Run(run::Args),
     Revert(revert::Args),
@@ -146,6 +152,9 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Sync(args) => sync::run(&args, context),
         Command::Lock(args) => lock::run(&args, context),
         Command::List(args) => list::run(&args, context),
+        Command::Tree(args) => tree::run(&args, context),
+        Command::Why(args) => why::run(&args, context),
+        Command::Outdated(args) => outdated::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Run(args) => run::run(&args, context),
         Command::Revert(args) => revert::run(args, context),

@@ -8,7 +8,8 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, change, environment, history, lock, materialise, refresh, status,
+    Asker, EngineError, Home, change, environment, graph, history, lock, materialise, outdated,
+    refresh, status,
 };
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
@@ -45,6 +46,7 @@ pub(super) async fn answer(
         )),
         Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
         Request::Lock(request) => lock::lock(home, request, reporter).await,
+        Request::Outdated(request) => outdated::outdated(home, request, reporter).await,
         Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {
             let environments = environment::remove(home, names, dry_run, asker).await?;
@@ -107,6 +109,7 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
         Request::List { env } => Ok(Reply::Packages {
             packages: environment::packages(home, &env)?,
         }),
+        Request::Graph { env } => Ok(Reply::Graph(graph::graph(home, &env)?)),
         Request::Status { env } => Ok(Reply::Status(Box::new(Status {
             daemon: daemon_status(daemon),
             view: status::view_status(home),

@@ -30,7 +30,7 @@ use super::requirements::{
 use crate::ipc::protocol::{RequirementSet, ResolveOptions};
 
 /// Project pages asked for at once.
-const PAGES: usize = 50;
+pub(super) const PAGES: usize = 50;
 
 /// Adds requirements to those that an environment has.
 pub(super) async fn install(

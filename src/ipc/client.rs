@@ -202,6 +202,8 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Snapshots { .. }
         | Request::Lock(_)
         | Request::List { .. }
+        | Request::Graph { .. }
+        | Request::Outdated(_)
         | Request::Status { .. }
         | Request::Environments
         | Request::Enter { .. }

@@ -19,6 +19,8 @@ use blast_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::packages::{DependencyGraph, OutdatedPackage};
+
 /// Version of the message format.
 pub(crate) const VERSION: u32 = 1;
 
@@ -113,6 +115,13 @@ pub(crate) enum Request {
         /// Whose.
         env: EnvName,
     },
+    /// Who requires whom. Answered by [`Reply::Graph`].
+    Graph {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Which packages have newer versions. Answered by [`Reply::Outdated`].
+    Outdated(OutdatedRequest),
     /// The state of the daemon, and of one environment if named. Answered by [`Reply::Status`].
     Status {
         /// Whose.
@@ -343,6 +352,17 @@ pub(crate) struct BuildOptions {
     pub(crate) git_variables: BTreeMap<String, String>,
 }
 
+/// See [`Request::Outdated`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OutdatedRequest {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// How to choose.
+    pub(crate) options: ResolveOptions,
+    /// Where to look.
+    pub(crate) sources: Sources,
+}
+
 /// See [`Request::Move`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Move {
@@ -555,6 +575,13 @@ pub(crate) enum Reply {
     Packages {
         /// By name.
         packages: Vec<PackageView>,
+    },
+    /// To [`Request::Graph`].
+    Graph(DependencyGraph),
+    /// To [`Request::Outdated`].
+    Outdated {
+        /// By name.
+        packages: Vec<OutdatedPackage>,
     },
     /// To [`Request::Status`].
     Status(Box<Status>),

@@ -14,6 +14,7 @@ mod doctor;
 mod envs;
 mod errors;
 mod files;
+mod graph;
 mod help;
 mod history;
 mod host;
