@@ -71,6 +71,17 @@ impl<K: Eq + Hash + Copy, V: Clone> Recent<K, V> {
         Ok(value)
     }
 
+    /// Forgets everything, and gives the memory back.
+    pub(crate) fn clear(&self) {
+        let mut ages = lock(&self.ages);
+        let forgotten = (
+            std::mem::take(&mut ages.young),
+            std::mem::take(&mut ages.old),
+        );
+        drop(ages);
+        drop(forgotten);
+    }
+
     fn put(&self, ages: &mut Ages<K, V>, key: K, value: V) {
         if ages.young.len() >= self.capacity {
             ages.old = std::mem::take(&mut ages.young);

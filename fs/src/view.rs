@@ -39,6 +39,7 @@ use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL, Session
 
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
+use rustc_hash::FxHashSet;
 
 use crate::connection::Connection;
 use crate::content::Content;
@@ -411,6 +412,20 @@ impl View {
         trees.sort_unstable();
         trees.dedup();
         trees
+    }
+
+    /// The trees among [`View::trees_in_use`] that no environment shows: those to retire.
+    pub fn old_trees(&self) -> Vec<TreeNumber> {
+        let shown: FxHashSet<_> = self.environments().into_values().collect();
+        let mut trees = self.server.held_trees();
+        trees.retain(|tree| !shown.contains(tree));
+        trees
+    }
+
+    /// Gives back the memory of what can be computed again: to be called in quiet times. Programs
+    /// that use the view are served as before.
+    pub fn rest(&self) {
+        self.server.rest();
     }
 
     /// Makes the kernel forget what it caches of a tree that no environment shows any more, as far

@@ -83,6 +83,18 @@ impl Shared {
         self.0.disk.wheels()
     }
 
+    /// Gives back memory and connections: to be called when no command has asked for a while.
+    /// What was in memory is read from the cache directory when it is asked for again.
+    pub fn rest(&self) {
+        self.0.pages.clear();
+        self.0.metadata.clear();
+        self.0
+            .transports
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     fn transport(&self, sources: &Sources) -> Arc<Transport> {
         let reach = Reach::of(sources);
         let mut transports = self

@@ -50,6 +50,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Bounded<K, V> {
         Some(slot.value.clone())
     }
 
+    /// Forgets everything, and gives the memory back.
+    pub(crate) fn clear(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.weight = 0;
+        let forgotten = std::mem::take(&mut inner.slots);
+        drop(inner);
+        drop(forgotten);
+    }
+
     pub(crate) fn insert(&self, key: K, value: V, weight: usize) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;

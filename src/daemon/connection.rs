@@ -34,10 +34,10 @@ pub(super) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
     daemon.active.fetch_add(1, Ordering::Relaxed);
     daemon.upkeep.stop();
     converse(&daemon, stream).await;
-    daemon.touch();
     if daemon.active.fetch_sub(1, Ordering::Relaxed) == 1 {
         daemon.upkeep.start(&daemon.homes);
     }
+    daemon.used.notify_one();
 }
 
 async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {

@@ -46,15 +46,21 @@ impl Homes {
         open.values().any(|home| home.is_shown())
     }
 
-    /// Has the kernel let go of what nobody looks at any more. Blocks.
-    pub(super) fn retire_old_trees(&self) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let homes: Vec<_> = open.values().cloned().collect();
-        drop(open);
-        for home in homes {
-            home.retire_old_trees();
+    /// Has the kernel let go of what nobody looks at any more; answers how many trees are still
+    /// looked at. Blocks.
+    pub(super) fn retire_old_trees(&self) -> usize {
+        let retire = |home: &Arc<Home>| {
             home.retire_files();
-        }
+            home.retire_old_trees()
+        };
+        self.all().iter().map(retire).sum()
+    }
+
+    /// Gives back what was kept for requests that do not come; answers whether all homes rest.
+    /// Blocks.
+    pub(super) fn rest(&self) -> bool {
+        // All are asked: one that is busy does not keep the others awake.
+        self.all().iter().filter(|home| !home.rest()).count() == 0
     }
 
     /// All open homes.

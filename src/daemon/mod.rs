@@ -5,12 +5,13 @@
 //! `daemon.pid`, listen on `daemon.sock`, serve, unmount, remove both files. One daemon serves any
 //! number of homes (`$BLAST_HOME`), each opened on first use ([`homes`]). Connections are
 //! independent tasks ([`connection`]); what a request means is decided in [`dispatch`], what it
-//! does in [`crate::engine`].
+//! does in [`crate::engine`], and what is put off until nobody asks for anything in [`quiet`].
 
 mod connection;
 mod dispatch;
 mod homes;
 mod lifecycle;
+mod quiet;
 mod upkeep;
 
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,9 +29,6 @@ use crate::ipc::protocol::Reply;
 use homes::Homes;
 pub(crate) use lifecycle::DaemonError;
 
-/// A daemon that shows nothing and is asked nothing ends after this long.
-const IDLE_LIMIT: Duration = Duration::from_mins(10);
-
 /// How often, and how far apart, a request to end looks whether it is the only one.
 const END_TRIES: u32 = 50;
 const END_PAUSE: Duration = Duration::from_millis(20);
@@ -44,18 +42,13 @@ struct Daemon {
     started: Instant,
     /// Requests being served.
     active: AtomicUsize,
-    /// When the last request ended, in milliseconds since `started`.
-    last_used_ms: AtomicUsize,
+    /// Told when a request ended.
+    used: Notify,
     /// Told when the process shall end.
     stop: Notify,
 }
 
 impl Daemon {
-    fn touch(&self) {
-        let now = usize::try_from(self.started.elapsed().as_millis()).unwrap_or(usize::MAX);
-        self.last_used_ms.store(now, Ordering::Relaxed);
-    }
-
     /// Answers a request to end: yes, once no other request is served, or at once if forced.
     async fn may_end(&self, force: bool) -> Result<Reply, EngineError> {
         // A command that has its answer may not have hung up yet.
@@ -66,13 +59,6 @@ impl Daemon {
             tokio::time::sleep(END_PAUSE).await;
         }
         Err(EngineError::Busy)
-    }
-
-    fn is_idle(&self) -> bool {
-        let last = self.last_used_ms.load(Ordering::Relaxed) as u64;
-        self.active.load(Ordering::Relaxed) == 0
-            && self.started.elapsed() > Duration::from_millis(last) + IDLE_LIMIT
-            && !self.homes.shows_anything()
     }
 }
 
@@ -85,6 +71,8 @@ pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        // A thread that ends gives back the memory that it kept for itself.
+        .thread_keep_alive(quiet::KEEP_THREADS)
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
@@ -111,12 +99,12 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
         upkeep: upkeep::Upkeep::default(),
         started: Instant::now(),
         active: AtomicUsize::new(0),
-        last_used_ms: AtomicUsize::new(0),
+        used: Notify::new(),
         stop: Notify::new(),
     });
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
-    let mut idle = tokio::time::interval(IDLE_LIMIT / 10);
+    let mut quiet = std::pin::pin!(quiet::tidy_up(Arc::clone(&daemon)));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -131,13 +119,7 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
             () = daemon.stop.notified() => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = idle.tick() => {
-                if daemon.is_idle() {
-                    break;
-                }
-                let daemon = Arc::clone(&daemon);
-                tokio::task::spawn_blocking(move || daemon.homes.retire_old_trees());
-            }
+            () = &mut quiet => break,
         }
     }
     drop(listener);

@@ -258,20 +258,36 @@ impl Home {
     }
 
     /// Has the kernel let go of trees that no environment shows and no program uses. Takes a
-    /// while where a tree is big; nobody needs to wait for it. Blocks.
-    pub(crate) fn retire_old_trees(&self) {
-        let held = lock(&self.view)
-            .as_ref()
-            .map(View::trees_in_use)
-            .unwrap_or_default();
-        for tree in held {
+    /// while where a tree is big; nobody needs to wait for it. Answers how many are left, which
+    /// programs use. Blocks.
+    pub(crate) fn retire_old_trees(&self) -> usize {
+        let old_trees = || {
+            let view = lock(&self.view);
+            view.as_ref().map(View::old_trees).unwrap_or_default()
+        };
+        for tree in old_trees() {
             // One at a time, so that a swap waits for one tree at the most.
-            if let Some(view) = &*lock(&self.view)
-                && !view.environments().values().any(|&shown| shown == tree)
-            {
+            if let Some(view) = &*lock(&self.view) {
                 view.retire(tree);
             }
         }
+        old_trees().len()
+    }
+
+    /// Gives back what was kept for requests that do not come; a home that compiles bytecode does
+    /// not rest. Answers whether it does. Blocks.
+    pub(crate) fn rest(&self) -> bool {
+        if self.compiler.pending() > 0 {
+            return false;
+        }
+        self.caches().index.rest();
+        if let Some(view) = &*lock(&self.view) {
+            view.rest();
+        }
+        if let Err(error) = self.store.rest() {
+            tracing::warn!(%error, "the store's index cannot be written");
+        }
+        true
     }
 
     /// Queues the bytecode of all packages of a generation.

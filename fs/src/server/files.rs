@@ -34,6 +34,11 @@ impl Files {
         }
     }
 
+    /// Closes what is kept open.
+    pub(super) fn clear(&self) {
+        self.open.clear();
+    }
+
     /// Reads from a file of a layer into `buffer`, as much as there is. Returns the number of bytes.
     pub(super) fn read(
         &self,

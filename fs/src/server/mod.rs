@@ -115,6 +115,12 @@ impl Server {
             .clone()
     }
 
+    /// Forgets what can be computed again. Whoever needs it meanwhile computes it anew.
+    pub(crate) fn rest(&self) {
+        self.trees.clear();
+        self.files.clear();
+    }
+
     /// Lets the name of an environment lead to this tree.
     pub(crate) fn set_environment(&self, name: &EnvName, tree: TreeNumber) -> Change {
         let mut all = self

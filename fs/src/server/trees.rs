@@ -42,6 +42,13 @@ impl Trees {
         }
     }
 
+    /// Forgets what can be computed again.
+    pub(super) fn clear(&self) {
+        self.specs.clear();
+        self.directories.clear();
+        self.compiled.clear();
+    }
+
     /// The tree with this number.
     pub(super) fn spec(
         &self,

@@ -42,6 +42,10 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
+    fn flush(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn clear(&self) -> Result<(), StoreError> {
         self.rows
             .write()

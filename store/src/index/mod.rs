@@ -81,6 +81,8 @@ pub(crate) trait Index: Send + Sync + std::fmt::Debug {
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
     /// Applies all changes or none.
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
+    /// Writes to disk what is only in memory yet; the journal has it all the same.
+    fn flush(&self) -> Result<(), StoreError>;
     /// Drops everything.
     fn clear(&self) -> Result<(), StoreError>;
 }

@@ -9,8 +9,6 @@ use crate::StoreError;
 
 /// Records are small and few, and hot ones are cached above, so sled needs little memory.
 const CACHE_BYTES: u64 = 8 << 20;
-/// sled may lag behind: the journal replays what a crash took from it.
-const FLUSH_EVERY_MS: u64 = 2000;
 /// A database that was just closed in this process stays locked until its flusher thread ends.
 const LOCK_RETRIES: u32 = 40;
 
@@ -47,7 +45,9 @@ impl SledIndex {
             let config = sled::Config::new()
                 .path(path)
                 .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(Some(FLUSH_EVERY_MS));
+                // Flushed when the store is quiet: a thread that wakes up for it would never
+                // rest. It may lag behind, as the journal replays what a crash took from it.
+                .flush_every_ms(None);
             match config.open() {
                 Ok(db) => {
                     return Ok(Self {
@@ -114,6 +114,11 @@ impl Index for SledIndex {
         self.db
             .apply_batch(changes)
             .map_err(|source| self.failed(source))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let flushed = self.db.flush().map_err(|source| self.failed(source));
+        flushed.map(drop)
     }
 
     fn clear(&self) -> Result<(), StoreError> {

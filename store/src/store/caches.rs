@@ -59,11 +59,11 @@ impl<K: Hash + Eq, V: Clone> Cache<K, V> {
             .insert(key, value);
     }
 
+    /// Forgets everything, and gives the memory back.
     pub(crate) fn clear(&self) {
-        self.map
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let forgotten =
+            std::mem::take(&mut *self.map.write().unwrap_or_else(PoisonError::into_inner));
+        drop(forgotten);
     }
 
     fn len(&self) -> usize {

@@ -152,6 +152,14 @@ impl Store {
         identity(&self.inner.home).is_ok_and(|now| now == self.inner.identity)
     }
 
+    /// Brings the index on disk up to date and forgets what can be read again: to be called when
+    /// nothing is asked of the store for a while. What an `Arc` holds lives on.
+    pub fn rest(&self) -> Result<(), StoreError> {
+        self.inner.index.flush()?;
+        self.inner.caches.clear();
+        Ok(())
+    }
+
     /// Whether the blob is in the store.
     pub fn has_blob(&self, id: BlobId) -> bool {
         self.inner.objects.has(id)
