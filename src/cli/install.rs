@@ -1,5 +1,6 @@
 //! `blast install`: add requirements to an environment.
 
+use super::bytecode::{Bytecode, BytecodeOptions};
 use super::change;
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
@@ -34,6 +35,8 @@ pub(super) struct Args {
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
+    #[command(flatten)]
+    bytecode: BytecodeOptions,
 }
 
 /// Runs the command.
@@ -51,8 +54,9 @@ fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
     let mut wanted = requirements::gather(&args.wanted, context.cwd()?)?
         .limited_by(&args.resolver, context.cwd()?)?;
     wanted.set.requirements.extend(groups(args, context)?);
+    let bytecode = args.bytecode.choose(context)?;
     let change = Change {
-        env,
+        env: env.clone(),
         options: resolution::compute(context, &args.resolver, &wanted.options)?,
         sources: sources::compute(context, &args.sources, &wanted.sources)?,
         action: Action::Install {
@@ -60,9 +64,14 @@ fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
             upgrade: args.upgrade,
             no_deps: args.no_deps,
         },
+        no_bytecode: bytecode == Bytecode::Off,
         dry_run: args.dry_run.dry_run,
     };
-    change::ask_json(context, Request::Change(change), &args.env, &args.json)
+    let exit = change::ask_json(context, Request::Change(change), &args.env, &args.json)?;
+    if !args.dry_run.dry_run {
+        bytecode.await_for(env, context)?;
+    }
+    Ok(exit)
 }
 
 /// What the groups hold.

@@ -9,6 +9,7 @@
 //! saying what changed).
 
 mod build_flags;
+mod bytecode;
 mod cache;
 mod change;
 mod check;

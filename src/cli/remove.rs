@@ -31,6 +31,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         },
         options: ResolveOptions::default(),
         sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
+        no_bytecode: false,
         dry_run: args.dry_run.dry_run,
     };
     change::ask(context, Request::Change(change), &args.env, "blast revert")

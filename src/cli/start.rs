@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use blast_types::EnvName;
 use nix::unistd::getppid;
 
+use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
 use super::options::SourceOptions;
 use super::project::{Parts, Project};
@@ -54,6 +55,8 @@ pub(super) struct Args {
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
+    #[command(flatten)]
+    bytecode: BytecodeOptions,
 }
 
 /// What is to be started.
@@ -69,6 +72,7 @@ struct Plan {
 pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
     let plan = plan(&args, context)?;
     let cwd = context.cwd()?;
+    let bytecode = args.bytecode.choose(context)?;
     let request = Request::Start(Start {
         name: plan.name.clone(),
         python: args.python.clone(),
@@ -101,8 +105,9 @@ pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
     if let Some(project) = &plan.project
         && (created || plan.is_fresh)
     {
-        fill(project, &place, &args, context)?;
+        fill(project, &place, &args, bytecode, context)?;
     }
+    bytecode.await_for(place.env.clone(), context)?;
     activate(&place, args.shell, context)?;
     Ok(Exit::Ok)
 }
@@ -171,7 +176,13 @@ fn link(root: &Path, place: &Place, context: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-fn fill(project: &Project, place: &Place, args: &Args, context: &Context) -> Result<(), Error> {
+fn fill(
+    project: &Project,
+    place: &Place,
+    args: &Args,
+    bytecode: Bytecode,
+    context: &Context,
+) -> Result<(), Error> {
     let options = (&args.resolver, &args.sources);
     let wanted = sync::of_project(
         project,
@@ -192,8 +203,9 @@ fn fill(project: &Project, place: &Place, args: &Args, context: &Context) -> Res
         known => known,
     };
     let (resolver, sources) = (&args.resolver, &args.sources);
-    let request = wanted.request(place.env.clone(), resolver, sources, false, context)?;
-    let Reply::Changed(changed) = context.ask(request)? else {
+    let mut change = wanted.change(place.env.clone(), resolver, sources, false, context)?;
+    change.no_bytecode = bytecode == Bytecode::Off;
+    let Reply::Changed(changed) = context.ask(Request::Change(change))? else {
         return Err(Error::unexpected_reply());
     };
     change::report(context, &changed, Some(&place.env), "blast revert")?;

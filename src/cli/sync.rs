@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use blast_resolver::lock::Lock;
 use blast_types::{EnvName, PackageName, Requirement};
 
+use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
 use super::lock;
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
@@ -43,6 +44,8 @@ pub(super) struct Args {
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
+    #[command(flatten)]
+    bytecode: BytecodeOptions,
 }
 
 /// Parts of a project or lock.
@@ -151,20 +154,26 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
             context,
         )?
     };
-    let request = wanted.request(env, &args.resolver, &args.sources, dry_run, context)?;
-    change::ask_json(context, request, &args.env, &args.json)
+    let bytecode = args.bytecode.choose(context)?;
+    let mut change = wanted.change(env.clone(), &args.resolver, &args.sources, dry_run, context)?;
+    change.no_bytecode = bytecode == Bytecode::Off;
+    let exit = change::ask_json(context, Request::Change(change), &args.env, &args.json)?;
+    if !dry_run {
+        bytecode.await_for(env, context)?;
+    }
+    Ok(exit)
 }
 
 impl Wanted {
-    /// The request that makes an environment hold this.
-    pub(super) fn request(
+    /// The change that makes an environment hold this.
+    pub(super) fn change(
         self,
         env: EnvName,
         resolver: &ResolverOptions,
         options: &SourceOptions,
         dry_run: bool,
         context: &Context,
-    ) -> Result<Request, Error> {
+    ) -> Result<Change, Error> {
         let cwd = context.cwd()?;
         let change = match self {
             Self::Unknown(why) => {
@@ -205,6 +214,7 @@ impl Wanted {
                         ..ResolveOptions::default()
                     },
                     sources: sources::compute(context, options, &sources::FromFiles::default())?,
+                    no_bytecode: false,
                     dry_run,
                 }
             }
@@ -217,11 +227,12 @@ impl Wanted {
                     action: Action::SyncRequirements {
                         requirements: wanted.set,
                     },
+                    no_bytecode: false,
                     dry_run,
                 }
             }
         };
-        Ok(Request::Change(change))
+        Ok(change)
     }
 }
 

@@ -1,5 +1,6 @@
 //! `blast update`: newest versions of what is installed.
 
+use super::bytecode::{Bytecode, BytecodeOptions};
 use super::change;
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption, JsonOption, SourceOptions};
@@ -26,6 +27,8 @@ pub(super) struct Args {
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
+    #[command(flatten)]
+    bytecode: BytecodeOptions,
 }
 
 /// Runs the command.
@@ -35,14 +38,21 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 
 fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
     let limits = Gathered::default().limited_by(&args.resolver, context.cwd()?)?;
+    let env = context.env(&args.env)?;
+    let bytecode = args.bytecode.choose(context)?;
     let change = Change {
-        env: context.env(&args.env)?,
+        env: env.clone(),
         action: Action::Update {
             packages: args.packages.clone(),
         },
         options: resolution::compute(context, &args.resolver, &limits.options)?,
         sources: sources::compute(context, &args.sources, &limits.sources)?,
+        no_bytecode: bytecode == Bytecode::Off,
         dry_run: args.dry_run.dry_run,
     };
-    change::ask_json(context, Request::Change(change), &args.env, &args.json)
+    let exit = change::ask_json(context, Request::Change(change), &args.env, &args.json)?;
+    if !args.dry_run.dry_run {
+        bytecode.await_for(env, context)?;
+    }
+    Ok(exit)
 }

@@ -57,6 +57,7 @@ pub(super) async fn answer(
             let home = Arc::clone(&home);
             tokio::task::spawn_blocking(move || environment::start(&home, request, asker)).await?
         }
+        Request::Compile { env } => environment::compile(home, env, reporter).await,
         Request::Save { env, name, dry_run } => {
             let _turn = home.turn(&env).await;
             blocking(home, move |home| {

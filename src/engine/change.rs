@@ -124,7 +124,13 @@ pub(crate) async fn change(
     };
     let (kind, plan) = plan(&job, change.action, &change.options).await?;
     let outcome = job
-        .carry_out(kind, plan, change.dry_run, asker, started_ms)
+        .carry_out(
+            kind,
+            plan,
+            (change.dry_run, change.no_bytecode),
+            asker,
+            started_ms,
+        )
         .await?;
     Ok(Changed {
         took_ms: started.elapsed().as_secs_f64() * 1000.0,
@@ -292,7 +298,7 @@ impl Job {
         self,
         kind: OperationKind,
         mut plan: Plan,
-        dry_run: bool,
+        (dry_run, no_bytecode): (bool, bool),
         asker: Asker,
         started_ms: i64,
     ) -> Result<Changed, EngineError> {
@@ -327,9 +333,15 @@ impl Job {
             note: None,
         };
         // On a blocking thread and not cancellable from here on: it is one short write.
-        let operation =
-            tokio::task::spawn_blocking(move || self.publish(plan, &ingested, staging, draft))
-                .await??;
+        let operation = tokio::task::spawn_blocking(move || {
+            let home = Arc::clone(&self.home);
+            let operation = self.publish(plan, &ingested, staging, draft)?;
+            if !no_bytecode {
+                home.compile(&*home.store.generation(operation.after)?)?;
+            }
+            Ok::<_, EngineError>(operation)
+        })
+        .await??;
         Ok(Changed {
             operation: Some(operation.id.0),
             generation: Some(operation.after),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blast_store::{EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind};
-use blast_types::{EnvName, Interpreter, Reporter, VersionSpecifiers};
+use blast_types::{EnvName, Event, Interpreter, Reporter, VersionSpecifiers};
 
 use super::change::Asker;
 use super::error::{EngineError, at};
@@ -271,4 +271,22 @@ pub(crate) fn packages(home: &Home, name: &EnvName) -> Result<Vec<PackageView>, 
     Ok(views::packages(
         &*home.store.generation(home.env(name)?.head)?,
     ))
+}
+
+/// Has the bytecode of an environment compiled, as far as it is missing, and waits for it.
+pub(crate) async fn compile(
+    home: Arc<Home>,
+    env: EnvName,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Reply, EngineError> {
+    let queued = {
+        let home = Arc::clone(&home);
+        tokio::task::spawn_blocking(move || {
+            home.compile(&*home.store.generation(home.env(&env)?.head)?)
+        })
+        .await??
+    };
+    let tell = |done, total| reporter.report(Event::Compiling { done, total });
+    let modules = home.compiler.wait(&queued, tell).await;
+    Ok(Reply::Compiled { modules })
 }

@@ -14,7 +14,7 @@ use blast_index::Sources;
 use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError};
 use blast_types::{EnvName, GenerationId};
 
-use super::bytecode::{Compiler, Listener};
+use super::bytecode::{Compiler, Key, Listener};
 use super::caches::Caches;
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
@@ -192,11 +192,9 @@ impl Home {
         Ok(())
     }
 
-    /// Makes a new head visible, where the view is mounted, and has its bytecode compiled. Blocks
-    /// for no longer than the swap takes.
+    /// Makes a new head visible, where the view is mounted. Blocks for no longer than the swap
+    /// takes, which does not depend on what is in either head.
     pub(super) fn swap(&self, env: &EnvName, head: GenerationId) -> Result<(), EngineError> {
-        let generation = self.store.generation(head)?;
-        self.compile(&generation)?;
         if let Some(view) = &*lock(&self.view) {
             view.set_environment(env, self.store.tree_of(head)?.number);
         }
@@ -290,8 +288,8 @@ impl Home {
         true
     }
 
-    /// Queues the bytecode of all packages of a generation.
-    fn compile(&self, generation: &Generation) -> Result<(), EngineError> {
+    /// Queues the bytecode of all packages of a generation, as far as it is missing.
+    pub(super) fn compile(&self, generation: &Generation) -> Result<Vec<Key>, EngineError> {
         let flavour = flavour(generation);
         let tag = flavour.tag.clone();
         self.compiler.know(flavour);

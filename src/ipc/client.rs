@@ -207,6 +207,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Status { .. }
         | Request::Environments
         | Request::Enter { .. }
+        | Request::Compile { .. }
         | Request::Check { .. }
         | Request::Pythons { .. }
         | Request::Clean { .. }

@@ -145,6 +145,12 @@ pub(crate) enum Request {
     },
     /// Write an environment to a directory as plain files. Answered by [`Reply::Materialised`].
     Materialise(Materialise),
+    /// Compile the bytecode of an environment that is not compiled yet, and wait for it. Answered
+    /// by [`Reply::Compiled`].
+    Compile {
+        /// Whose.
+        env: EnvName,
+    },
     /// Look for damage. Answered by [`Reply::Checked`].
     Check {
         /// Read every byte.
@@ -224,6 +230,9 @@ pub(crate) struct Change {
     pub(crate) options: ResolveOptions,
     /// Where packages come from.
     pub(crate) sources: Sources,
+    /// Compile bytecode only for what programs import.
+    #[serde(default)]
+    pub(crate) no_bytecode: bool,
     /// Only say what would be done.
     pub(crate) dry_run: bool,
 }
@@ -552,6 +561,11 @@ pub(crate) enum Reply {
         to: GenerationId,
         /// What differs.
         changes: Vec<PackageChangeView>,
+    },
+    /// To [`Request::Compile`].
+    Compiled {
+        /// Sources that had to be compiled.
+        modules: u64,
     },
     /// To requests about snapshots.
     Snapshots {

@@ -107,6 +107,10 @@ impl Bars {
                     .set_message(format!("unpacked {} {package}", self.unpacked));
             }
             Event::Download { file, done, total } => self.transfer(file, *done, *total),
+            Event::Compiling { done, total } => {
+                self.head
+                    .set_message(format!("compiled {done} of {total} modules"));
+            }
             Event::Warning { .. } => {}
         }
     }
@@ -160,7 +164,14 @@ fn line(event: &Event) -> Option<String> {
         Event::Download { file, done, total } if done == total => {
             Some(format!("downloaded {file} ({})", units::bytes(*total)))
         }
-        Event::Resolving { .. } | Event::Download { .. } | Event::Warning { .. } => None,
+        Event::Compiling { done, total } if done == total => Some(format!(
+            "compiled {}",
+            units::count(*total as usize, "module")
+        )),
+        Event::Resolving { .. }
+        | Event::Download { .. }
+        | Event::Compiling { .. }
+        | Event::Warning { .. } => None,
     }
 }
 

@@ -8,6 +8,7 @@ mod world;
 
 mod activate;
 mod build;
+mod bytecode;
 mod cache;
 mod concurrency;
 mod doctor;
@@ -31,6 +32,7 @@ mod oracle;
 mod project;
 mod real;
 mod remove;
+mod requests;
 mod resilience;
 mod run;
 mod snapshots;

@@ -37,6 +37,13 @@ pub enum Event {
         /// `name==version`.
         package: String,
     },
+    /// How far the compilation of bytecode is that somebody waits for.
+    Compiling {
+        /// Sources that are compiled.
+        done: u64,
+        /// Sources in all.
+        total: u64,
+    },
     /// Something the user should read, though the work goes on.
     Warning {
         /// One sentence.

@@ -15,6 +15,8 @@
 
 mod helper;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -31,7 +33,8 @@ use blast_store::{
 use blast_types::LayerId;
 
 use helper::Helper;
-use queue::{Key, Next, Queue, Slice};
+pub(super) use queue::Key;
+use queue::{Next, Queue, Slice};
 
 /// Numbers of layers that live in memory only: above all that the store gives.
 const FIRST_PART: u32 = 1 << 31;
@@ -74,6 +77,8 @@ struct Shared {
     store: Arc<Store>,
     state: Mutex<State>,
     listener: Mutex<Option<Weak<dyn Listener>>>,
+    /// Told when sources are compiled or dropped.
+    progress: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -126,6 +131,7 @@ impl Compiler {
                 store,
                 state: Mutex::default(),
                 listener: Mutex::new(None),
+                progress: tokio::sync::Notify::new(),
             }),
         }
     }
@@ -148,14 +154,41 @@ impl Compiler {
             .or_insert_with(|| Arc::new(flavour));
     }
 
-    /// Queues those of these layers that have no companion yet; returns at once.
-    pub(crate) fn request(&self, layers: &[LayerId], tag: &str) -> Result<(), StoreError> {
+    /// Queues those of these layers that have no companion yet; returns at once with all that are
+    /// queued or being compiled.
+    pub(crate) fn request(&self, layers: &[LayerId], tag: &str) -> Result<Vec<Key>, StoreError> {
         let mut state = self.shared.state();
+        let mut queued = Vec::new();
         for &id in layers {
-            self.shared.enqueue(&mut state, id, tag)?;
+            queued.extend(self.shared.enqueue(&mut state, id, tag)?);
         }
         self.shared.start_threads(&mut state);
-        Ok(())
+        Ok(queued)
+    }
+
+    /// Waits until none of these is queued or being compiled, be it compiled or dropped. Tells
+    /// `report` how many sources are done, and of how many; answers the latter.
+    pub(crate) async fn wait(&self, keys: &[Key], report: impl Fn(u64, u64)) -> u64 {
+        let mut total = 0;
+        loop {
+            // Before the state is read, so that no news in between is missed.
+            let mut news = std::pin::pin!(self.shared.progress.notified());
+            news.as_mut().enable();
+            let Some(left) = self.left(keys) else {
+                report(total, total);
+                return total;
+            };
+            total = total.max(left);
+            report(total - left, total);
+            news.await;
+        }
+    }
+
+    /// How many sources of these are not compiled yet; `None` when all is done.
+    fn left(&self, keys: &[Key]) -> Option<u64> {
+        let state = self.shared.state();
+        let jobs = keys.iter().filter_map(|key| state.jobs.get(key));
+        jobs.map(|job| job.left as u64).reduce(|a, b| a + b)
     }
 
     /// The state of one layer's companion, for the view.
@@ -192,7 +225,8 @@ impl Compiler {
                 .shared
                 .store
                 .layer_by_number(layer)
-                .and_then(|found| self.shared.enqueue(&mut state, found.id(), tag));
+                .and_then(|found| self.shared.enqueue(&mut state, found.id(), tag))
+                .map(drop);
             if let Err(error) = queued {
                 tracing::warn!(%error, "the bytecode of a layer cannot be compiled");
                 return;
@@ -212,6 +246,8 @@ impl Compiler {
         let mut state = self.shared.state();
         state.queue.retain(&is_needed);
         state.jobs.retain(|key, _| is_needed(key.0));
+        drop(state);
+        self.shared.progress.notify_waiters();
     }
 
     /// Drops all work; threads end after the source they are at.
@@ -221,6 +257,8 @@ impl Compiler {
         state.queue.retain(|_| false);
         state.jobs.clear();
         state.parts.clear();
+        drop(state);
+        self.shared.progress.notify_waiters();
     }
 }
 
@@ -229,16 +267,25 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enqueue(&self, state: &mut State, id: LayerId, tag: &str) -> Result<(), StoreError> {
+    /// Queues a layer, where it has no companion; answers its key if it waits for one.
+    fn enqueue(
+        &self,
+        state: &mut State,
+        id: LayerId,
+        tag: &str,
+    ) -> Result<Option<Key>, StoreError> {
         let Some(flavour) = state.flavours.get(tag).cloned() else {
-            return Ok(());
+            return Ok(None);
         };
         if state.closed || self.store.bytecode(id, tag)?.is_some() {
-            return Ok(());
+            return Ok(None);
         }
         let key = (self.store.layer_number(id)?, tag.to_owned());
-        if state.jobs.contains_key(&key) || state.failed.contains(&key) {
-            return Ok(());
+        if state.failed.contains(&key) {
+            return Ok(None);
+        }
+        if state.jobs.contains_key(&key) {
+            return Ok(Some(key));
         }
         let layer = self.store.layer(id)?;
         let sources = sources(&layer);
@@ -254,7 +301,7 @@ impl Shared {
         };
         state.jobs.insert(key.clone(), job);
         state.queue.add(&key, &sources);
-        Ok(())
+        Ok(Some(key))
     }
 
     fn start_threads(self: &Arc<Self>, state: &mut State) {
@@ -346,6 +393,8 @@ impl Shared {
                     job.parts.push((number, part));
                 }
             }
+            drop(state);
+            self.progress.notify_waiters();
             return;
         }
         // All sources are done, so nobody else holds it.
@@ -373,6 +422,7 @@ impl Shared {
         if let Some(listener) = listener.and_then(|listener| listener.upgrade()) {
             listener.bytecode_ready(key.0);
         }
+        self.progress.notify_waiters();
     }
 
     fn publish(

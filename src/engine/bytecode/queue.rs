@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use blast_store::{EntryIndex, LayerNumber};
 
 /// A layer and the tag of the bytecode.
-pub(super) type Key = (LayerNumber, String);
+pub(in crate::engine) type Key = (LayerNumber, String);
 
 /// Programs are importing as long as one asked within this time; a big module takes a while to
 /// compile, and nobody asks meanwhile.

@@ -1,0 +1,84 @@
+//! When bytecode is compiled.
+
+use blast_harness::WheelSpec;
+
+use crate::world::World;
+
+fn wheel() -> WheelSpec {
+    WheelSpec::simple("demo", "1.0")
+        .file("demo/extra.py", "VALUE = 1\n")
+        .file("demo/loud.py", "raise SystemExit('run')\n")
+}
+
+/// The names of the bytecode files of the package `demo`, as the view shows them.
+fn compiled(world: &World) -> Vec<String> {
+    let code = "import demo, os; p = os.path.join(os.path.dirname(demo.__file__), '__pycache__');\
+                print(*sorted(n.split('.')[0] for n in os.listdir(p)) if os.path.exists(p) else [])";
+    let run = world.blast(["run", "--env", "demo", "--", "python", "-B", "-c", code]);
+    run.success()
+        .out()
+        .split_whitespace()
+        .map(Into::into)
+        .collect()
+}
+
+fn pending(world: &World) -> u64 {
+    let json = world.blast(["status", "--json"]).success().json();
+    json["view"]["bytecode_pending"].as_u64().expect("a count")
+}
+
+#[test]
+fn compile_bytecode_waits_until_all_is_there_and_runs_nothing() {
+    let Some(world) = World::started([wheel()]) else {
+        return;
+    };
+    let install = world.install("demo", &["demo", "--compile-bytecode"]);
+    install.success().says("modules");
+    assert_eq!(pending(&world), 0);
+    assert_eq!(compiled(&world), ["__init__", "extra", "loud"]);
+    // There is nothing left to wait for, and that is no error.
+    world
+        .install("demo", &["demo", "--compile-bytecode"])
+        .success();
+}
+
+#[test]
+fn without_bytecode_only_what_is_imported_is_compiled() {
+    let Some(world) = World::started([wheel()]) else {
+        return;
+    };
+    world.install("demo", &["demo", "--no-bytecode"]).success();
+    assert_eq!(pending(&world), 0, "nothing was queued");
+    world
+        .change(
+            "install",
+            "demo",
+            &["demo", "--no-bytecode", "--compile-bytecode"],
+        )
+        .exits(2);
+}
+
+#[test]
+fn a_project_says_when_its_bytecode_is_compiled() {
+    let Some(world) = World::with([wheel()]) else {
+        return;
+    };
+    let project = |mode: &str| {
+        let text = format!(
+            "[project]\nname = 'demo-app'\nversion = '1'\ndependencies = ['demo']\n\
+             [tool.blast]\nbytecode = '{mode}'\n"
+        );
+        world.write("pyproject.toml", text);
+    };
+    project("later");
+    world
+        .blast(["start", "--shell", "bash"])
+        .exits(2)
+        .says("bytecode");
+    project("wait");
+    world
+        .blast(["start", "--shell", "bash"])
+        .success()
+        .says("modules");
+    assert_eq!(pending(&world), 0);
+}

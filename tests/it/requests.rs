@@ -1,0 +1,87 @@
+//! What the kernel asks the daemon for, by the counters of `blast status --json`.
+
+use std::collections::BTreeMap;
+
+use blast_harness::WheelSpec;
+
+use crate::world::World;
+
+const MODULES: usize = 300;
+
+/// A package whose import reads 300 modules, each big enough to be a blob.
+fn large() -> WheelSpec {
+    let names: Vec<_> = (0..MODULES).map(|n| format!("m{n}")).collect();
+    let all = format!("from . import {}\n", names.join(", "));
+    let body = "VALUE = 'some text that makes the module longer'\n".repeat(60);
+    names.iter().fold(
+        WheelSpec::simple("large", "1.0").file("large/all_of_it.py", &all),
+        |wheel, name| wheel.file(&format!("large/{name}.py"), &body),
+    )
+}
+
+fn requests(world: &World) -> BTreeMap<String, u64> {
+    let json = world.blast(["status", "--json"]).success().json();
+    let counters = json["view"]["requests"].as_object().expect("a map").clone();
+    counters
+        .into_iter()
+        .map(|(kind, count)| (kind, count.as_u64().expect("a count")))
+        .collect()
+}
+
+/// What was asked between two counts. Pythons up to 3.13 ask each opened file whether it is a
+/// terminal, which no answer can make the kernel remember; `forget` is no question.
+fn asked(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    after
+        .iter()
+        .map(|(kind, count)| (kind.clone(), count - before[kind]))
+        .filter(|(kind, count)| *count > 0 && !matches!(kind.as_str(), "ioctl" | "forget"))
+        .collect()
+}
+
+/// The environment `demo` with the large package and its bytecode.
+fn world_with_large() -> Option<World> {
+    let world = World::started([large()])?;
+    let install = ["large", "--compile-bytecode"];
+    world.install("demo", &install).success();
+    Some(world)
+}
+
+fn import(world: &World, env: &str) {
+    world.python_in(env, "import large.all_of_it").success();
+}
+
+#[test]
+fn a_second_import_asks_for_nothing() {
+    let Some(world) = world_with_large() else {
+        return;
+    };
+    let start = requests(&world);
+    assert!(start.is_empty(), "nothing is mounted yet: {start:?}");
+    import(&world, "demo");
+    let first = requests(&world);
+    assert!(first["lookup"] as usize > MODULES, "{first:?}");
+    assert!(first["read"] as usize > MODULES, "{first:?}");
+    import(&world, "demo");
+    assert_eq!(asked(&first, &requests(&world)), BTreeMap::new());
+}
+
+#[test]
+fn ten_environments_with_one_layer_read_its_bytes_once() {
+    let Some(world) = world_with_large() else {
+        return;
+    };
+    let others: Vec<_> = (2..=10).map(|n| format!("demo{n}")).collect();
+    for env in &others {
+        world.start(env);
+        world.install(env, &["large"]).success();
+    }
+    import(&world, "demo");
+    let first = requests(&world)["read"] as usize;
+    for env in &others {
+        import(&world, env);
+    }
+    // What each has of its own is read for each: `pyvenv.cfg` and the like.
+    let rest = requests(&world)["read"] as usize - first;
+    assert!(first > MODULES, "{first} reads");
+    assert!(rest < 10 * others.len(), "{rest} reads of nine others");
+}
