@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::str::FromStr as _;
 
-use blast_types::{CoreMetadata, ExtraName, PackageName, Requirement, Version, VersionSpecifiers};
+use blast_types::{CoreMetadata, ExtraName, PackageName, Version, pep508, versions};
 
 /// Why metadata cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +83,7 @@ pub fn parse_static_sdist(bytes: &[u8]) -> Result<Option<CoreMetadata>, Metadata
     let headers = Headers::parse(text.strip_prefix('\u{feff}').unwrap_or(&text));
     let version = headers
         .first("Metadata-Version")
-        .and_then(|text| Version::from_str(text).ok());
+        .and_then(|text| versions::version(text).ok());
     let old = version.is_none_or(|version| version < Version::new([2, 2]));
     let matters = [
         "requires-dist",
@@ -121,11 +121,11 @@ fn core(headers: &Headers<'_>) -> Result<CoreMetadata, MetadataError> {
     let name = PackageName::from_str(name).map_err(|error| invalid("Name", name, &error))?;
     let version = required("Version")?;
     let version =
-        Version::from_str(version).map_err(|error| invalid("Version", version, &error))?;
+        versions::version(version).map_err(|error| invalid("Version", version, &error))?;
     let requires_dist = headers
         .all("Requires-Dist")
         .map(|text| {
-            Requirement::from_str(text).map_err(|error| invalid("Requires-Dist", text, &error))
+            pep508::requirement(text).map_err(|error| invalid("Requires-Dist", text, &error))
         })
         .collect::<Result<_, _>>()?;
     let mut provides_extra: Vec<ExtraName> = Vec::new();
@@ -143,7 +143,7 @@ fn core(headers: &Headers<'_>) -> Result<CoreMetadata, MetadataError> {
         requires_dist,
         requires_python: headers
             .first("Requires-Python")
-            .and_then(|text| VersionSpecifiers::from_str(text).ok()),
+            .and_then(|text| versions::specifiers(text).ok()),
         provides_extra,
     })
 }

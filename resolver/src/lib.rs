@@ -37,6 +37,7 @@ mod select;
 mod solver;
 mod split;
 pub mod universal;
+pub mod versions;
 
 use std::sync::Arc;
 

@@ -27,6 +27,7 @@ use crate::policy::{Candidate, Policy};
 use crate::provider::DirectDist;
 use crate::ranks::Ranks;
 use crate::reason::Reason;
+use crate::versions;
 
 /// Why a project has no page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -326,7 +327,13 @@ impl Project {
         match &requirement.version_or_url {
             None => Ranks::span(0, self.len()),
             Some(VersionOrUrl::VersionSpecifier(specifiers)) => {
-                self.ranks_in(&VersionRanges::from(specifiers.clone()))
+                let ranks = self.ranks_in(&versions::range(specifiers));
+                if !versions::asks_for_spelling(specifiers) {
+                    return ranks;
+                }
+                let spelt = |rank: &u32| versions::admits_spelling(specifiers, self.version(*rank));
+                let members = self.members(&ranks).filter(spelt);
+                members.fold(Ranks::empty(), |found, rank| found.union(&Ranks::one(rank)))
             }
             Some(VersionOrUrl::Url(url)) => {
                 self.rank_of_url(url).map_or_else(Ranks::empty, Ranks::one)

@@ -123,7 +123,7 @@ fn what_the_specification_forbids_is_refused_by_place() {
             "packages: is missing",
         ),
         ("lock-version = \"2.0\"\n".to_owned(), "format version 2.0"),
-        ("lock-version = \"1\"\n".to_owned(), "format version 1,"),
+        ("lock-version = \"one\"\n".to_owned(), "format version one,"),
         (
             "lock-version = 1.0\n".to_owned(),
             "lock-version: must be a string",
@@ -186,7 +186,7 @@ fn what_the_specification_forbids_is_refused_by_place() {
         (one(WHEEL).replace("\"a\"", "\"A_b\""), "normal form, `a-b`"),
         (
             one("sdist = { path = \"a-1.0.exe\", hashes = { sha256 = \"ab\" } }"),
-            "no source",
+            "no name of a source",
         ),
     ];
     for (text, expected) in cases {

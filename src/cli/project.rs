@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use blast_resolver::lock::Lock;
-use blast_types::{ExtraName, GroupName, MarkerTree, PackageName, Requirement, VersionSpecifiers};
+use blast_types::{ExtraName, GroupName, MarkerTree, PackageName, pep508, versions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -295,7 +295,7 @@ impl Project {
         requirements.sort();
         requirements.dedup();
         let requirements: Vec<_> = requirements.iter().map(ToString::to_string).collect();
-        let python = |text: &str| VersionSpecifiers::from_str(text).ok();
+        let python = |text: &str| versions::specifiers(text).ok();
         let choices = everything.choices;
         Ok(requirements == *locked
             && choices.extras == lock.extras
@@ -318,7 +318,7 @@ impl Project {
             .name()
             .and_then(|name| PackageName::from_str(name).ok());
         for text in texts {
-            let requirement = Requirement::from_str(text).map_err(|error| {
+            let requirement = pep508::requirement(text).map_err(|error| {
                 Error::usage(format!("`{text}` in {origin} of {FILE} is no requirement"))
                     .caused_by(&error)
             })?;
@@ -430,7 +430,7 @@ pub(super) struct Everything {
 /// Makes requirements hold only with a choice.
 fn only_with(lines: &mut [RequirementLine], choice: &str) -> Result<(), Error> {
     let choice =
-        MarkerTree::from_str(choice).map_err(|error| Error::internal(error.to_string()))?;
+        pep508::marker(choice).map_err(|error| Error::internal(error.to_string()))?;
     for line in lines {
         let mut requirement = parsed(line)?;
         requirement.marker = requirement.marker.and(choice);
@@ -440,7 +440,7 @@ fn only_with(lines: &mut [RequirementLine], choice: &str) -> Result<(), Error> {
 }
 
 fn parsed(line: &RequirementLine) -> Result<Requirement, Error> {
-    Requirement::from_str(&line.text).map_err(|error| {
+    pep508::requirement(&line.text).map_err(|error| {
         Error::usage(format!("`{}` is no requirement", line.text)).caused_by(&error)
     })
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use blast_resolver::lock::Lock;
-use blast_types::{EnvName, PackageName, Requirement};
+use blast_types::{EnvName, PackageName, pep508};
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
@@ -364,7 +364,7 @@ fn missing_from_lock(project: &Project, lock: &str) -> Vec<String> {
     };
     wanted
         .iter()
-        .filter_map(|line| line.text.parse::<Requirement>().ok())
+        .filter_map(|line| pep508::requirement(&line.text).ok())
         // One for other platforms only need not be there.
         .filter(|requirement| requirement.marker.is_true())
         .map(|requirement| requirement.name)

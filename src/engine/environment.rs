@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blast_store::{EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind};
-use blast_types::{EnvName, Event, Interpreter, Reporter, VersionSpecifiers};
+use blast_types::{EnvName, Event, Interpreter, Reporter};
 
 use super::change::Asker;
 use super::error::{EngineError, at};
@@ -120,12 +120,11 @@ pub(crate) fn find_interpreter(
     let request = request.map(str::parse::<PythonRequest>).transpose()?;
     let specifiers = requires_python
         .map(|text| {
-            text.parse::<VersionSpecifiers>()
-                .map_err(|error| EngineError::BadRequirement {
-                    text: text.to_owned(),
-                    origin: " (requires-python)".to_owned(),
-                    reason: error.to_string(),
-                })
+            blast_types::versions::specifiers(text).map_err(|error| EngineError::BadRequirement {
+                text: text.to_owned(),
+                origin: " (requires-python)".to_owned(),
+                reason: error.to_string(),
+            })
         })
         .transpose()?;
     let search = search_of(search);

@@ -256,7 +256,7 @@ fn target_of(
 
 /// `3.12` or `3.12.1`, of a CPython that environments could be made for.
 fn plain_version(text: &str) -> Option<Version> {
-    let version = Version::from_str(text).ok()?;
+    let version = blast_types::versions::version(text).ok()?;
     let release = version.release().to_vec();
     let supported = matches!(*release, [3, 8..=14] | [3, 8..=14, _]);
     supported.then_some(version)
@@ -290,7 +290,7 @@ fn environment_of(markers: &MarkerVariables) -> Result<MarkerTree, EngineError> 
         markers.sys_platform,
         markers.platform_machine,
     );
-    MarkerTree::from_str(&text).map_err(|error| EngineError::Bug(format!("{text}: {error}")))
+    blast_types::pep508::marker(&text).map_err(|error| EngineError::Bug(format!("{text}: {error}")))
 }
 
 /// The version of each package; where it depends on the environment, all.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use blast_store::{Generation, WheelRecord};
 use blast_types::{
     ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, Sha256, VerbatimUrl,
-    Version, VersionOrUrl,
+    Version, VersionOrUrl, pep508,
 };
 
 use super::build::{Builder, Source};
@@ -28,18 +28,12 @@ pub(crate) struct Asked {
 
 /// Parses one PEP 508 requirement.
 pub(crate) fn parse(text: &str, origin: Option<&str>) -> Result<Requirement, EngineError> {
-    Requirement::from_str(text).map_err(|error| EngineError::BadRequirement {
+    pep508::requirement(text).map_err(|error| EngineError::BadRequirement {
         text: text.to_owned(),
         origin: origin
             .map(|origin| format!(" ({origin})"))
             .unwrap_or_default(),
-        // The parser repeats the text and points at the place; its first line says what is wrong.
-        reason: error
-            .to_string()
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
+        reason: error.to_string(),
     })
 }
 
@@ -181,7 +175,7 @@ impl Needs {
             let needed = requires
                 .into_iter()
                 .flatten()
-                .filter_map(|text| Requirement::from_str(text).ok())
+                .filter_map(|text| pep508::requirement(text).ok())
                 .filter(|requirement| is_active(requirement, markers, &package.extras))
                 .map(|requirement| requirement.name)
                 .filter(|name| *name != package.name && generation.package(name).is_some())

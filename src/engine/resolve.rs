@@ -5,7 +5,6 @@
 //! that has no solution is everything opened up. And a list of pins is taken as it stands.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_resolver::{
@@ -15,7 +14,7 @@ use blast_resolver::{
 use blast_store::{Package, WheelRecord};
 use blast_types::{
     CoreMetadata, DirectUrl, DistFile, DistKind, Event, MetadataAt, PackageName, Reporter,
-    Requirement, Target, Version, VersionOrUrl, VersionSpecifiers, Yanked,
+    Requirement, Target, Version, VersionOrUrl, Yanked, pep508, versions,
 };
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -326,12 +325,12 @@ fn metadata_of(record: &WheelRecord) -> CoreMetadata {
         requires_dist: record
             .requires_dist
             .iter()
-            .filter_map(|text| Requirement::from_str(text).ok())
+            .filter_map(|text| pep508::requirement(text).ok())
             .collect(),
         requires_python: record
             .requires_python
             .as_ref()
-            .and_then(|text| VersionSpecifiers::from_str(text).ok()),
+            .and_then(|text| versions::specifiers(text).ok()),
         provides_extra: record.provides_extra.clone(),
     }
 }
@@ -551,7 +550,7 @@ impl Artifact {
                 requires_python: record
                     .requires_python
                     .as_ref()
-                    .and_then(|text| VersionSpecifiers::from_str(text).ok()),
+                    .and_then(|text| versions::specifiers(text).ok()),
                 yanked: Yanked::No,
                 upload_time_ms: None,
                 metadata: MetadataAt::Inside,

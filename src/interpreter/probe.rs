@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use blast_types::{Interpreter, TargetError, Version};
+use blast_types::{Interpreter, TargetError, versions};
 use serde::{Deserialize, Serialize};
 
 use super::base::BaseError;
@@ -198,7 +198,7 @@ fn judge(path: &Path, interpreter: &Interpreter) -> Result<(), ProbeError> {
     };
     interpreter.target().map_err(senseless)?;
     let full = &interpreter.markers.python_full_version;
-    if full.parse::<Version>().is_err() {
+    if versions::version(full.trim_end_matches('+')).is_err() {
         return Err(senseless(TargetError::Markers(full.clone())));
     }
     let scheme = &interpreter.scheme;

@@ -107,7 +107,7 @@ fn ends_name(rest: &str) -> bool {
 /// A version or a range of them.
 fn versions(text: &str) -> Option<PythonRequest> {
     if text.starts_with(is_operator) {
-        return VersionSpecifiers::from_str(text)
+        return blast_types::versions::specifiers(text)
             .ok()
             .map(PythonRequest::Range);
     }
@@ -116,7 +116,7 @@ fn versions(text: &str) -> Option<PythonRequest> {
         None => (text, false),
     };
     let number = number.strip_suffix(".*").unwrap_or(number);
-    let version = Version::from_str(number)
+    let version = blast_types::versions::version(number)
         .ok()
         .filter(|_| number.starts_with(digit))?;
     let plain = version.epoch() == 0 && !version.is_local() && !version.is_post();

@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use blast_types::Version;
+use blast_types::{Version, versions};
 
 use super::SUPPORTED_MINORS;
 use super::request::PythonRequest;
@@ -232,16 +232,16 @@ pub(super) fn pyenv_version(root: &Path, name: &str) -> Option<PathBuf> {
     if name.is_empty() || name == "system" || !inside {
         return None;
     }
-    let versions = root.join("versions");
-    let exact = versions.join(name);
+    let folder = root.join("versions");
+    let exact = folder.join(name);
     if exact.is_dir() {
         return Some(exact);
     }
     let prefix = format!("{name}.");
-    subfolders(&versions, |entry| entry.starts_with(&prefix))
+    subfolders(&folder, |entry| entry.starts_with(&prefix))
         .into_iter()
         .filter_map(|folder| {
-            let version: Version = folder.file_name()?.to_str()?.parse().ok()?;
+            let version = versions::version(folder.file_name()?.to_str()?).ok()?;
             Some((version, folder))
         })
         .max()

@@ -2,7 +2,6 @@
 //! wheel tags and install paths.
 
 use std::path::PathBuf;
-use std::str::FromStr as _;
 
 use serde::{Deserialize, Serialize};
 use uv_pep508::{MarkerEnvironment, MarkerEnvironmentBuilder};
@@ -133,16 +132,20 @@ impl Target {
 impl MarkerVariables {
     /// The same values in the form that marker evaluation takes.
     pub fn environment(&self) -> Result<MarkerEnvironment, TargetError> {
+        // The algebra of markers knows releases only. A pre-release of Python counts as its
+        // release: that is what `python_version`, which nearly all markers ask for, says of it.
+        let full = python_release(&self.python_full_version)?;
+        let implementation = self.implementation_version.trim_end_matches('+');
         MarkerEnvironment::try_from(MarkerEnvironmentBuilder {
             implementation_name: &self.implementation_name,
-            implementation_version: &self.implementation_version,
+            implementation_version: implementation,
             os_name: &self.os_name,
             platform_machine: &self.platform_machine,
             platform_python_implementation: &self.platform_python_implementation,
             platform_release: &self.platform_release,
             platform_system: &self.platform_system,
             platform_version: &self.platform_version,
-            python_full_version: &self.python_full_version,
+            python_full_version: &full,
             python_version: &self.python_version,
             sys_platform: &self.sys_platform,
         })
@@ -150,8 +153,15 @@ impl MarkerVariables {
     }
 }
 
+/// The release of a Python; one built between releases has a `+` at the end of its version.
+fn python_release(full: &str) -> Result<String, TargetError> {
+    crate::versions::version(full.trim_end_matches('+'))
+        .map(|version| version.only_release().to_string())
+        .map_err(|_| TargetError::Markers(full.to_owned()))
+}
+
 fn parse_pair(text: &str) -> Option<(u8, u8)> {
-    let version = uv_pep440::Version::from_str(text).ok()?;
+    let version = crate::versions::version(text).ok()?;
     let release = version.release();
     let part = |n: usize| release.get(n).copied().unwrap_or(0).try_into().ok();
     Some((part(0)?, part(1)?))

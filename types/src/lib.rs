@@ -6,10 +6,13 @@
 
 mod digest;
 mod dist;
+pub mod filename;
 mod interpreter;
 mod name;
+pub mod pep508;
 mod platform;
 mod report;
+pub mod versions;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
 pub use dist::{
@@ -22,6 +25,7 @@ pub use interpreter::{
 pub use name::{EnvName, NameError, SnapshotName};
 pub use platform::{NamedPlatform, PlatformNameError};
 pub use report::{Event, Hint, Reporter, Silent};
+pub use versions::SyntaxError;
 
 pub use uv_distribution_filename::{
     BuildTag, SourceDistExtension, SourceDistFilename, WheelFilename,

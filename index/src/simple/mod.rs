@@ -9,12 +9,11 @@ mod json;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_types::{
-    DistFile, DistKind, MetadataAt, PackageName, ProjectFiles, Sha256, SourceDistExtension,
-    SourceDistFilename, Version, VersionFiles, VersionSpecifiers, WheelFilename, Yanked,
+    DistFile, DistKind, MetadataAt, PackageName, ProjectFiles, Sha256, Version, VersionFiles,
+    VersionSpecifiers, Yanked, filename, versions,
 };
 use url::Url;
 
@@ -139,6 +138,8 @@ fn files(
     }
     let mut builder = Builder {
         base,
+        // The page decides, not the base that it may name.
+        local: url.scheme() == "file",
         specifiers: HashMap::new(),
     };
     let named = |link| builder.file(link, project);
@@ -149,6 +150,8 @@ fn files(
 /// parsed once.
 struct Builder<'a> {
     base: Url,
+    /// Whether the page is a local file, and so may point to others.
+    local: bool,
     specifiers: HashMap<&'a str, Option<VersionSpecifiers>>,
 }
 
@@ -169,7 +172,7 @@ impl<'a> Builder<'a> {
         let requires_python = link.requires_python.as_deref().and_then(|text| {
             self.specifiers
                 .entry(text)
-                .or_insert_with(|| VersionSpecifiers::from_str(text).ok())
+                .or_insert_with(|| versions::specifiers(text).ok())
                 .clone()
         });
         let file = DistFile {
@@ -197,7 +200,7 @@ impl<'a> Builder<'a> {
         url.set_fragment(None);
         let allowed = match url.scheme() {
             "http" | "https" => true,
-            "file" => self.base.scheme() == "file",
+            "file" => self.local,
             _ => false,
         };
         allowed.then(|| url.into())
@@ -206,23 +209,18 @@ impl<'a> Builder<'a> {
 
 /// What a file name says, if it is a wheel or sdist (of `project`, where one is given) and one
 /// plain path component.
-pub fn classify(filename: &str, project: Option<&PackageName>) -> Option<(PackageName, DistKind)> {
-    if filename.contains(['/', '\\']) || filename.contains(char::is_control) {
+pub fn classify(name: &str, project: Option<&PackageName>) -> Option<(PackageName, DistKind)> {
+    if name.contains(['/', '\\']) || name.contains(char::is_control) {
         return None;
     }
-    let (_, extension) = filename.rsplit_once('.')?;
+    let (_, extension) = name.rsplit_once('.')?;
     if extension == "whl" {
-        let wheel = WheelFilename::from_str(filename).ok()?;
+        let wheel = filename::wheel(name).ok()?;
         let name = wheel.name.clone();
         return (project.is_none_or(|wanted| *wanted == name))
             .then(|| (name, DistKind::Wheel(Box::new(wheel))));
     }
-    let extension = SourceDistExtension::from_path(filename).ok()?;
-    let sdist = match project {
-        Some(project) => SourceDistFilename::parse(filename, extension, project),
-        None => SourceDistFilename::parsed_normalized_filename(filename),
-    };
-    let sdist = sdist.ok()?;
+    let sdist = filename::sdist(name, project).ok()?;
     Some((sdist.name.clone(), DistKind::Sdist(Box::new(sdist))))
 }
 

@@ -219,3 +219,15 @@ fn any_bytes_are_an_answer_or_an_error() {
         }
     }
 }
+
+/// Found by fuzzing.
+#[test]
+fn a_page_of_the_network_names_no_local_file_by_its_base() {
+    let body = "<base href='file:///etc/'><a href='demo-1.0.tar.gz'></a>";
+    assert!(
+        parse(body, "text/html")
+            .expect("a page")
+            .versions
+            .is_empty()
+    );
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::str::FromStr as _;
 
-use blast_types::{PackageName, Version, WheelFilename};
+use blast_types::{PackageName, WheelFilename, versions};
 
 use super::error::WheelProblem;
 
@@ -94,7 +94,7 @@ fn names(stem: &str, wheel: &WheelFilename) -> bool {
     // A version has no hyphen in its normal form, so the last one divides.
     stem.rsplit_once('-').is_some_and(|(name, version)| {
         PackageName::from_str(name).is_ok_and(|name| name == wheel.name)
-            && Version::from_str(version).is_ok_and(|version| version == wheel.version)
+            && versions::version(version).is_ok_and(|version| version == wheel.version)
     })
 }
 

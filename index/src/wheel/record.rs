@@ -66,8 +66,34 @@ pub enum RecordHash {
     Weak,
 }
 
+/// The texts of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowText {
+    /// Counted from 1.
+    pub row: usize,
+    /// Path, `/`-separated.
+    pub path: String,
+    /// Hash with its algorithm, or empty.
+    pub hash: String,
+    /// Size, or empty.
+    pub size: String,
+}
+
 /// Reads all rows. Rows without a path are left out.
 pub fn parse(bytes: &[u8]) -> Result<Vec<RecordRow>, RecordError> {
+    let read = |text: RowText| {
+        Ok(RecordRow {
+            hash: hash(&text.hash, text.row)?,
+            size: size(&text.size, text.row)?,
+            path: text.path,
+        })
+    };
+    rows(bytes)?.into_iter().map(read).collect()
+}
+
+/// Reads all rows as texts. Rows without a path are left out; a path that was written with
+/// backslashes, on Windows, gets slashes.
+pub fn rows(bytes: &[u8]) -> Result<Vec<RowText>, RecordError> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -77,7 +103,10 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<RecordRow>, RecordError> {
         let row = at + 1;
         let record = record.map_err(|_| RecordError::Csv { row })?;
         // Trailing columns were written by some old tools; a row of a path alone by others.
+        // The reader takes one mark of byte order off the first row; what begins with another would
+        // not survive being written and read again.
         let path = record.get(0).unwrap_or_default();
+        let path = path.trim_start_matches('\u{feff}');
         if path.is_empty() {
             continue;
         }
@@ -87,10 +116,11 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<RecordRow>, RecordError> {
                 columns: record.len(),
             });
         }
-        rows.push(RecordRow {
-            path: path.to_owned(),
-            hash: hash(record.get(1).unwrap_or_default(), row)?,
-            size: size(record.get(2).unwrap_or_default(), row)?,
+        rows.push(RowText {
+            row,
+            path: path.replace('\\', "/"),
+            hash: record.get(1).unwrap_or_default().to_owned(),
+            size: record.get(2).unwrap_or_default().to_owned(),
         });
     }
     Ok(rows)

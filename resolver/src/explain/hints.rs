@@ -1,8 +1,6 @@
 //! Ways out of a conflict, from its facts.
 
-use std::str::FromStr as _;
-
-use blast_types::{Version, VersionSpecifiers};
+use blast_types::{Version, versions};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::remedy::{Remedy, RemedyKind};
@@ -127,7 +125,7 @@ fn too_new(solver: &Solver<'_>, package: &str, versions: &Versions) -> Option<Re
     let name = package.parse().ok()?;
     let project = solver.known(&name)?;
     let policy = solver.policy();
-    let concerned = VersionSpecifiers::from_str(&versions.range).ok()?;
+    let concerned = versions::specifiers(&versions.range).ok()?;
     let oldest = project
         .members(&pubgrub::VersionSet::full())
         .filter(|rank| concerned.contains(project.version(*rank)))
@@ -182,8 +180,8 @@ fn other_python(facts: &[Fact]) -> Option<Remedy> {
 
 /// The nearest other minor version of Python 3 that a specifier admits, and how far it is.
 fn nearest(needs: &str, has: &str) -> Option<(u64, u64)> {
-    let specifiers = VersionSpecifiers::from_str(needs).ok()?;
-    let has = Version::from_str(has).ok()?;
+    let specifiers = versions::specifiers(needs).ok()?;
+    let has = versions::version(has).ok()?;
     let present = has.release().get(1).copied()?;
     // The last patch release: a lower bound within a minor version is met by then.
     PYTHONS

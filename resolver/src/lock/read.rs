@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use blast_types::{
-    ExtraName, GroupName, MarkerTree, PackageName, SourceDistExtension, SourceDistFilename,
-    Version, VersionSpecifiers, WheelFilename,
-};
+use blast_types::{ExtraName, GroupName, PackageName, Version, filename, pep508, versions};
 use toml::{Table, Value};
 
 use super::{Known, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom};
@@ -43,21 +40,20 @@ impl Lock {
             path: String::new(),
         };
         let format = root.required_text("lock-version")?;
-        let major = match format.split_once('.') {
-            Some((major, minor)) if minor.parse::<u32>().is_ok() => major,
-            _ => return Err(LockReadError::Version(format.to_owned())),
-        };
-        if major != "1" {
+        let known = versions::version(format)
+            .is_ok_and(|format| format >= Version::new([1]) && format < Version::new([2]));
+        if !known {
             return Err(LockReadError::Version(format.to_owned()));
         }
+        root.table("tool")?;
         let packages = root.tables("packages")?;
         let packages = packages.ok_or_else(|| root.problem("packages", "is missing"))?;
         Ok(Self {
-            environments: root.parsed_list::<MarkerTree>("environments")?,
-            requires_python: root.parsed::<VersionSpecifiers>("requires-python")?,
-            extras: root.parsed_list::<ExtraName>("extras")?,
-            dependency_groups: root.parsed_list::<GroupName>("dependency-groups")?,
-            default_groups: root.parsed_list::<GroupName>("default-groups")?,
+            environments: root.parsed_list("environments", pep508::marker)?,
+            requires_python: root.parsed("requires-python", versions::specifiers)?,
+            extras: root.parsed_list("extras", normal_extra)?,
+            dependency_groups: root.parsed_list("dependency-groups", GroupName::from_str)?,
+            default_groups: root.parsed_list("default-groups", GroupName::from_str)?,
             created_by: root.required_text("created-by")?.to_owned(),
             packages: packages.iter().map(package).collect::<Result<_, _>>()?,
             made_from: made_from(&root),
@@ -91,15 +87,19 @@ fn known(at: &At<'_>) -> Option<Known> {
 }
 
 fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
+    at.table("tool")?;
+    for identity in at.tables("attestation-identities")?.unwrap_or_default() {
+        identity.required_text("kind")?;
+    }
     let written = at.required_text("name")?;
     let name = PackageName::from_str(written).map_err(|error| at.problem("name", error))?;
     if name.as_str() != written {
         return Err(at.problem("name", format!("must be in its normal form, `{name}`")));
     }
-    let version = at.parsed::<Version>("version")?;
+    let version = at.parsed("version", versions::version)?;
     Ok(LockedPackage {
-        marker: at.parsed::<MarkerTree>("marker")?.unwrap_or_default(),
-        requires_python: at.parsed::<VersionSpecifiers>("requires-python")?,
+        marker: at.parsed("marker", pep508::marker)?.unwrap_or_default(),
+        requires_python: at.parsed("requires-python", versions::specifiers)?,
         dependencies: dependencies(at)?,
         index: at.text("index")?.map(str::to_owned),
         source: source(at, &name, version.as_ref())?,
@@ -111,11 +111,20 @@ fn package(at: &At<'_>) -> Result<LockedPackage, LockReadError> {
 
 fn dependencies(at: &At<'_>) -> Result<Vec<PackageName>, LockReadError> {
     let tables = at.tables("dependencies")?.unwrap_or_default();
-    let names = tables.iter().map(|at| {
-        at.parsed::<PackageName>("name")?
-            .ok_or_else(|| at.problem("name", "is missing"))
-    });
+    // An entry may point at its package by any key; those of other keys only inform.
+    let names = tables
+        .iter()
+        .filter_map(|at| at.parsed("name", PackageName::from_str).transpose());
     names.collect()
+}
+
+fn normal_extra(text: &str) -> Result<ExtraName, String> {
+    let name = ExtraName::from_str(text).map_err(|error| error.to_string())?;
+    if name.as_str() == text {
+        Ok(name)
+    } else {
+        Err(format!("`{text}` must be in its normal form, `{name}`"))
+    }
 }
 
 fn source(
@@ -174,7 +183,7 @@ fn wheel(
     version: Option<&Version>,
 ) -> Result<LockedFile, LockReadError> {
     let file = file(at)?;
-    let parsed = WheelFilename::from_str(&file.name).map_err(|error| at.problem("name", error))?;
+    let parsed = filename::wheel(&file.name).map_err(|error| at.problem("name", error))?;
     check_belongs(
         at,
         &file.name,
@@ -190,10 +199,8 @@ fn sdist_file(
     version: Option<&Version>,
 ) -> Result<LockedFile, LockReadError> {
     let file = file(at)?;
-    let extension = SourceDistExtension::from_path(&file.name)
-        .map_err(|_| at.problem("name", format!("`{}` is no source distribution", file.name)))?;
-    let parsed = SourceDistFilename::parse(&file.name, extension, name)
-        .map_err(|error| at.problem("name", error))?;
+    let parsed =
+        filename::sdist(&file.name, Some(name)).map_err(|error| at.problem("name", error))?;
     check_belongs(
         at,
         &file.name,
@@ -306,23 +313,31 @@ impl<'a> At<'a> {
             .ok_or_else(|| self.problem(key, "is missing"))
     }
 
-    fn parsed<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Option<T>, LockReadError> {
+    fn parsed<T, E: Display>(
+        &self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, LockReadError> {
         let text = self.text(key)?;
-        text.map(|text| text.parse().map_err(|error| self.problem(key, error)))
+        text.map(|text| parse(text).map_err(|error| self.problem(key, error)))
             .transpose()
     }
 
-    fn parsed_list<T: FromStr<Err: Display>>(&self, key: &str) -> Result<Vec<T>, LockReadError> {
+    fn parsed_list<T, E: Display>(
+        &self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, LockReadError> {
         let items = match self.table.get(key) {
             None => return Ok(Vec::new()),
             Some(Value::Array(items)) => items,
             Some(_) => return Err(self.problem(key, "must be an array of strings")),
         };
-        let parse = |item: &Value| match item {
-            Value::String(text) => text.parse().map_err(|error| self.problem(key, error)),
+        let one = |item: &Value| match item {
+            Value::String(text) => parse(text).map_err(|error| self.problem(key, error)),
             _ => Err(self.problem(key, "must be an array of strings")),
         };
-        items.iter().map(parse).collect()
+        items.iter().map(one).collect()
     }
 
     fn table(&self, key: &str) -> Result<Option<At<'a>>, LockReadError> {
@@ -375,11 +390,16 @@ impl<'a> At<'a> {
     }
 
     fn time(&self, key: &str) -> Result<Option<i64>, LockReadError> {
-        let refuse = || self.problem(key, "must be a date and time with offset");
+        let refuse = || self.problem(key, "must be a date and time");
         match self.table.get(key) {
             None => Ok(None),
             Some(Value::Datetime(time)) => {
-                let time: jiff::Timestamp = time.to_string().parse().map_err(|_| refuse())?;
+                // Without an offset it is UTC, the only zone that the specification knows.
+                let mut text = time.to_string();
+                if time.offset.is_none() {
+                    text.push('Z');
+                }
+                let time: jiff::Timestamp = text.parse().map_err(|_| refuse())?;
                 Ok(Some(time.as_millisecond()))
             }
             Some(_) => Err(refuse()),
@@ -387,7 +407,11 @@ impl<'a> At<'a> {
     }
 
     fn location(&self) -> Result<Location, LockReadError> {
-        match (self.text("url")?, self.text("path")?) {
+        let given = |text: &&str| !text.is_empty();
+        match (
+            self.text("url")?.filter(given),
+            self.text("path")?.filter(given),
+        ) {
             (_, Some(path)) => Ok(Location::Path(path.to_owned())),
             (Some(url), None) => Ok(Location::Url(url.to_owned())),
             (None, None) => Err(self.problem("url", "or path must be given")),

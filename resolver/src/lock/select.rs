@@ -1,6 +1,8 @@
 //! What of a lock to install on a target, by the steps of PEP 751.
 
-use blast_types::{ExtraName, GroupName, PackageName, Target, WheelFilename};
+use blast_types::{
+    ExtraName, GroupName, MarkerEnvironment, PackageName, Target, WheelFilename, filename,
+};
 use uv_platform_tags::TagCompatibility;
 
 use super::{Lock, LockedFile, LockedPackage, LockedSource};
@@ -75,23 +77,36 @@ impl Lock {
         extras: &[ExtraName],
         groups: Option<&[GroupName]>,
     ) -> Result<Vec<Selected<'_>>, SelectError> {
-        let markers = &target.markers;
-        let python = &markers.python_full_version().version;
         if let Some(extra) = extras.iter().find(|extra| !self.extras.contains(extra)) {
             return Err(SelectError::Extra(extra.clone()));
         }
-        let groups = match groups {
-            None => &self.default_groups,
-            Some(groups) => {
-                let known = |group| {
-                    self.dependency_groups.contains(group) || self.default_groups.contains(group)
-                };
-                if let Some(group) = groups.iter().find(|group| !known(group)) {
-                    return Err(SelectError::Group(group.clone()));
-                }
-                groups
-            }
+        let known =
+            |group| self.dependency_groups.contains(group) || self.default_groups.contains(group);
+        if let Some(group) = groups
+            .unwrap_or_default()
+            .iter()
+            .find(|group| !known(group))
+        {
+            return Err(SelectError::Group(group.clone()));
+        }
+        let rank = |wheel: &WheelFilename| match wheel.compatibility(&target.tags) {
+            TagCompatibility::Compatible(priority) => Some(priority),
+            TagCompatibility::Incompatible(_) => None,
         };
+        self.select_ranked(&target.markers, rank, extras, groups)
+    }
+
+    /// Like [`Lock::select`], with any order among wheels: the greatest rank is most wanted, and
+    /// what has none does not fit. Extras and groups that the lock does not know select nothing.
+    pub fn select_ranked<R: Ord>(
+        &self,
+        markers: &MarkerEnvironment,
+        rank: impl Fn(&WheelFilename) -> Option<R>,
+        extras: &[ExtraName],
+        groups: Option<&[GroupName]>,
+    ) -> Result<Vec<Selected<'_>>, SelectError> {
+        let python = &markers.python_full_version().version;
+        let groups = groups.unwrap_or(&self.default_groups);
         let fits = self
             .environments
             .iter()
@@ -133,27 +148,25 @@ impl Lock {
             }
             selected.push(Selected {
                 package,
-                artifact: artifact(package, target)?,
+                artifact: artifact(package, &rank)?,
             });
         }
         Ok(selected)
     }
 }
 
-fn artifact<'a>(package: &'a LockedPackage, target: &Target) -> Result<Artifact<'a>, SelectError> {
+fn artifact<'a, R: Ord>(
+    package: &'a LockedPackage,
+    rank: &impl Fn(&WheelFilename) -> Option<R>,
+) -> Result<Artifact<'a>, SelectError> {
     match &package.source {
         LockedSource::Archive { file, .. } => Ok(Artifact::Archive(file)),
         LockedSource::Directory { .. } => Ok(Artifact::Directory),
         LockedSource::Vcs { .. } => Ok(Artifact::Vcs),
         LockedSource::Files { wheels, sdist } => {
             let ranked = wheels.iter().filter_map(|file| {
-                let wheel: WheelFilename = file.name.parse().ok()?;
-                match wheel.compatibility(&target.tags) {
-                    TagCompatibility::Compatible(priority) => {
-                        Some(((priority, wheel.build_tag().cloned()), file))
-                    }
-                    TagCompatibility::Incompatible(_) => None,
-                }
+                let wheel = filename::wheel(&file.name).ok()?;
+                Some(((rank(&wheel)?, wheel.build_tag().cloned()), file))
             });
             let best = ranked
                 .max_by(|(a, _), (b, _)| a.cmp(b))

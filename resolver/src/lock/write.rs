@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use blast_types::MarkerTree;
+use blast_types::versions::specifiers_text;
 
 use super::{Location, Lock, LockedFile, LockedPackage, LockedSource};
 
@@ -20,7 +21,11 @@ impl Display for Lock {
             write_list(f, "environments", environments)?;
         }
         if let Some(specifiers) = &self.requires_python {
-            writeln!(f, "requires-python = {}", string(&specifiers.to_string()))?;
+            writeln!(
+                f,
+                "requires-python = {}",
+                string(&specifiers_text(specifiers))
+            )?;
         }
         write_list(f, "extras", &self.extras)?;
         write_list(f, "dependency-groups", &self.dependency_groups)?;
@@ -62,7 +67,11 @@ fn write_package(f: &mut fmt::Formatter<'_>, package: &LockedPackage) -> fmt::Re
         writeln!(f, "marker = {}", string(&marker))?;
     }
     if let Some(specifiers) = &package.requires_python {
-        writeln!(f, "requires-python = {}", string(&specifiers.to_string()))?;
+        writeln!(
+            f,
+            "requires-python = {}",
+            string(&specifiers_text(specifiers))
+        )?;
     }
     if !package.dependencies.is_empty() {
         writeln!(f, "dependencies = [")?;

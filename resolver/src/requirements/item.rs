@@ -5,8 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr as _;
 
 use blast_types::{
-    ExtraName, MarkerTree, PackageName, Requirement, SourceDistFilename, VerbatimUrl, VersionOrUrl,
-    WheelFilename,
+    ExtraName, MarkerTree, PackageName, Requirement, VerbatimUrl, VersionOrUrl, filename, pep508,
 };
 use url::Url;
 
@@ -96,9 +95,9 @@ fn hashes(line: &str) -> Result<(&str, Vec<String>), Problem> {
 }
 
 fn named(text: &str) -> Result<Requirement, Problem> {
-    Requirement::from_str(text).map_err(|error| Problem::Requirement {
+    pep508::requirement(text).map_err(|error| Problem::Requirement {
         text: text.to_owned(),
-        why: error.message.to_string(),
+        why: error.to_string(),
     })
 }
 
@@ -187,9 +186,7 @@ fn location(text: &str, directory: &Path) -> Result<Location, Problem> {
     };
     let marker = match marker {
         None => MarkerTree::default(),
-        Some(marker) => {
-            MarkerTree::from_str(marker).map_err(|error| wrong(&error.message.to_string()))?
-        }
+        Some(marker) => pep508::marker(marker).map_err(|error| wrong(&error.to_string()))?,
     };
     let verbatim =
         VerbatimUrl::parse_url(url.as_str()).map_err(|error| wrong(&error.to_string()))?;
@@ -205,11 +202,9 @@ fn location(text: &str, directory: &Path) -> Result<Location, Problem> {
 /// The project that an archive's file name names.
 fn name_of(file: &str) -> Option<PackageName> {
     if file.to_ascii_lowercase().ends_with(".whl") {
-        return WheelFilename::from_str(file).ok().map(|wheel| wheel.name);
+        return filename::wheel(file).ok().map(|wheel| wheel.name);
     }
-    SourceDistFilename::parsed_normalized_filename(file)
-        .ok()
-        .map(|sdist| sdist.name)
+    filename::sdist(file, None).ok().map(|sdist| sdist.name)
 }
 
 /// The name in a fragment `#egg=name`.
