@@ -17,6 +17,7 @@ mod clean;
 mod completions;
 mod context;
 pub(crate) mod daemon;
+mod debug;
 mod diff;
 mod doctor;
 mod envs;
@@ -115,6 +116,8 @@ enum Command {
     Hook(hook::Args),
     #[command(hide = true)]
     View(view::Args),
+    #[command(hide = true)]
+    Debug(debug::Args),
 }
 
 /// Carries out a command line, its first word being our own name. Errors are shown here.
@@ -175,6 +178,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Completions(args) => completions::run(&args, context),
         Command::Hook(args) => hook::run(&args, context),
         Command::View(args) => view::run(&args, context),
+        Command::Debug(args) => debug::run(&args, context),
     }
 }
 

@@ -43,4 +43,5 @@ mod sync;
 mod trees;
 mod universal;
 mod unprivileged;
+mod vectors;
 mod view;
