@@ -1,12 +1,13 @@
 # The recipes that people type and that .ci/run calls. The logic is in scripts/.
 
-.PHONY: help demo test check bench deny
+.PHONY: help demo test check bench fuzz deny
 
 help:
 	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
 	@echo 'make test    install what the tests need, and run every check and every test'
 	@echo 'make check   format and lints only'
 	@echo 'make bench   measure the release build on this machine'
+	@echo 'make fuzz    run every fuzz target for ten minutes (SECONDS_EACH=60 for less)'
 	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
 
 demo:
@@ -23,6 +24,10 @@ check:
 bench:
 	@scripts/setup.sh demo
 	@scripts/bench.sh
+
+fuzz:
+	@scripts/setup.sh demo
+	@scripts/fuzz.sh $(or $(SECONDS_EACH),600)
 
 deny:
 	cargo deny --workspace check
