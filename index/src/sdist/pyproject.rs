@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use blast_types::{CoreMetadata, ExtraName, PackageName, Requirement, Version, VersionSpecifiers};
+use blast_types::{CoreMetadata, ExtraName, PackageName, Requirement, pep508, versions};
 use toml::{Table, Value};
 
 use super::SdistError;
@@ -184,11 +184,11 @@ impl SourceTree {
         }
         let name = PackageName::from_str(name)
             .map_err(|error| self.wrong(format!("`project.name`: {error}")))?;
-        let version = Version::from_str(version)
+        let version = versions::version(version)
             .map_err(|error| self.wrong(format!("`project.version`: {error}")))?;
         let requires_python = match project.get("requires-python") {
             Some(Value::String(text)) => Some(
-                VersionSpecifiers::from_str(text)
+                versions::specifiers(text)
                     .map_err(|error| self.wrong(format!("`requires-python`: {error}")))?,
             ),
             Some(_) => return Err(self.wrong("`requires-python` is no text".to_owned())),
@@ -234,7 +234,7 @@ impl SourceTree {
     }
 
     fn requirement(&self, text: &str) -> Result<Requirement, SdistError> {
-        Requirement::from_str(text).map_err(|error| {
+        pep508::requirement(text).map_err(|error| {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default();
             self.wrong(format!("`{text}` is no requirement: {first}"))

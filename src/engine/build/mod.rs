@@ -23,7 +23,6 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
@@ -32,8 +31,8 @@ use blast_index::wheel::WheelArchive;
 use blast_resolver::{NameFilter, Options};
 use blast_store::Generation;
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, Event, Interpreter, PackageName, Reporter, Requirement,
-    Sha256, Version, WheelFilename,
+    CoreMetadata, DirectUrl, DistFile, Event, Interpreter, PackageName, Reporter, Sha256, Version,
+    filename, pep508,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -371,7 +370,7 @@ impl Builder {
             hook,
         })?;
         let name = wheel.file_name().unwrap_or_default().to_string_lossy();
-        let filename = WheelFilename::from_str(&name)
+        let filename = filename::wheel(&name)
             .map_err(|error| nonsense(format!("{name} is no name of a wheel: {error}")))?;
         source.check(&filename.name, &filename.version)?;
         let target = self
@@ -417,7 +416,7 @@ impl Builder {
             return Ok(first);
         }
         for text in more {
-            let requirement = Requirement::from_str(&text).map_err(|error| {
+            let requirement = pep508::requirement(&text).map_err(|error| {
                 let error = error.to_string();
                 let reason = error.lines().next().unwrap_or_default();
                 BuildError::Answer {
