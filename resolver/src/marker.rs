@@ -3,9 +3,8 @@
 //! Sources: PEP 425, 600 and 656 for tags; PEP 508 for the variables.
 
 use std::ops::Bound;
-use std::str::FromStr as _;
 
-use blast_types::{ExtraName, MarkerTree, Target, Version, VersionSpecifiers};
+use blast_types::{ExtraName, MarkerTree, Target, Version, VersionSpecifiers, pep508};
 use uv_pep440::release_specifiers_to_ranges;
 use version_ranges::Ranges;
 
@@ -14,7 +13,7 @@ const NEWEST_MINOR: u64 = 14;
 
 /// A marker that is written in this file.
 fn marker(text: &str) -> MarkerTree {
-    MarkerTree::from_str(text).unwrap_or(MarkerTree::FALSE)
+    pep508::marker(text).unwrap_or(MarkerTree::FALSE)
 }
 
 /// What is left of a marker once the extras that are asked for are known.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use blast_resolver::lock::Lock;
-use blast_types::{ExtraName, GroupName, MarkerTree, PackageName, pep508, versions};
+use blast_types::{ExtraName, GroupName, PackageName, Requirement, pep508, versions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -429,8 +429,7 @@ pub(super) struct Everything {
 
 /// Makes requirements hold only with a choice.
 fn only_with(lines: &mut [RequirementLine], choice: &str) -> Result<(), Error> {
-    let choice =
-        pep508::marker(choice).map_err(|error| Error::internal(error.to_string()))?;
+    let choice = pep508::marker(choice).map_err(|error| Error::internal(error.to_string()))?;
     for line in lines {
         let mut requirement = parsed(line)?;
         requirement.marker = requirement.marker.and(choice);

@@ -1,10 +1,9 @@
 //! Who requires whom in an environment, by the metadata of what is installed.
 
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_store::{Generation, Package, WheelKey, WheelRecord};
-use blast_types::{EnvName, ExtraName, MarkerEnvironment, Requirement, VersionOrUrl};
+use blast_types::{EnvName, ExtraName, MarkerEnvironment, Requirement, VersionOrUrl, pep508};
 
 use super::error::EngineError;
 use super::home::Home;
@@ -72,7 +71,7 @@ fn stated(home: &Home, package: &Package) -> Result<Vec<Requirement>, EngineErro
     };
     let texts = record.iter().flat_map(|record| &record.requires_dist);
     Ok(texts
-        .filter_map(|text| Requirement::from_str(text).ok())
+        .filter_map(|text| pep508::requirement(text).ok())
         .collect())
 }
 

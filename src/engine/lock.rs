@@ -174,12 +174,11 @@ fn locked(
 }
 
 fn specifiers(text: &str) -> Result<VersionSpecifiers, EngineError> {
-    text.parse::<VersionSpecifiers>()
-        .map_err(|error| EngineError::BadRequirement {
-            text: text.to_owned(),
-            origin: " (requires-python)".to_owned(),
-            reason: error.to_string(),
-        })
+    blast_types::versions::specifiers(text).map_err(|error| EngineError::BadRequirement {
+        text: text.to_owned(),
+        origin: " (requires-python)".to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// The lower bound where no project says which Pythons it is for: the one asked for, without a

@@ -1,13 +1,14 @@
 //! Which installed packages have newer versions, and what keeps them where they are.
 
 use std::collections::HashMap;
-use std::str::FromStr as _;
 use std::sync::Arc;
 
 use blast_index::{Index, IndexError};
 use blast_resolver::{PrereleaseMode, Selector};
 use blast_store::Package;
-use blast_types::{Event, PackageName, ProjectFiles, Reporter, Version, VersionSpecifiers};
+use blast_types::{
+    Event, PackageName, ProjectFiles, Reporter, Version, VersionSpecifiers, versions,
+};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::change::complete;
@@ -120,7 +121,7 @@ impl<'a> Limits<'a> {
             },
         ) in asked.chain(required)
         {
-            if let Ok(specifiers) = VersionSpecifiers::from_str(specifier) {
+            if let Ok(specifiers) = versions::specifiers(specifier) {
                 limits
                     .entry(name)
                     .or_default()

@@ -1,8 +1,6 @@
 //! Bounds that exclude each other: which one to move.
 
-use std::str::FromStr as _;
-
-use blast_types::{PackageName, Requirement, VersionOrUrl, VersionSpecifiers};
+use blast_types::{PackageName, Requirement, VersionOrUrl, VersionSpecifiers, pep508};
 use pubgrub::VersionSet as _;
 use uv_pep440::Operator;
 
@@ -79,7 +77,7 @@ fn needs(facts: &[Fact]) -> Vec<Need<'_>> {
         texts.iter().map(move |text| (of, text))
     });
     let parsed = said.filter_map(|(of, text)| {
-        let requirement = Requirement::from_str(text).ok()?;
+        let requirement = pep508::requirement(text).ok()?;
         let Some(VersionOrUrl::VersionSpecifier(specifiers)) = &requirement.version_or_url else {
             return None;
         };

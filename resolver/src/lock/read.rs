@@ -68,21 +68,21 @@ fn own<'a>(at: &At<'a>) -> Option<At<'a>> {
 
 fn made_from(root: &At<'_>) -> Option<MadeFrom> {
     let own = own(root)?;
-    let requirements = own.parsed_list("requirements").ok()?;
+    let requirements = own.parsed_list("requirements", String::from_str).ok()?;
     Some(MadeFrom {
         requirements: own
             .table
             .contains_key("requirements")
             .then_some(requirements),
-        forks: own.parsed_list("forks").ok()?,
+        forks: own.parsed_list("forks", pep508::marker).ok()?,
     })
 }
 
 fn known(at: &At<'_>) -> Option<Known> {
     let own = own(at)?;
     Some(Known {
-        requires: own.parsed_list("requires").ok()?,
-        extras: own.parsed_list("extras").ok()?,
+        requires: own.parsed_list("requires", pep508::requirement).ok()?,
+        extras: own.parsed_list("extras", ExtraName::from_str).ok()?,
     })
 }
 
