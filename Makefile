@@ -1,6 +1,6 @@
 # The recipes that people type and that .ci/run calls. The logic is in scripts/.
 
-.PHONY: help demo test check bench fuzz deny
+.PHONY: help demo test check bench fuzz kills deny
 
 help:
 	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
@@ -8,6 +8,7 @@ help:
 	@echo 'make check   format and lints only'
 	@echo 'make bench   measure the release build on this machine'
 	@echo 'make fuzz    run every fuzz target for ten minutes (SECONDS_EACH=60 for less)'
+	@echo 'make kills   kill the daemon 200 times at random while programs use the view'
 	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
 
 demo:
@@ -28,6 +29,10 @@ bench:
 fuzz:
 	@scripts/setup.sh demo
 	@scripts/fuzz.sh $(or $(SECONDS_EACH),600)
+
+kills:
+	@scripts/setup.sh test
+	@scripts/kills.sh
 
 deny:
 	cargo deny --workspace check

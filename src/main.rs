@@ -1,9 +1,10 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, four roles, told apart before anything else happens: the Python of an
+//! One executable, five roles, told apart before anything else happens: the Python of an
 //! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
-//! `daemon`), the parent of a program that builds (hidden command `build-step`, see
-//! [`engine::build`]), and the command line ([`cli`]). The command line is thin: it starts in a few
+//! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
+//! (hidden command `build-step`, see [`engine::build`]), and the command line ([`cli`]). The command
+//! line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
 //! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
 
@@ -14,6 +15,7 @@ mod engine;
 mod env_vars;
 mod error;
 mod exit_code;
+mod holder;
 mod interpreter;
 mod ipc;
 mod launcher;
@@ -35,8 +37,8 @@ fn main() -> ExitCode {
     let plain = Printer::new(Level::Normal, None);
     let outcome = if launcher::is_meant(words.first()) {
         launcher::run(&words)
-    } else if words.get(1).is_some_and(|word| word == "daemon") {
-        cli::daemon::run()
+    } else if let Some(role) = cli::daemon::role(&words) {
+        cli::daemon::play(role)
     } else if words
         .get(1)
         .is_some_and(|word| word == engine::build::COMMAND)

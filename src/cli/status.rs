@@ -4,7 +4,7 @@ use super::context::Context;
 use super::options::{EnvOption, JsonOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{EnvironmentStatus, Reply, Request, Status};
+use crate::ipc::protocol::{EnvironmentStatus, Reply, Request, Status, ViewStatus};
 use crate::ui::{Level, style, units};
 
 /// Show the state of the environment here, of the view and of the daemon
@@ -75,12 +75,27 @@ fn render(status: &Status, verbose: bool) -> String {
             units::duration_ms(daemon.uptime_s.max(1).saturating_mul(1000))
         ),
     ));
+    rows.extend(daemon.holder.map(|pid| ("holder", holder(pid, view))));
     let mut text = lines(&rows);
     if verbose {
         for (kind, count) in &view.requests {
             text.push_str(&style::faint(&format!("  fuse {kind}: {count}")));
             text.push('\n');
         }
+    }
+    text
+}
+
+fn holder(pid: u32, view: &ViewStatus) -> String {
+    let mut text = format!("process {pid}");
+    if !view.resend && view.mode == "view" {
+        text.push_str(
+            ", which this kernel gives no use: it cannot resend requests (Linux 6.9 can)",
+        );
+    }
+    if view.takeovers > 0 {
+        text.push_str("; the view changed hands ");
+        text.push_str(&units::count(view.takeovers as usize, "time"));
     }
     text
 }
@@ -133,7 +148,7 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::ipc::protocol::{DaemonStatus, EnvironmentView, StoreStatus, ViewStatus};
+    use crate::ipc::protocol::{DaemonStatus, EnvironmentView, StoreStatus};
 
     fn status(environment: Option<EnvironmentStatus>) -> Status {
         Status {
@@ -142,6 +157,7 @@ mod tests {
                 pid: 42,
                 uptime_s: 90,
                 memory_bytes: 12_000_000,
+                holder: Some(43),
                 requests: 1,
             },
             view: ViewStatus {
@@ -150,6 +166,8 @@ mod tests {
                 links: None,
                 live: "/home/blast/live".into(),
                 requests: [("lookup".to_owned(), 12)].into(),
+                resend: true,
+                takeovers: 2,
                 bytecode_pending: 0,
             },
             store: StoreStatus {
@@ -166,6 +184,7 @@ mod tests {
         view    view at /home/blast/live
         store   /home/blast (1 environment)
         daemon  blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
+        holder  process 43; the view changed hands 2 times
         ");
     }
 
@@ -214,6 +233,7 @@ mod tests {
         view         view at /home/blast/live
         store        /home/blast (1 environment)
         daemon       blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
+        holder       process 43; the view changed hands 2 times
           fuse lookup: 12
         ");
     }

@@ -16,6 +16,8 @@ use super::{Daemon, dispatch};
 use crate::engine::EngineError;
 use crate::ipc::protocol::{Envelope, ErrorKind, Failure, Frame, Request, VERSION};
 
+const OWN_BUILD: &str = env!("CARGO_PKG_VERSION");
+
 /// A request longer than this is nonsense (a lock of ten thousand packages is 10 MB).
 const LONGEST_REQUEST: u64 = 64 << 20;
 
@@ -97,6 +99,8 @@ fn parse(line: &[u8]) -> Result<Envelope, Failure> {
     #[derive(serde::Deserialize)]
     struct Version {
         v: u32,
+        #[serde(default)]
+        build: String,
     }
     let refuse = |kind, message: String, hints| Failure {
         kind,
@@ -106,12 +110,19 @@ fn parse(line: &[u8]) -> Result<Envelope, Failure> {
         conflict: None,
     };
     match serde_json::from_slice::<Version>(line) {
-        Ok(Version { v: VERSION }) => {}
-        Ok(Version { v }) => {
+        Ok(Version { v: VERSION, build }) if is_newer(&build, OWN_BUILD) => {
+            return Err(refuse(
+                ErrorKind::Version,
+                format!("the daemon is blast {OWN_BUILD}, the client {build}"),
+                vec!["run `blast daemon restart`".to_owned()],
+            ));
+        }
+        Ok(Version { v: VERSION, .. }) => {}
+        Ok(Version { v, .. }) => {
             return Err(refuse(
                 ErrorKind::Version,
                 format!("the daemon speaks version {VERSION} of the protocol, the client {v}"),
-                vec!["run `blast kill --all`, then the command again".to_owned()],
+                vec!["run `blast daemon restart`, then the command again".to_owned()],
             ));
         }
         Err(error) => {
@@ -129,6 +140,17 @@ fn parse(line: &[u8]) -> Result<Envelope, Failure> {
             Vec::new(),
         )
     })
+}
+
+/// Whether one build is newer than another, by the numbers of their versions.
+fn is_newer(one: &str, other: &str) -> bool {
+    let numbers = |build: &str| -> Vec<u64> {
+        build
+            .split('.')
+            .map_while(|number| number.parse().ok())
+            .collect()
+    };
+    numbers(one) > numbers(other)
 }
 
 async fn forward_rest(
@@ -210,5 +232,33 @@ impl Reporter for ChannelReporter {
 impl From<tokio::task::JoinError> for EngineError {
     fn from(error: tokio::task::JoinError) -> Self {
         Self::Bug(format!("a task of the daemon failed: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_newer_build_is_newer() {
+        for (one, other, newer) in [
+            ("0.2.0", "0.1.9", true),
+            ("0.10.0", "0.9.0", true),
+            ("0.1.0", "0.1.0", false),
+            ("0.1.0", "0.2.0", false),
+            ("", "0.1.0", false),
+        ] {
+            assert_eq!(is_newer(one, other), newer, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_newer_client_is_told_to_replace_the_daemon() {
+        let line = br#"{"v":1,"build":"999.0.0","home":"/h","cache":"/c","command":[],
+            "request":{"op":"ping"}}"#;
+        let refused = parse(line).expect_err("another build");
+        assert_eq!(refused.kind, ErrorKind::Version);
+        let line = String::from_utf8_lossy(line).replace("999.0.0", OWN_BUILD);
+        assert!(parse(line.as_bytes()).is_ok());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use blast_types::Reporter;
+use blast_types::{Event, Reporter};
 use nix::unistd::{Uid, User};
 
 use super::Daemon;
@@ -36,6 +36,9 @@ pub(super) async fn answer(
         tokio::task::spawn_blocking(move || daemon.homes.get(&home, &cache)).await??
     };
     home.choose(envelope.view);
+    if let Some(message) = home.take_news() {
+        reporter.report(Event::Warning { message });
+    }
     let asker = Asker {
         who: user_name(),
         command: envelope.command,
@@ -112,7 +115,7 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
         }),
         Request::Graph { env } => Ok(Reply::Graph(graph::graph(home, &env)?)),
         Request::Status { env } => Ok(Reply::Status(Box::new(Status {
-            daemon: daemon_status(daemon),
+            daemon: daemon_status(daemon, home),
             view: status::view_status(home),
             store: status::store_status(home)?,
             environment: env
@@ -143,12 +146,13 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
     }
 }
 
-fn daemon_status(daemon: &Daemon) -> DaemonStatus {
+fn daemon_status(daemon: &Daemon, home: &Home) -> DaemonStatus {
     DaemonStatus {
         build: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         uptime_s: daemon.started.elapsed().as_secs(),
         memory_bytes: resident_bytes().unwrap_or(0),
+        holder: home.holder(),
         requests: daemon.active.load(Ordering::Relaxed),
     }
 }

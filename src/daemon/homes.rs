@@ -8,15 +8,42 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::engine::{EngineError, Home};
+use crate::engine::{EngineError, Home, Keeper, Kept};
 
 /// All open homes, by path.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Homes {
     open: Mutex<HashMap<PathBuf, Arc<Home>>>,
+    keeper: Arc<dyn Keeper>,
 }
 
 impl Homes {
+    /// None yet; their mounts will be kept by this keeper.
+    pub(super) fn new(keeper: Arc<dyn Keeper>) -> Self {
+        Self {
+            open: Mutex::default(),
+            keeper,
+        }
+    }
+
+    /// Goes on with the mounts of a daemon that died. One that cannot be gone on with is given up.
+    /// Blocks.
+    pub(super) fn take_over(&self, all: Vec<Kept>) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for kept in all {
+            let path = kept.home.clone();
+            match Home::take_over(kept, &self.keeper) {
+                Ok(home) => {
+                    tracing::info!(home = %path.display(), "took over from a daemon that is gone");
+                    open.insert(path, Arc::new(home));
+                }
+                Err(error) => {
+                    tracing::error!(home = %path.display(), %error, "cannot take over");
+                }
+            }
+        }
+    }
+
     /// The home at this path, opened if need be. Blocks.
     pub(super) fn get(&self, home: &Path, cache: &Path) -> Result<Arc<Home>, EngineError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,7 +62,7 @@ impl Homes {
                 home.close(true).is_err()
             }
         });
-        let opened = Arc::new(Home::open(home, cache)?);
+        let opened = Arc::new(Home::open(home, cache, Arc::clone(&self.keeper))?);
         open.insert(home.to_owned(), Arc::clone(&opened));
         Ok(opened)
     }
@@ -67,6 +94,14 @@ impl Homes {
     pub(super) fn all(&self) -> Vec<Arc<Home>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.values().cloned().collect()
+    }
+
+    /// Leaves all mounts to the next process.
+    pub(super) fn leave(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for home in open.values() {
+            home.leave();
+        }
     }
 
     /// Unmounts all; what fails is logged, since the process ends anyway.

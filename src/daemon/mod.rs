@@ -2,15 +2,17 @@
 //! change.
 //!
 //! [`run`] is the whole life of the process: take the lock that makes it the only one, write
-//! `daemon.pid`, listen on `daemon.sock`, serve, unmount, remove both files. One daemon serves any
+//! `daemon.pid`, listen on `daemon.sock`, take over the mounts of a daemon that died, serve, unmount,
+//! remove both files. Told by `SIGHUP` that its successor is being started, it ends without
+//! unmounting, once the requests it has are answered. One daemon serves any
 //! number of homes (`$BLAST_HOME`), each opened on first use ([`homes`]). Connections are
 //! independent tasks ([`connection`]); what a request means is decided in [`dispatch`], what it
 //! does in [`crate::engine`], and what is put off until nobody asks for anything in [`quiet`].
 
 mod connection;
 mod dispatch;
+mod error;
 mod homes;
-mod lifecycle;
 mod quiet;
 mod upkeep;
 
@@ -24,14 +26,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::engine::EngineError;
+use crate::holder::Link;
+use crate::ipc::instance::Instance;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::Reply;
+pub(crate) use error::DaemonError;
 use homes::Homes;
-pub(crate) use lifecycle::DaemonError;
 
 /// How often, and how far apart, a request to end looks whether it is the only one.
 const END_TRIES: u32 = 50;
 const END_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a daemon that was asked to make room waits for requests to be answered.
+const LEAVE_LIMIT: Duration = Duration::from_secs(30);
 
 /// What all connections share.
 #[derive(Debug)]
@@ -60,13 +67,22 @@ impl Daemon {
         }
         Err(EngineError::Busy)
     }
+
+    /// Waits until no request is served any more, for a while.
+    async fn finish_requests(&self) {
+        let deadline = Instant::now() + LEAVE_LIMIT;
+        while self.active.load(Ordering::Relaxed) > 0 && Instant::now() < deadline {
+            tokio::time::sleep(END_PAUSE).await;
+        }
+    }
 }
 
 /// Serves until told to stop. Returns at once, without an error, where another daemon of this
 /// user is alive.
 pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
     places.ensure_runtime()?;
-    let Some(instance) = lifecycle::Instance::claim(places)? else {
+    let pid_file = Some(places.pid_file());
+    let Some(instance) = Instance::claim(places.daemon_lock(), places.socket(), pid_file)? else {
         return Ok(());
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -77,12 +93,25 @@ pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
         .build()
         .map_err(DaemonError::Runtime)?;
     let outcome = runtime.block_on(serve(places));
-    drop(instance); // socket and pid file go before the last threads do
+    match &outcome {
+        // The view is served to the last moment; whoever comes next waits for that.
+        Ok(End::Succeeded) => instance.leave(),
+        Ok(End::ForGood) | Err(_) => drop(instance), // before the last threads are gone
+    }
     runtime.shutdown_timeout(Duration::from_secs(2));
-    outcome
+    outcome.map(|_| ())
 }
 
-async fn serve(places: &Places) -> Result<(), DaemonError> {
+/// How a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// With everything unmounted.
+    ForGood,
+    /// Leaving its mounts to the next one.
+    Succeeded,
+}
+
+async fn serve(places: &Places) -> Result<End, DaemonError> {
     let socket = places.socket();
     let listener = UnixListener::bind(&socket).map_err(|source| DaemonError::Listen {
         path: socket.clone(),
@@ -94,18 +123,28 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
             source,
         },
     )?;
+    let (link, kept) = Link::open(places).map_err(|source| DaemonError::Holder {
+        path: places.holder_socket(),
+        source,
+    })?;
     let daemon = Arc::new(Daemon {
-        homes: Homes::default(),
+        homes: Homes::new(Arc::new(Arc::clone(&link))),
         upkeep: upkeep::Upkeep::default(),
         started: Instant::now(),
         active: AtomicUsize::new(0),
         used: Notify::new(),
         stop: Notify::new(),
     });
+    let heir = Arc::clone(&daemon);
+    // Programs wait for the view: before anybody is answered.
+    tokio::task::spawn_blocking(move || heir.homes.take_over(kept))
+        .await
+        .unwrap_or_else(|error| tracing::error!(%error, "taking over failed"));
+    let mut hang_up = signal(SignalKind::hangup()).map_err(DaemonError::Runtime)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(DaemonError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(DaemonError::Runtime)?;
     let mut quiet = std::pin::pin!(quiet::tidy_up(Arc::clone(&daemon)));
-    loop {
+    let end = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
@@ -116,17 +155,26 @@ async fn serve(places: &Places) -> Result<(), DaemonError> {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            () = daemon.stop.notified() => break,
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = &mut quiet => break,
+            () = daemon.stop.notified() => break End::ForGood,
+            _ = terminate.recv() => break End::ForGood,
+            _ = interrupt.recv() => break End::ForGood,
+            _ = hang_up.recv() => break End::Succeeded,
+            () = &mut quiet => break End::ForGood,
         }
+    };
+    if end == End::Succeeded {
+        daemon.finish_requests().await;
+        drop(listener);
+        link.leave();
+        daemon.homes.leave();
+        return Ok(end);
     }
     drop(listener);
     daemon.upkeep.stop();
+    link.close();
     let closing = Arc::clone(&daemon);
     tokio::task::spawn_blocking(move || closing.homes.close_all())
         .await
         .unwrap_or_else(|error| tracing::error!(%error, "closing the homes failed"));
-    Ok(())
+    Ok(end)
 }

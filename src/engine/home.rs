@@ -5,13 +5,14 @@
 //! [`Home::turn`]; different environments do not wait for each other.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use blast_fs::{MountOptions, View};
+use blast_fs::{Handover, Inheritance, MountOptions, View};
 use blast_index::Sources;
-use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError};
+use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError, TreeNumber};
 use blast_types::{EnvName, GenerationId};
 
 use super::bytecode::{Compiler, Key, Listener};
@@ -19,6 +20,7 @@ use super::caches::Caches;
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
 use super::files::Files;
+use super::keeper::{Keeper, Kept};
 use super::showing::Mode;
 use super::skeleton::Skeletons;
 use crate::ipc::protocol::Place;
@@ -39,6 +41,9 @@ pub(crate) struct Home {
     view: Arc<Mutex<Option<View>>>,
     /// Where the last command took packages from, see `refresh`.
     sources: Mutex<Option<Sources>>,
+    keeper: Arc<dyn Keeper>,
+    /// What the next client should hear, once.
+    news: Mutex<Option<String>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
@@ -66,25 +71,71 @@ impl Listener for ViewListener {
 
 impl Home {
     /// Opens (or makes) the home at this path. Blocks.
-    pub(crate) fn open(home: &Path, cache: &Path) -> Result<Self, EngineError> {
+    pub(crate) fn open(
+        home: &Path,
+        cache: &Path,
+        keeper: Arc<dyn Keeper>,
+    ) -> Result<Self, EngineError> {
         std::fs::create_dir_all(home).map_err(at(home))?;
         let live = home.join("live");
         if blast_fs::reap(&live)? {
             tracing::warn!(live = %live.display(), "a mount that its daemon left was taken away");
         }
         std::fs::create_dir_all(&live).map_err(at(&live))?;
+        let skeletons = Skeletons::open(&live)?;
+        Self::open_with(home, cache, keeper, skeletons, false)
+    }
+
+    /// Opens a home whose daemon died, and goes on with its mount, which is given up if that fails.
+    /// Touches nothing in the mount before it is served. Blocks.
+    pub(crate) fn take_over(kept: Kept, keeper: &Arc<dyn Keeper>) -> Result<Self, EngineError> {
+        let Kept {
+            home,
+            cache,
+            below,
+            handover,
+        } = kept;
+        let skeletons = Skeletons::at(below, &home.join("live"));
+        match Self::open_with(&home, &cache, Arc::clone(keeper), skeletons, true) {
+            Ok(opened) => match opened.succeed(handover) {
+                Ok(()) => Ok(opened),
+                Err(error) => {
+                    keeper.release(&home);
+                    Err(error)
+                }
+            },
+            Err(error) => {
+                if let Err(also) = handover.abandon() {
+                    tracing::warn!(error = %also, "a mount cannot be taken away");
+                }
+                keeper.release(&home);
+                Err(error)
+            }
+        }
+    }
+
+    fn open_with(
+        home: &Path,
+        cache: &Path,
+        keeper: Arc<dyn Keeper>,
+        skeletons: Skeletons,
+        succeeds: bool,
+    ) -> Result<Self, EngineError> {
+        let live = home.join("live");
         let store = Arc::new(open_store(home)?);
-        let compiler = Compiler::new(Arc::clone(&store));
+        let compiler = Compiler::new(Arc::clone(&store), succeeds);
         let view = Arc::default();
         let content = StoreContent::new(Arc::clone(&store), compiler.clone());
-        let files = Files::open(Arc::clone(&store), content, &live)?;
+        // Not by its path, which leads into the mount where there is one.
+        let below = File::from(skeletons.below().map_err(at(&live))?);
+        let files = Files::open(Arc::clone(&store), content, &live, below);
         let listener = Arc::new(ViewListener(Arc::clone(&view), files.clone()));
         let weak: std::sync::Weak<dyn Listener> =
             Arc::downgrade(&(Arc::clone(&listener) as Arc<dyn Listener>));
         compiler.set_listener(weak);
         Ok(Self {
             caches: Mutex::new(Arc::new(Caches::open(cache)?)),
-            skeletons: Skeletons::open(&live)?,
+            skeletons,
             files,
             mode: Mode::default(),
             store,
@@ -92,10 +143,100 @@ impl Home {
             live,
             view,
             sources: Mutex::default(),
+            keeper,
+            news: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
             _listener: listener,
         })
+    }
+
+    /// Serves the mount of a process that died.
+    fn succeed(&self, handover: Handover) -> Result<(), EngineError> {
+        let environments: BTreeMap<_, _> = self.trees()?.into_iter().collect();
+        let mut gone = Vec::new();
+        for name in self.skeletons.names()? {
+            if !environments.contains_key(&name) {
+                if let Err(error) = self.skeletons.remove(&name) {
+                    tracing::warn!(%error, "a skeleton is left");
+                }
+                gone.push(name);
+            }
+        }
+        let inheritance = Inheritance {
+            environments,
+            gone,
+            trees: self.store.trees_given(),
+        };
+        let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
+        let options = MountOptions::default();
+        match View::take_over(handover, Arc::new(content), options, &inheritance) {
+            Ok(taken) => {
+                self.keep(&taken);
+                *lock(&self.view) = Some(taken);
+                Ok(())
+            }
+            Err(error) => {
+                self.keeper.release(self.store.home());
+                let told = format!(
+                    "the daemon died, and programs that used the view may have failed: {error}"
+                );
+                tracing::warn!("{told}");
+                *lock(&self.news) = Some(told);
+                self.show()
+            }
+        }
+    }
+
+    /// What a client should hear, once.
+    pub(crate) fn take_news(&self) -> Option<String> {
+        lock(&self.news).take()
+    }
+
+    /// Has the mount outlive this process.
+    fn keep(&self, view: &View) {
+        let handover = match view.hand_over() {
+            Ok(Some(handover)) => handover,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the mount will not outlive this process");
+                return;
+            }
+        };
+        let home = self.store.home().to_owned();
+        match self.skeletons.below() {
+            Ok(below) => self.keeper.keep(Kept {
+                home: home.clone(),
+                cache: self.caches().path.clone(),
+                below,
+                handover,
+            }),
+            Err(error) => tracing::warn!(%error, "the mount will not outlive this process"),
+        }
+        // While anybody has its descriptor, a session that broke would leave programs waiting.
+        let keeper = Arc::clone(&self.keeper);
+        view.when_ended(move || keeper.release(&home));
+    }
+
+    /// Takes a view away for good.
+    fn take_down(&self, view: View) -> Result<(), EngineError> {
+        let unmounted = view.unmount();
+        self.keeper.release(self.store.home());
+        Ok(unmounted?)
+    }
+
+    /// Leaves the mount to the next process. To be followed by the end of this one.
+    pub(crate) fn leave(&self) {
+        self.compiler.close();
+        if let Some(view) = lock(&self.view).take() {
+            view.leave();
+        }
+    }
+
+    fn trees(&self) -> Result<Vec<(EnvName, TreeNumber)>, EngineError> {
+        let envs = self.store.envs()?.into_iter();
+        envs.map(|state| Ok((state.record.name, self.store.tree_of(state.head)?.number)))
+            .collect()
     }
 
     /// Whether the directory is still the one that was opened.
@@ -158,6 +299,18 @@ impl Home {
         lock(&self.view).is_some()
     }
 
+    /// Whether the mount outlives this process, and how often it changed hands.
+    pub(crate) fn succession(&self) -> Option<(bool, u32)> {
+        let view = lock(&self.view);
+        view.as_ref()
+            .map(|view| (view.offer().can_resend(), view.takeovers()))
+    }
+
+    /// The process that keeps mounts, if one does.
+    pub(crate) fn holder(&self) -> Option<u32> {
+        self.keeper.process()
+    }
+
     /// FUSE requests served so far, by kind; empty where nothing is mounted.
     pub(crate) fn requests(&self) -> BTreeMap<String, u64> {
         let view = lock(&self.view);
@@ -174,7 +327,7 @@ impl Home {
         if view.as_ref().is_some_and(|view| !view.is_serving()) {
             // Somebody else unmounted it, or it broke: start over.
             if let Some(gone) = view.take() {
-                gone.unmount().unwrap_or_else(|error| {
+                self.take_down(gone).unwrap_or_else(|error| {
                     tracing::debug!(%error, "the old view was gone already");
                 });
             }
@@ -185,9 +338,10 @@ impl Home {
         }
         let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
         let mounted = View::mount(&self.live, Arc::new(content), MountOptions::default())?;
-        for state in self.store.envs()? {
-            mounted.set_environment(&state.record.name, self.store.tree_of(state.head)?.number);
+        for (name, tree) in self.trees()? {
+            mounted.set_environment(&name, tree);
         }
+        self.keep(&mounted);
         *view = Some(mounted);
         Ok(())
     }
@@ -309,10 +463,6 @@ impl Home {
     /// After environments were deleted: takes them out of the view, and the view away with the
     /// last of them. Blocks.
     pub(super) fn forget(&self, names: &[EnvName]) -> Result<(), EngineError> {
-        for name in names {
-            self.skeletons.remove(name)?;
-            lock(&self.turns).remove(name);
-        }
         if self.files.is_any_shown() {
             self.files.retire_in_background();
         }
@@ -320,7 +470,7 @@ impl Home {
         let mut view = lock(&self.view);
         if left.is_empty() {
             if let Some(view) = view.take() {
-                view.unmount()?;
+                self.take_down(view)?;
             }
         } else if let Some(view) = &*view {
             for name in names {
@@ -328,6 +478,11 @@ impl Home {
             }
         }
         drop(view);
+        // Last: a skeleton without an environment says that the kernel may still know the name.
+        for name in names {
+            self.skeletons.remove(name)?;
+            lock(&self.turns).remove(name);
+        }
         self.drop_needless_bytecode(&left)
     }
 
@@ -357,7 +512,7 @@ impl Home {
             }
             None if force || !view.as_ref().is_some_and(|_| self.is_used()) => {
                 if let Some(view) = view.take() {
-                    view.unmount()?;
+                    self.take_down(view)?;
                 }
             }
             None => {

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,35 @@ impl Skeletons {
             below,
             live: live.to_owned(),
         })
+    }
+
+    /// Takes the directory from who kept it while something was mounted there.
+    pub(crate) fn at(below: OwnedFd, live: &Path) -> Self {
+        Self {
+            below: File::from(below),
+            live: live.to_owned(),
+        }
+    }
+
+    /// Another name of the directory, for who keeps it.
+    pub(crate) fn below(&self) -> io::Result<OwnedFd> {
+        self.below.as_fd().try_clone_to_owned()
+    }
+
+    /// The environments that have a skeleton.
+    pub(crate) fn names(&self) -> Result<Vec<EnvName>, EngineError> {
+        let list = || -> io::Result<Vec<EnvName>> {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let mut folder = Dir::openat(self.below.as_fd(), ".", flags, Mode::empty())?;
+            let mut names = Vec::new();
+            for entry in folder.iter() {
+                let entry = entry?;
+                let name = entry.file_name().to_str().ok();
+                names.extend(name.and_then(|name| name.parse::<EnvName>().ok()));
+            }
+            Ok(names)
+        };
+        list().map_err(at(&self.live))
     }
 
     /// Writes (or renews) the skeleton of one environment. One that is there as plain files needs

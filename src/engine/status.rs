@@ -20,12 +20,15 @@ pub(crate) fn view_status(home: &Home) -> ViewStatus {
         }
     };
     let kind = (mode == "materialised").then(|| home.files.kind());
+    let (resend, takeovers) = home.succession().unwrap_or_default();
     ViewStatus {
         mode: mode.to_owned(),
         reason,
         links: kind.and_then(Result::ok).map(|kind| kind.to_string()),
         live: home.live().to_owned(),
         requests: home.requests(),
+        resend,
+        takeovers,
         bytecode_pending: home.compiler.pending(),
     }
 }

@@ -5,8 +5,8 @@
 //! connection (also by being killed) cancels the request.
 //!
 //! Three things can go wrong on the way, and each is settled here: nobody listens (start one), a
-//! daemon of another protocol version listens (end it by its signal, the one language that all
-//! versions understand, and start ours), the daemon goes away before it answers (ask again where
+//! daemon of another version listens (have it make room by its signal, the one language that all
+//! versions understand, and start ours, which takes over its mounts), the daemon goes away before it answers (ask again where
 //! asking twice is harmless, else say that nothing is half-done).
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -24,9 +24,10 @@ use super::paths::Places;
 use super::protocol::{Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION, ViewChoice};
 use super::redaction::hide_credentials;
 use crate::error::Error;
+use crate::holder;
 
 /// How long a daemon that was told to end may take.
-const END_LIMIT: Duration = Duration::from_secs(15);
+const END_LIMIT: Duration = Duration::from_secs(40);
 
 /// How long a daemon may take to answer before `--force` kills it.
 const FORCED_PATIENCE: Duration = Duration::from_secs(3);
@@ -84,7 +85,7 @@ impl Client {
                 Outcome::Reply(reply) => return Ok(*reply),
                 Outcome::Failure(failure) if failure.kind == ErrorKind::Version && may_replace => {
                     may_replace = false;
-                    end(peer, &self.places)?;
+                    self.succeed(peer)?;
                 }
                 Outcome::Failure(failure) => return Err(failure.into()),
                 // It was ending when we came: nobody has seen the question.
@@ -107,11 +108,48 @@ impl Client {
         }
     }
 
+    /// Puts a daemon of our build in the place of the one that runs; the view stays mounted. Requests
+    /// that it has are answered first, unless `force`. `None` where none runs; else the process
+    /// numbers of both.
+    pub(crate) fn restart(&self, force: bool) -> Result<Option<(u32, u32)>, Error> {
+        let Some(stream) = self.connect()? else {
+            return Ok(None);
+        };
+        let old = peer(&stream)?;
+        drop(stream);
+        if force {
+            // Whatever it is at: what it leaves is what its successor can deal with.
+            signal(old, Signal::SIGKILL)?;
+        }
+        let new = self.succeed(old)?;
+        let number = |pid: Pid| pid.as_raw().unsigned_abs();
+        Ok(Some((number(old), number(new))))
+    }
+
+    /// Has a daemon make room, and starts ours.
+    fn succeed(&self, old: Pid) -> Result<Pid, Error> {
+        let stream = launch::succeed(&self.places, || {
+            signal(old, Signal::SIGHUP)?;
+            if wait_for_end(old) {
+                return Ok(());
+            }
+            Err(still_there(old))
+        })?;
+        peer(&stream)
+    }
+
     /// Ends the daemon; `false` where none was there. `force`: even if it does not answer.
     pub(crate) fn shut_down(&self, force: bool) -> Result<bool, Error> {
-        let Some(stream) = self.connect()? else {
+        let mut stream = self.connect()?;
+        let mut held = false;
+        if stream.is_none() {
+            // It may have died, and the holder be about to start another.
+            held = holder::end(&self.places)?;
+            stream = self.connect()?;
+        }
+        let Some(stream) = stream else {
             launch::tidy(&self.places)?;
-            return Ok(false);
+            return Ok(held);
         };
         let peer = peer(&stream)?;
         // A forced end does not wait for a daemon that hangs.
@@ -128,12 +166,16 @@ impl Client {
             Ok(_) if wait_for_end(peer) => {}
             Err(error) if !force => return Err(error),
             Ok(_) | Err(_) if force => {
+                // Or it would start another.
+                holder::end(&self.places)?;
                 signal(peer, Signal::SIGKILL)?;
                 self.wait_until_deaf(peer);
                 launch::tidy(&self.places)?;
             }
             Ok(_) | Err(_) => return Err(still_there(peer)),
         }
+        // With nothing to hold it ends by itself.
+        holder::wait_for_end(&self.places);
         Ok(true)
     }
 

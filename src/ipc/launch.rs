@@ -1,7 +1,7 @@
 //! Starting the daemon where none listens.
 //!
 //! Clients that come at once take turns by `start.lock`; the second finds the first one's daemon.
-//! The daemon is our own executable with the hidden command `daemon`. It makes itself a session of
+//! The daemon is our own executable with the hidden command `daemon serve`. It makes itself a session of
 //! its own, so that a closed terminal or Ctrl-C does not reach it, works in `/`, so that it holds no
 //! directory busy, and says what it has to say into `daemon.log` beside its socket.
 
@@ -19,6 +19,12 @@ use nix::fcntl::{Flock, FlockArg};
 use super::paths::Places;
 use crate::env_vars;
 use crate::error::Error;
+
+/// The hidden command that serves.
+pub(crate) const DAEMON: [&str; 2] = ["daemon", "serve"];
+
+/// The hidden command that holds mounts.
+pub(crate) const HOLDER: [&str; 2] = ["daemon", "hold"];
 
 /// How long a daemon may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -61,6 +67,19 @@ pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
         Ok(stream) => stream,
         Err(_) => start(places)?,
     };
+    drop(turn);
+    Ok(stream)
+}
+
+/// Starts a daemon of our build when `make_room` has ended the one that was there; nobody else starts
+/// one meanwhile.
+pub(super) fn succeed(
+    places: &Places,
+    make_room: impl FnOnce() -> Result<(), Error>,
+) -> Result<UnixStream, Error> {
+    let turn = take_turn(&places.start_lock())?;
+    make_room()?;
+    let stream = start(places)?;
     drop(turn);
     Ok(stream)
 }
@@ -148,7 +167,7 @@ fn spawn(log: &File, log_path: &Path) -> Result<Child, Error> {
             .map_err(|error| Error::io("write", log_path, &error))
     };
     Command::new(&program)
-        .arg("daemon")
+        .args(DAEMON)
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(output()?)
@@ -164,7 +183,7 @@ fn spawn(log: &File, log_path: &Path) -> Result<Child, Error> {
 }
 
 /// Our own executable; after an upgrade in place, the new one at the same path.
-fn executable() -> Result<PathBuf, Error> {
+pub(crate) fn executable() -> Result<PathBuf, Error> {
     let path = env::current_exe().map_err(|error| {
         Error::internal("cannot tell where the executable of blast is").caused_by(&error)
     })?;

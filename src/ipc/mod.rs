@@ -1,9 +1,10 @@
 //! How command line and daemon speak: where they meet ([`paths`]), what they say ([`protocol`],
-//! [`packages`]),
-//! the client's half of the conversation ([`client`]), and starting the daemon ([`launch`]).
+//! [`packages`]), the client's half of the conversation ([`client`]), starting the daemon
+//! ([`launch`]), and being the only one ([`instance`]).
 
 pub(crate) mod client;
-mod launch;
+pub(crate) mod instance;
+pub(crate) mod launch;
 pub(crate) mod packages;
 pub(crate) mod paths;
 pub(crate) mod protocol;

@@ -7,6 +7,8 @@
 //! $XDG_RUNTIME_DIR/blast/          0700
 //!   daemon.sock                    0600
 //!   daemon.pid                     process number and newline, kept true
+//!   daemon.lock, holder.lock       held for the life of the daemon, of the holder
+//!   holder.sock                    where the daemon finds the holder
 //!   start.lock                     held while a client starts the daemon
 //! ```
 //!
@@ -108,6 +110,21 @@ impl Places {
     /// The daemon's process number.
     pub(crate) fn pid_file(&self) -> PathBuf {
         self.runtime.join("daemon.pid")
+    }
+
+    /// Held for the life of the daemon.
+    pub(crate) fn daemon_lock(&self) -> PathBuf {
+        self.runtime.join("daemon.lock")
+    }
+
+    /// The holder's socket.
+    pub(crate) fn holder_socket(&self) -> PathBuf {
+        self.runtime.join("holder.sock")
+    }
+
+    /// Held for the life of the holder.
+    pub(crate) fn holder_lock(&self) -> PathBuf {
+        self.runtime.join("holder.lock")
     }
 
     /// Held while a client starts the daemon.

@@ -839,6 +839,9 @@ pub(crate) struct DaemonStatus {
     pub(crate) uptime_s: u64,
     /// Resident memory in bytes.
     pub(crate) memory_bytes: u64,
+    /// The process that keeps the mounts should the daemon die.
+    #[serde(default)]
+    pub(crate) holder: Option<u32>,
     /// Requests being served, this one included.
     pub(crate) requests: usize,
 }
@@ -858,6 +861,12 @@ pub(crate) struct ViewStatus {
     pub(crate) live: PathBuf,
     /// FUSE requests served, by kind.
     pub(crate) requests: BTreeMap<String, u64>,
+    /// Whether the mount outlives its daemon: the kernel can send requests again (Linux 6.9).
+    #[serde(default)]
+    pub(crate) resend: bool,
+    /// How often the mount was taken over from a daemon that was gone.
+    #[serde(default)]
+    pub(crate) takeovers: u32,
     /// Layers whose bytecode is being compiled or waits for it.
     pub(crate) bytecode_pending: usize,
 }

@@ -39,6 +39,8 @@ mod snapshots;
 mod start;
 mod status;
 mod store;
+mod succession;
+mod succession_kills;
 mod sync;
 mod trees;
 mod universal;

@@ -19,6 +19,7 @@ const LITTLE_SPACE_BYTES: u64 = 1 << 30;
 
 /// How environments are shown.
 const VIEW: &str = "view";
+const RELEASE: &str = "/proc/sys/kernel/osrelease";
 
 /// All of them.
 pub(super) fn checks(context: &Context) -> Result<Vec<Check>, Error> {
@@ -28,6 +29,7 @@ pub(super) fn checks(context: &Context) -> Result<Vec<Check>, Error> {
         place("cache", &places.cache),
         runtime(places),
         daemon(context)?,
+        holder(places),
         view(context, &places.live())?,
     ])
 }
@@ -83,7 +85,7 @@ fn daemon(context: &Context) -> Result<Check, Error> {
                     NAME,
                     format!("{message}, of an executable that was replaced"),
                 )
-                .hint("run `blast kill --all` when no program uses an environment")
+                .hint("run `blast daemon restart`; environments stay mounted")
             } else {
                 Check::ok(NAME, message)
             }
@@ -94,6 +96,34 @@ fn daemon(context: &Context) -> Result<Check, Error> {
             error.hints.into_iter().fold(check, Check::hint)
         }
     })
+}
+
+fn holder(places: &Places) -> Check {
+    const NAME: &str = "holder";
+    let can_resend = resend(&fs::read_to_string(RELEASE).unwrap_or_default());
+    let check = match crate::holder::process(places) {
+        Some(pid) => Check::ok(
+            NAME,
+            format!("process {pid} keeps the mount if the daemon dies"),
+        ),
+        None => Check::ok(NAME, "not running; it starts with the first mount"),
+    };
+    if can_resend {
+        return check;
+    }
+    Check::warn(
+        NAME,
+        "this kernel cannot hand a mount over (Linux 6.9 can): if the daemon dies, the view is mounted \
+         anew and programs that are reading from it fail",
+    )
+}
+
+/// Whether this release of the kernel can send FUSE requests again.
+fn resend(release: &str) -> bool {
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.trim().parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 9)
 }
 
 /// Whether the executable that a process runs is gone from its path, as after an upgrade.
@@ -157,6 +187,20 @@ mod tests {
             check.message.contains("not/yet") && check.message.contains("free"),
             "{check:?}"
         );
+    }
+
+    #[test]
+    fn kernels_from_6_9_on_can_resend() {
+        for (release, can) in [
+            ("6.8.0-31-generic", false),
+            ("6.9.1\n", true),
+            ("6.18.44-fc-v669", true),
+            ("5.15.0", false),
+            ("7.0-rc1", true),
+            ("", false),
+        ] {
+            assert_eq!(resend(release), can, "{release}");
+        }
     }
 
     #[test]

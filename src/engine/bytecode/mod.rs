@@ -10,10 +10,11 @@
 //! Concurrency: a queue behind one mutex and as many threads as there are cores, started when
 //! there is work and ended when there is none. A layer is queued in slices, so that a big one is
 //! shared by all threads; whoever finishes its last slice publishes it. What a program asks for
-//! comes first, a few sources at a time, and is handed over in parts that live in memory until the
-//! layer is done ([`queue`]). What no environment holds any more is dropped.
+//! comes first, a few sources at a time, and is handed over in [`parts`] until the layer is done
+//! ([`queue`]). What no environment holds any more is dropped.
 
 mod helper;
+mod parts;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -33,11 +34,9 @@ use blast_store::{
 use blast_types::LayerId;
 
 use helper::Helper;
+use parts::Parts;
 pub(super) use queue::Key;
 use queue::{Next, Queue, Slice};
-
-/// Numbers of layers that live in memory only: above all that the store gives.
-const FIRST_PART: u32 = 1 << 31;
 
 /// How long a thread with nothing to do right now waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -76,6 +75,8 @@ impl fmt::Debug for Compiler {
 struct Shared {
     store: Arc<Store>,
     state: Mutex<State>,
+    /// Taken after `state`, where both are.
+    parts: Mutex<Parts>,
     listener: Mutex<Option<Weak<dyn Listener>>>,
     /// Told when sources are compiled or dropped.
     progress: tokio::sync::Notify,
@@ -93,8 +94,6 @@ struct State {
     threads: usize,
     /// Jobs so far.
     serial: u64,
-    /// All parts that the kernel may know files of: they stay as long as the view does.
-    parts: HashMap<LayerNumber, Arc<Layer>>,
     closed: bool,
 }
 
@@ -124,12 +123,15 @@ enum Content {
 }
 
 impl Compiler {
-    /// A compiler with nothing to do.
-    pub(crate) fn new(store: Arc<Store>) -> Self {
+    /// A compiler with nothing to do. `succeeds`: the view's mount is taken over, and with it what the
+    /// kernel knows of parts that were handed over.
+    pub(crate) fn new(store: Arc<Store>, succeeds: bool) -> Self {
+        let parts = Parts::open(store.home().join("parts"), succeeds);
         Self {
             shared: Arc::new(Shared {
                 store,
                 state: Mutex::default(),
+                parts: Mutex::new(parts),
                 listener: Mutex::new(None),
                 progress: tokio::sync::Notify::new(),
             }),
@@ -213,7 +215,7 @@ impl Compiler {
 
     /// A part that was handed over while its layer was still being compiled.
     pub(crate) fn part(&self, number: LayerNumber) -> Option<Arc<Layer>> {
-        self.shared.state().parts.get(&number).cloned()
+        self.shared.parts().get(number)
     }
 
     /// A program looks for bytecode in this directory of a layer: compile that next.
@@ -256,7 +258,6 @@ impl Compiler {
         state.closed = true;
         state.queue.retain(|_| false);
         state.jobs.clear();
-        state.parts.clear();
         drop(state);
         self.shared.progress.notify_waiters();
     }
@@ -265,6 +266,10 @@ impl Compiler {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a layer, where it has no companion; answers its key if it waits for one.
@@ -386,13 +391,8 @@ impl Shared {
             .extend(compiled.into_iter().map(|(compiled, _)| compiled));
         job.left -= slice.sources.len();
         if job.left > 0 {
-            if let Some(part) = part {
-                let number = LayerNumber(FIRST_PART + state.parts.len() as u32);
-                state.parts.insert(number, Arc::clone(&part));
-                if let Some(job) = state.jobs.get_mut(key) {
-                    job.parts.push((number, part));
-                }
-            }
+            job.parts
+                .extend(part.and_then(|part| self.parts().add(part)));
             drop(state);
             self.progress.notify_waiters();
             return;
@@ -459,19 +459,15 @@ enum PublishError {
     Layer(#[from] blast_store::LayerError),
 }
 
-/// Bytecode that is handed over before its layer is done: a layer in memory.
-fn part_of(compiled: &[(Compiled, Vec<u8>)]) -> Option<Arc<Layer>> {
+/// Bytecode that is handed over before its layer is done.
+fn part_of(compiled: &[(Compiled, Vec<u8>)]) -> Option<LayerBuilder> {
     let mut builder = LayerBuilder::new();
     for (compiled, bytes) in compiled {
         builder
             .inline(&compiled.path, 0o644, compiled.mtime, bytes.clone())
             .ok()?;
     }
-    let layer = builder.build().open();
-    layer
-        .inspect_err(|error| tracing::warn!(%error, "a part cannot be read back"))
-        .ok()
-        .map(Arc::new)
+    Some(builder)
 }
 
 /// The modules of a layer, each with its directory; a package's `__init__` comes last in its own,

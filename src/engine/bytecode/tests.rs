@@ -16,7 +16,7 @@ fn prepared() -> (tempfile::TempDir, Compiler, LayerId) {
     }
     let layer = staging.layer(builder).expect("staged");
     staging.publish().expect("published");
-    let compiler = Compiler::new(store);
+    let compiler = Compiler::new(store, false);
     compiler.know(Flavour {
         executable: "/nonexistent/python".into(),
         cache_tag: "cpython-312".to_owned(),

@@ -83,12 +83,7 @@ pub(crate) struct Hold {
 impl Files {
     /// Takes hold of `live`, on which nothing may be mounted yet, and clears away what a daemon
     /// that died left half-written or half-removed.
-    pub(super) fn open(
-        store: Arc<Store>,
-        content: StoreContent,
-        live: &Path,
-    ) -> Result<Self, EngineError> {
-        let below = File::open(live).map_err(at(live))?;
+    pub(super) fn open(store: Arc<Store>, content: StoreContent, live: &Path, below: File) -> Self {
         let files = Self {
             shared: Arc::new(Shared {
                 store,
@@ -106,7 +101,7 @@ impl Files {
         };
         files.clear_leftovers();
         files.note_shown(!files.environments().is_empty());
-        Ok(files)
+        files
     }
 
     /// How files share their bytes with the store here: found out on first need.

@@ -103,6 +103,11 @@ impl Store {
         Ok(tree)
     }
 
+    /// Every tree that was ever numbered has a number below this.
+    pub fn trees_given(&self) -> u32 {
+        self.inner.writer().marks.tree
+    }
+
     /// The tree that has this number.
     pub fn tree(&self, number: TreeNumber) -> Result<TreeRecord, StoreError> {
         let inner = &self.inner;

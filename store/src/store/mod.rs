@@ -117,10 +117,9 @@ impl Store {
         let wal = Wal::recover(&home.join("wal"), &objects, &mut journal)?;
         let (marks, damaged_journal_lines) = catch_up(index.as_ref(), &mut journal)?;
         wal.follow(&journal);
-        if clear_leftovers(&objects)? {
-            // A process died while it published: names may be there that are not durable yet.
-            objects.sync_all()?;
-        }
+        // A process died while it published: names may be there that are not durable yet. The next
+        // commit sees to it, as programs may be waiting for what is in the store.
+        let unsynced = clear_leftovers(&objects)?;
         let inner = Inner {
             identity: identity(home)?,
             home: home.to_owned(),
@@ -128,7 +127,7 @@ impl Store {
             wal,
             index,
             writer: Mutex::new(Writer { journal, marks }),
-            unsynced: Mutex::new(false),
+            unsynced: Mutex::new(unsynced),
             gate: RwLock::new(()),
             pins: Arc::default(),
             caches: Caches::default(),

@@ -177,6 +177,16 @@ impl Sandbox {
         Background::start(self.command(&self.program, args), None)
     }
 
+    /// Says something to who reads the test's output: what was measured.
+    pub fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+
+    /// Starts a program and leaves it running.
+    pub fn in_background(&self, command: Command) -> Background {
+        Background::start(command, None)
+    }
+
     /// Runs Python code inside an environment.
     #[track_caller]
     pub fn python_in(&self, env: &str, code: &str) -> Run {
@@ -282,17 +292,33 @@ impl Sandbox {
             .then_some(pid)
     }
 
+    /// The process that holds the mounts, if one does.
+    pub fn holder(&self) -> Option<i32> {
+        let run = self.run(self.command(&self.program, ["daemon", "status", "--json"]));
+        let pid = run.json()["holder"].as_i64()?;
+        i32::try_from(pid).ok()
+    }
+
+    /// Kills a process of this sandbox, and waits until it is gone.
+    ///
+    /// # Panics
+    /// If it lives on.
+    pub fn crash(&self, pid: i32) {
+        // It may have died by itself meanwhile.
+        let _ = signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+        assert!(
+            cleanup::gone_within(pid, Duration::from_secs(10)),
+            "process {pid} outlived SIGKILL"
+        );
+    }
+
     /// Kills the daemon as a crash would, and waits until it is gone.
     ///
     /// # Panics
     /// If there is none.
     pub fn crash_daemon(&self) {
         let pid = self.daemon().expect("a daemon runs");
-        signal::kill(Pid::from_raw(pid), Signal::SIGKILL).expect("the daemon is ours to kill");
-        assert!(
-            cleanup::gone_within(pid, Duration::from_secs(10)),
-            "process {pid} outlived SIGKILL"
-        );
+        self.crash(pid);
     }
 
     /// The mounts that are below the sandbox now.

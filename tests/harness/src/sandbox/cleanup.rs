@@ -44,7 +44,9 @@ impl Sandbox {
     fn clean_up(&self) -> Vec<String> {
         let mut left = Vec::new();
         let daemon = self.daemon();
-        if daemon.is_some() || !self.mounts().is_empty() {
+        // Where the daemon died last, its holder is about to start another.
+        let held = self.root.join("run/blast/holder.sock").exists();
+        if daemon.is_some() || held || !self.mounts().is_empty() {
             let command = self.command(self.program(), ["kill", "--all", "--force"]);
             let outcome = Background::start(command, None).finish_quietly(GRACE);
             if let Some(trouble) = outcome.filter(|outcome| outcome.code() != 0) {
@@ -53,6 +55,10 @@ impl Sandbox {
                     trouble.stderr.trim()
                 ));
             }
+        }
+        let socket = self.root.join("run/blast/holder.sock");
+        if held && socket.exists() {
+            left.push(format!("the holder, at {}", socket.display()));
         }
         if let Some(pid) = daemon.filter(|pid| !gone_within(*pid, GRACE)) {
             left.push(format!("the daemon, process {pid}"));
