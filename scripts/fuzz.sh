@@ -17,7 +17,8 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
 echo "== build"
-cargo build --release --locked --target "$host"
+# Not locked: a dependency that a crate takes on reaches the lock of this folder by the next build.
+cargo build --release --target "$host"
 python3 seeds.py target/seeds
 
 failed=0
