@@ -146,6 +146,21 @@ fn odd_versions_within_a_text_can_be_shown() {
     }
 }
 
+/// Found by fuzzing: a lock with such a marker was another one when written and read again.
+#[test]
+fn what_is_never_true_is_known_again() {
+    for marker in [
+        "python_version < '0'",
+        "python_full_version < '0.0'",
+        "os_name > 'a'",
+    ] {
+        let tree = pep508::marker(marker).expect("valid");
+        assert!(tree.is_false(), "{marker}");
+        let shown = tree.try_to_string().expect("not trivial");
+        assert_eq!(pep508::marker(&shown), Ok(tree), "{shown}");
+    }
+}
+
 /// Found by fuzzing: what stands for the text behind `===` must survive being written.
 #[test]
 fn an_arbitrary_text_is_read_back_the_same() {

@@ -309,6 +309,13 @@ fn version_first(variable: Variable, operator: Operator, text: &str) -> MarkerTr
         Ok(_) if operator == Operator::ExactEqual => spelt(variable, text.trim()),
         // No value has a local part.
         Ok(specifier) if specifier.version().is_local() => always(operator == Operator::NotEqual),
+        // So the library writes what is never true, and does not know it again.
+        Ok(specifier)
+            if operator == Operator::LessThan
+                && specifier.version().release().iter().all(|part| *part == 0) =>
+        {
+            MarkerTree::FALSE
+        }
         Ok(_) => library(&format!("{name} {sign} '{}'", text.trim())),
         // As text, it differs from every version.
         Err(_) => always(operator == Operator::NotEqual),
