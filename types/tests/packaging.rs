@@ -109,6 +109,11 @@ fn extras_and_groups_are_compared_by_their_normal_form() {
 #[test]
 fn what_is_no_marker_is_refused() {
     let deep = format!("{}os_name == 'a'{}", "(".repeat(50), ")".repeat(50));
+    // Small, but of a normal form that is not: found by fuzzing.
+    let wide: Vec<_> = ('a'..='l')
+        .map(|c| format!("('{c}' in os_name or '{c}' in sys_platform)"))
+        .collect();
+    let wide = wide.join(" and ");
     let long = vec!["os_name == 'a'"; 1000].join(" or ");
     for marker in [
         "",
@@ -127,6 +132,7 @@ fn what_is_no_marker_is_refused() {
         "'é' é 'é'",
         &deep,
         &long,
+        &wide,
     ] {
         assert!(pep508::marker(marker).is_err(), "{marker:?}");
     }

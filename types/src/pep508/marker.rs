@@ -10,6 +10,8 @@ use crate::versions::{SyntaxError, quoted};
 const DEPTH: usize = 32;
 /// How many comparisons one marker may have. Joining them takes a stack of this depth at worst.
 const COMPARISONS: usize = 400;
+/// Bytes of a marker whose normal form is certainly small enough.
+const SHORT: usize = 200;
 
 /// Reads a marker such as `python_version < "3.11" and extra == "toml"`. Comparisons that mean
 /// nothing (`os_name > "posix"`) are false, as in `packaging`.
@@ -29,11 +31,19 @@ pub fn marker(text: &str) -> Result<MarkerTree, SyntaxError> {
 
 /// Reads the marker of a requirement, from behind the semicolon on.
 pub(super) fn read_marker(scanner: &mut Scanner<'_>) -> Result<MarkerTree, SyntaxError> {
-    Reader {
+    let before = scanner.rest().len();
+    let mut reader = Reader {
         scanner,
         comparisons: 0,
+    };
+    let tree = reader.alternatives(0)?;
+    let length = before - scanner.rest().len();
+    // It is kept in the normal form that the library writes, which must be read again; that can be
+    // larger than what was written, but not where that is short.
+    if length > SHORT && tree.to_dnf().iter().map(Vec::len).sum::<usize>() > COMPARISONS {
+        return Err(SyntaxError::new("the marker has too many comparisons"));
     }
-    .alternatives(0)
+    Ok(tree)
 }
 
 struct Reader<'r, 'a> {
