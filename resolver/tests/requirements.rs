@@ -182,7 +182,6 @@ fn what_is_wrong_is_named_with_its_line() {
         ("-r gone.txt", "cannot read gone.txt"),
         ("--no-binary a/b", "main.txt:1: `a/b` is no package name"),
         ("a ==== 1", "main.txt:1: `a ==== 1` is no requirement"),
-        ("https://index.example/what", "write it as `name @ URL`"),
         ("./a.whl[$]", "main.txt:1: `$` is no package name"),
     ];
     for (text, expected) in cases {

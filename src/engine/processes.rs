@@ -6,9 +6,11 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Processes that stand in, run from, have open or have mapped something below `folder`.
+/// Processes that stand in, run from, have open or have mapped something of what is mounted at
+/// `folder`. The directory that the mount covers is not of it: who holds a mount has that open.
 pub(crate) fn users_of(folder: &Path) -> impl Iterator<Item = u32> + '_ {
     let own = std::process::id();
     processes().filter(move |&pid| pid != own && uses(pid, folder))
@@ -51,11 +53,31 @@ fn processes() -> impl Iterator<Item = u32> {
 }
 
 fn uses(pid: u32, folder: &Path) -> bool {
-    links(pid).any(|path| path.starts_with(folder))
+    let device = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.dev());
+    let below = folder.parent().and_then(device);
+    let is_covered = |held: &Held| {
+        held.path == folder
+            && held
+                .link
+                .as_deref()
+                .is_some_and(|link| device(link) == below && device(folder) != below)
+    };
+    held(pid).any(|held| held.path.starts_with(folder) && !is_covered(&held))
+}
+
+/// Something that a process has hold of.
+struct Held {
+    path: PathBuf,
+    /// By which link in `/proc` it is to be had.
+    link: Option<PathBuf>,
+}
+
+fn links(pid: u32) -> impl Iterator<Item = PathBuf> {
+    held(pid).map(|held| held.path)
 }
 
 /// The files that a process has hold of.
-fn links(pid: u32) -> impl Iterator<Item = PathBuf> {
+fn held(pid: u32) -> impl Iterator<Item = Held> {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let fixed = ["cwd", "exe"].map(|link| process.join(link));
     let open = fs::read_dir(process.join("fd"))
@@ -69,10 +91,16 @@ fn links(pid: u32) -> impl Iterator<Item = PathBuf> {
     let mapped: Vec<_> = maps
         .lines()
         .filter_map(|line| line.find('/').map(|at| PathBuf::from(&line[at..])))
+        .map(|path| Held { path, link: None })
         .collect();
-    links
-        .filter_map(|link| fs::read_link(link).ok())
-        .chain(mapped)
+    let linked = links.filter_map(|link| {
+        let path = fs::read_link(&link).ok()?;
+        Some(Held {
+            path,
+            link: Some(link),
+        })
+    });
+    linked.chain(mapped)
 }
 
 #[cfg(test)]
