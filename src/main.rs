@@ -18,6 +18,7 @@ mod exit_code;
 mod holder;
 mod interpreter;
 mod ipc;
+mod known_keys;
 mod launcher;
 mod settings;
 mod ui;

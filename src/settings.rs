@@ -4,21 +4,25 @@
 //! ```toml
 //! view = "auto"     # or "fuse" or "files"; BLAST_VIEW
 //! ```
+//!
+//! The same file may say where packages come from; `blast_index::config` reads that.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use blast_index::config::ProjectSettings;
 use serde::Deserialize;
 
 use crate::env_vars;
 use crate::error::Error;
 use crate::ipc::protocol::ViewChoice;
+use crate::known_keys;
 
 /// What the user set, once for all projects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub(crate) struct Settings {
     /// How environments are shown.
     pub(crate) view: ViewChoice,
@@ -70,9 +74,16 @@ impl Settings {
             }
             Err(error) => return Err(Error::io("read", path, &error)),
         };
-        toml::from_str(&text).map_err(|error| {
+        let unreadable = |error: toml::de::Error| {
             Error::usage(format!("{} cannot be understood", path.display())).caused_by(&error)
-        })
+        };
+        let table: toml::Table = toml::from_str(&text).map_err(unreadable)?;
+        let known = [
+            known_keys::of::<Self>(),
+            known_keys::of::<ProjectSettings>(),
+        ];
+        known_keys::check(&table, &known.concat(), path.display())?;
+        table.try_into().map_err(unreadable)
     }
 }
 
@@ -99,6 +110,8 @@ mod tests {
         assert_eq!(view(None).expect("readable"), ViewChoice::Files);
         assert_eq!(view(Some("fuse")).expect("known"), ViewChoice::Fuse);
         assert_eq!(view(Some("")).expect("not set"), ViewChoice::Files);
+        fs::write(&file, "index-url = \"http://127.0.0.1/simple/\"\n").expect("written");
+        assert_eq!(view(None).expect("of another part"), ViewChoice::Auto);
     }
 
     #[test]

@@ -34,8 +34,9 @@ pub(super) enum Bytecode {
     Off,
 }
 
+/// What `[tool.blast]` says of bytecode.
 #[derive(Debug, Default, Deserialize)]
-struct Settings {
+pub(super) struct Settings {
     bytecode: Option<Bytecode>,
 }
 

@@ -48,6 +48,7 @@ mod sources;
 mod start;
 mod status;
 mod sync;
+mod tool_table;
 mod tree;
 mod update;
 mod venv_link;

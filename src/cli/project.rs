@@ -12,6 +12,7 @@ use blast_types::{ExtraName, GroupName, PackageName, Requirement, pep508, versio
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::tool_table;
 use crate::error::Error;
 use crate::ipc::protocol::{LockChoices, RequirementLine};
 
@@ -95,7 +96,7 @@ impl Default for Parts {
 /// What `[tool.blast]` says of parts.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-struct Settings {
+pub(super) struct Settings {
     default_groups: Option<Vec<String>>,
 }
 
@@ -124,13 +125,16 @@ impl Project {
     }
 
     fn parse(root: &Path, text: &str) -> Result<Self, Error> {
-        let file = toml::from_str(text).map_err(|error| {
+        let file: File = toml::from_str(text).map_err(|error| {
             Error::usage(format!(
                 "{} cannot be understood",
                 root.join(FILE).display()
             ))
             .caused_by(&error)
         })?;
+        if let Some(table) = &file.tool.blast {
+            tool_table::check(table, &root.join(FILE))?;
+        }
         Ok(Self {
             root: root.to_owned(),
             file,

@@ -141,7 +141,7 @@ pub(super) struct FromFiles {
 /// What `[tool.blast]` says of the resolver.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
-struct Settings {
+pub(super) struct Settings {
     constraints: Vec<String>,
     overrides: Vec<String>,
     exclude: Vec<PackageName>,

@@ -283,3 +283,60 @@ fn a_lock_is_followed_as_it_stands() {
         .says("followed as it stands");
     assert_eq!(world.inside("demo")["lib"], "2.0");
 }
+
+#[test]
+fn a_key_that_nobody_reads_is_an_error_and_never_passed_over() {
+    let Some(world) = dated() else { return };
+    world.start("demo");
+    let project = "[project]\nname='x'\nversion='0'\ndependencies=['demo']\n[tool.blast]\n";
+    for (setting, said) in [
+        (
+            "exclude-never = 2026-02-01",
+            "did you mean `exclude-newer`?",
+        ),
+        (
+            "exclude_newer = 2026-02-01",
+            "did you mean `exclude-newer`?",
+        ),
+        ("defaults-groups = []", "did you mean `default-groups`?"),
+        ("sandbox = { network = false }", "unknown to this version"),
+        ("view = 'files'", "config.toml"),
+    ] {
+        world.write("pyproject.toml", format!("{project}{setting}\n"));
+        for words in [
+            &["lock"][..],
+            &["sync", "--env", "demo"],
+            &["install", "--env", "demo", "bare"],
+        ] {
+            let key = setting.split(' ').next().expect("a key");
+            let run = world.blast(words).exits(2);
+            run.says("pyproject.toml")
+                .says(&format!("`{key}`"))
+                .says(said);
+        }
+    }
+    assert!(!world.project().join("pylock.toml").exists());
+    world.write(
+        "pyproject.toml",
+        format!("{project}exclude-newer = 2026-02-01\n"),
+    );
+    assert!(lock(&world, &[]).contains("version = \"1.0\""));
+}
+
+#[test]
+fn the_users_file_has_keys_of_indexes_too_and_no_others() {
+    let Some(world) = dated() else { return };
+    let config = world.root().join("config/blast/config.toml");
+    fs::create_dir_all(config.parent().expect("below")).expect("ours");
+    fs::write(
+        &config,
+        "view = \"auto\"\nindex-strategy = \"first-index\"\n",
+    )
+    .expect("ours");
+    world.blast(["lock", "demo"]).success();
+    fs::write(&config, "index-stratgy = \"first-index\"\n").expect("ours");
+    let run = world.blast(["lock", "demo"]).exits(2);
+    run.says("config.toml")
+        .says("did you mean `index-strategy`?");
+    fs::remove_file(&config).expect("ours");
+}

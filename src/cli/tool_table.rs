@@ -1,0 +1,92 @@
+//! What may stand in `[tool.blast]`: what any part of the command line reads there, and nothing else.
+
+use std::path::Path;
+
+use blast_index::config::ProjectSettings;
+
+use super::{bytecode, project, resolution};
+use crate::error::Error;
+use crate::known_keys;
+use crate::settings;
+
+/// Refuses a `[tool.blast]` table that has a key nobody reads; `path` is its file.
+pub(super) fn check(table: &toml::Table, path: &Path) -> Result<(), Error> {
+    let known = [
+        known_keys::of::<ProjectSettings>(),
+        known_keys::of::<bytecode::Settings>(),
+        known_keys::of::<project::Settings>(),
+        known_keys::of::<resolution::Settings>(),
+    ]
+    .concat();
+    let place = format!("[tool.blast] of {}", path.display());
+    let of_users = known_keys::of::<settings::Settings>();
+    if let Some(key) = of_users.iter().find(|key| table.contains_key(**key)) {
+        return Err(Error::usage(format!(
+            "{place} has the key `{key}`, which is a setting of the user's, not of a project"
+        ))
+        .hint("write it into `blast/config.toml` in the folder of your settings (`~/.config`)"));
+    }
+    known_keys::check(table, &known, place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> Option<Error> {
+        let table = toml::from_str(text).expect("TOML");
+        check(&table, Path::new("/x/pyproject.toml")).err()
+    }
+
+    #[test]
+    fn each_part_knows_its_keys() {
+        for key in [
+            "background-refresh",
+            "bytecode",
+            "cert",
+            "client-cert",
+            "constraints",
+            "default-groups",
+            "exclude",
+            "exclude-newer",
+            "exclude-newer-package",
+            "extra-index-url",
+            "find-links",
+            "index",
+            "index-strategy",
+            "index-url",
+            "keyring-provider",
+            "no-binary",
+            "no-index",
+            "only-binary",
+            "overrides",
+            "prerelease",
+            "proxy",
+            "refresh-idle",
+            "refresh-ttl",
+            "resolution",
+            "sources",
+            "trusted-host",
+        ] {
+            assert!(refused(&format!("{key} = 1")).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_refused() {
+        for (text, hint) in [
+            ("exclude-never = 1", "`exclude-newer`"),
+            ("index_url = 1", "`index-url`"),
+            ("sandbox = {}", "the keys that can be there"),
+            ("root = 'x'", "the keys that can be there"),
+            ("view = 'files'", "config.toml"),
+        ] {
+            let error = refused(text).expect(text);
+            assert!(error.message.contains("/x/pyproject.toml"), "{error}");
+            assert!(
+                error.hints.iter().any(|line| line.contains(hint)),
+                "{error:?}"
+            );
+        }
+    }
+}
