@@ -101,7 +101,7 @@ pub(crate) async fn change(
         Arc::clone(&reporter),
     );
     let builder = if change.options.build.no_isolation {
-        builder.within(home.prefix(&change.env), &before)
+        builder.within(&change.env, &before)
     } else {
         builder
     };

@@ -69,7 +69,7 @@ pub(crate) async fn lock(
     );
     let builder = match (&request.env, &generation) {
         (Some(env), Some(generation)) if request.options.build.no_isolation => {
-            builder.within(home.prefix(env), generation)
+            builder.within(env, generation)
         }
         _ if request.options.build.no_isolation => return Err(EngineError::NothingToBuildIn),
         _ => builder,

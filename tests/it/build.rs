@@ -249,3 +249,20 @@ fn a_build_may_be_had_in_the_environment_itself() {
         .success();
     world.python_in("demo", "import made").success();
 }
+
+#[test]
+fn a_build_may_be_had_in_plain_files_too() {
+    let world = World::plain([WheelSpec::simple("helper", "1.0")]);
+    let sdist = SdistSpec::simple("made", "1.0")
+        .build_requires("absent")
+        .backend("import helper\n");
+    world.index.publish(Release::sdist(&sdist));
+    world.install("demo", &["helper"]).success();
+    // Nobody has looked at the environment since, so its files need not be there.
+    world.blast(["kill", "demo"]).success();
+    world
+        .install("demo", &["--no-build-isolation", "made"])
+        .success();
+    assert!(world.mounts().is_empty(), "nothing is mounted for it");
+    world.python_in("demo", "import made").success();
+}

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use blast_resolver::{Inputs, resolve};
 use blast_store::{EnvRecord, Generation, InterpreterRef, Kept, Package};
-use blast_types::{EnvName, Interpreter, Requirement};
+use blast_types::{EnvName, Interpreter, Reporter, Requirement};
 
 use super::super::change::Planned;
 use super::super::error::{EngineError, at};
@@ -86,13 +86,14 @@ impl BuildEnvironment {
     /// An environment of the user's, as it is. Blocks.
     pub(super) fn of_user(
         home: &Home,
+        env: &EnvName,
         interpreter: &Interpreter,
-        prefix: &Path,
         holds: &[String],
+        reporter: &dyn Reporter,
     ) -> Result<Self, EngineError> {
-        home.show()?;
+        home.enter(env, false, reporter)?;
         Ok(Self {
-            prefix: prefix.to_owned(),
+            prefix: home.prefix(env),
             base: base_of(interpreter),
             shown: None,
             holds: holds.to_vec(),

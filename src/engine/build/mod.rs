@@ -31,8 +31,8 @@ use blast_index::wheel::WheelArchive;
 use blast_resolver::{NameFilter, Options};
 use blast_store::Generation;
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, Event, Interpreter, PackageName, Reporter, Sha256, Version,
-    filename, pep508,
+    CoreMetadata, DirectUrl, DistFile, EnvName, Event, Interpreter, PackageName, Reporter, Sha256,
+    Version, filename, pep508,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -80,7 +80,7 @@ struct Shared {
     variables: BTreeMap<String, String>,
     git_variables: BTreeMap<String, String>,
     /// The environment to build in and what it holds, where builds are not isolated from it.
-    within: Option<(PathBuf, Vec<String>)>,
+    within: Option<(EnvName, Vec<String>)>,
     /// What revisions came to.
     commits: Mutex<HashMap<String, String>>,
     /// Paths of folders that are to be installed in editable form, as URLs have them.
@@ -182,9 +182,9 @@ impl Builder {
 
     /// The same with builds in an environment of the user's, as it is.
     #[must_use]
-    pub(crate) fn within(mut self, prefix: PathBuf, generation: &Generation) -> Self {
+    pub(crate) fn within(mut self, env: &EnvName, generation: &Generation) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            shared.within = Some((prefix, environment::holds(&generation.packages)));
+            shared.within = Some((env.clone(), environment::holds(&generation.packages)));
         }
         self
     }
@@ -396,10 +396,11 @@ impl Builder {
         source: &Source,
         shop: &Workshop,
     ) -> Result<BuildEnvironment, Failed> {
-        if let Some((prefix, holds)) = self.shared.within.clone() {
+        if let Some((env, holds)) = self.shared.within.clone() {
             let shared = Arc::clone(&self.shared);
             let shown = tokio::task::spawn_blocking(move || {
-                BuildEnvironment::of_user(&shared.home, &shared.interpreter, &prefix, &holds)
+                let (home, reporter) = (&shared.home, &*shared.reporter);
+                BuildEnvironment::of_user(home, &env, &shared.interpreter, &holds, reporter)
             });
             return Ok(shown.await.map_err(EngineError::from)??);
         }
