@@ -1,6 +1,7 @@
-//! The Python of an environment whose view is not mounted: `live/<env>/bin/python` on disk leads
-//! to this executable. It has the daemon show the environment and runs the same path again, which
-//! then leads to the interpreter.
+//! The Python, or another program, of an environment whose view is not mounted:
+//! `live/<env>/bin/python` on disk leads to this executable, and `live/<env>/bin/TOOL` to `python`
+//! beside it (`engine/skeleton.rs`). It has the daemon show the environment and runs the same path
+//! again, which then leads to the interpreter or the program itself.
 //!
 //! The home is told from the path that was used, not from variables: what is found at
 //! `H/live/demo/bin/python` belongs to home `H`. If the path still leads to ourselves after the
@@ -16,6 +17,7 @@ use std::process::Command;
 
 use blast_types::{EnvName, Event};
 
+use crate::engine::skeleton::PROGRAM_TARGET;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -25,10 +27,40 @@ use crate::ipc::protocol::{Reply, Request};
 use crate::settings::Settings;
 use crate::ui::{Level, Printer};
 
-/// Whether this process was started under the name of a Python.
+/// A link to a link to …: as deep as anybody would nest, and never round in circles.
+const DEEPEST: usize = 8;
+
+/// The name under which the command line is found; no program of an environment is looked for under
+/// that name alone.
+const OUR_NAME: &str = "blast";
+
+/// Whether this process was started under the name of a Python, or as a program of an environment.
 pub(crate) fn is_meant(name: Option<&OsString>) -> bool {
-    let name = name.and_then(|name| Path::new(name).file_name());
+    let Some(name) = name else {
+        return false;
+    };
+    is_python(name)
+        || name != OUR_NAME
+            && located(name, env::var_os(env_vars::PATH).as_deref())
+                .is_some_and(|path| program(&path).is_some())
+}
+
+fn is_python(name: &OsStr) -> bool {
+    let name = Path::new(name).file_name();
     name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"python"))
+}
+
+/// The program of an environment that this path is or leads to, by links of the user's own.
+fn program(path: &Path) -> Option<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..DEEPEST {
+        let target = fs::read_link(&path).ok()?;
+        if target == Path::new(PROGRAM_TARGET) && owner(&path).is_some() {
+            return Some(path);
+        }
+        path = path.parent()?.join(target);
+    }
+    None
 }
 
 /// Shows the environment and becomes its Python. Returns only if that fails.
@@ -36,6 +68,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<Exit, Error> {
     let name = words.first().map_or_else(OsString::new, Clone::clone);
     let path = located(&name, env::var_os(env_vars::PATH).as_deref())
         .ok_or_else(|| not_ours(Path::new(&name)))?;
+    let path = program(&path).unwrap_or(path);
     let (home, env) = owner(&path).ok_or_else(|| not_ours(&path))?;
     let mut places = Places::new(|variable| env::var_os(variable))?;
     places.home = home;
@@ -62,7 +95,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<Exit, Error> {
         return Err(Error::new(
             Kind::CommandNotExecutable,
             format!(
-                "environment {env} is not shown, so {} is no Python",
+                "environment {env} is not shown, so {} cannot be run",
                 path.display()
             ),
         )
@@ -83,7 +116,7 @@ fn not_ours(path: &Path) -> Error {
     Error::new(
         Kind::CommandNotFound,
         format!(
-            "{} is no Python: it belongs to no environment of blast",
+            "{} is no Python or program of one: it belongs to no environment of blast",
             path.display()
         ),
     )
@@ -106,8 +139,7 @@ fn located(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
 /// directory on the way) may be a link, as a project's `.venv` is.
 fn owner(python: &Path) -> Option<(PathBuf, EnvName)> {
     let mut prefix = python.parent()?.parent()?.to_owned();
-    // A link to a link to …: as deep as anybody would nest, and never round in circles.
-    for _ in 0..8 {
+    for _ in 0..DEEPEST {
         if let Some(live) = prefix.parent()
             && live.file_name() == Some(OsStr::new("live"))
             && let Some(env) = prefix.file_name().and_then(OsStr::to_str)
@@ -160,6 +192,31 @@ mod tests {
         assert_eq!(owner(&root.join("other/bin/python")), None);
         symlink(root.join("loop"), root.join("loop")).expect("linked");
         assert_eq!(owner(&root.join("loop/bin/python")), None);
+    }
+
+    #[test]
+    fn a_program_is_meant_by_its_link_to_python_in_an_environment() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let root = folder.path();
+        let bin = root.join("home/live/demo/bin");
+        fs::create_dir_all(&bin).expect("made");
+        symlink("python", bin.join("tool")).expect("linked");
+        symlink("elsewhere", bin.join("other")).expect("linked");
+        symlink(root.join("home/live/demo"), root.join(".venv")).expect("linked");
+        symlink(root.join(".venv/bin/tool"), root.join("mine")).expect("linked");
+        symlink("python", root.join("stray")).expect("linked");
+        let through = root.join(".venv/bin/tool");
+        assert_eq!(program(&bin.join("tool")), Some(bin.join("tool")));
+        assert_eq!(program(&root.join("mine")), Some(through.clone()));
+        assert!(is_meant(Some(&through.into())));
+        for path in [
+            bin.join("other"),
+            root.join("stray"),
+            bin,
+            root.join("none"),
+        ] {
+            assert!(!is_meant(Some(&path.clone().into())), "{}", path.display());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, five roles, told apart before anything else happens: the Python of an
+//! One executable, five roles, told apart before anything else happens: the Python or a program of an
 //! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
 //! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
 //! (hidden command `build-step`, see [`engine::build`]), and the command line ([`cli`]). The command

@@ -4,7 +4,7 @@
 //! processes and belong on a blocking thread. Changes of one environment are serialised by
 //! [`Home::turn`]; different environments do not wait for each other.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use super::error::{EngineError, at};
 use super::files::Files;
 use super::keeper::{Keeper, Kept};
 use super::showing::Mode;
-use super::skeleton::Skeletons;
+use super::skeleton::{self, Skeletons};
 use crate::ipc::protocol::Place;
 
 /// How long a store may be held by a daemon that is ending.
@@ -352,7 +352,12 @@ impl Home {
         if let Some(view) = &*lock(&self.view) {
             view.set_environment(env, self.store.tree_of(head)?.number);
         }
-        self.swap_files(env)
+        self.swap_files(env)?;
+        // The change stands whatever happens here.
+        if let Err(error) = self.renew_skeleton(env) {
+            tracing::warn!(%error, "a skeleton is behind its environment");
+        }
+        Ok(())
     }
 
     /// Shows a generation that something is built in, which no environment has; until
@@ -433,6 +438,7 @@ impl Home {
             return false;
         }
         self.caches().index.rest();
+        self.renew_skeletons();
         if let Some(view) = &*lock(&self.view) {
             view.rest();
         }
@@ -457,7 +463,40 @@ impl Home {
 
     /// Writes what the environment is while nothing is mounted. Blocks.
     pub(super) fn make_skeleton(&self, state: &EnvState) -> Result<(), EngineError> {
-        self.skeletons.make(state)
+        let _turn = self.skeletons.turn();
+        self.skeletons.make(state, &self.programs(state)?)
+    }
+
+    /// The same for what the environment is now, where it exists; costs little where little changed.
+    /// Blocks.
+    fn renew_skeleton(&self, env: &EnvName) -> Result<(), EngineError> {
+        let _turn = self.skeletons.turn();
+        match self.store.env(env)? {
+            Some(state) => self.skeletons.renew(&state, &self.programs(&state)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Skeletons that a daemon left behind when it died in the middle of a change, or of an older
+    /// version.
+    fn renew_skeletons(&self) {
+        let renew = || -> Result<(), EngineError> {
+            for state in self.store.envs()? {
+                self.renew_skeleton(&state.record.name)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = renew() {
+            tracing::warn!(%error, "skeletons are behind their environments");
+        }
+    }
+
+    fn programs(&self, state: &EnvState) -> Result<BTreeSet<String>, EngineError> {
+        let generation = self.store.generation(state.head)?;
+        let layers = generation.layers().map(|id| self.store.layer(id));
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        let scripts = &state.record.interpreter.scheme.scripts;
+        Ok(skeleton::programs(&layers, scripts))
     }
 
     /// After environments were deleted: takes them out of the view, and the view away with the

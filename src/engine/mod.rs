@@ -31,7 +31,7 @@ mod requirements;
 mod resolve;
 mod secrets;
 mod showing;
-mod skeleton;
+pub(crate) mod skeleton;
 pub(crate) mod status;
 mod undo;
 mod unpack;

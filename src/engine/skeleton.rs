@@ -1,31 +1,64 @@
 //! What an environment is while the view is not mounted.
 //!
 //! Under the mount point, on disk, each environment has a small directory: a valid `pyvenv.cfg`
-//! for tools that only read, and `bin/python` as a link to our own executable, which mounts the
-//! view and runs itself again through it. So `.venv/bin/python` works after a reboot. All access
-//! goes through a descriptor of the directory that was opened before anything was mounted over it.
+//! for tools that only read, `bin/python` as a link to our own executable, which mounts the view and
+//! runs the same path again through it, and for every program of the environment a link to that. So
+//! `.venv/bin/python` and `.venv/bin/TOOL` work after a reboot. All access goes through a descriptor
+//! of the directory that was opened before anything was mounted over it.
+//!
+//! Concurrency: whoever reads a head and writes what follows from it does so under [`Skeletons::turn`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use blast_store::EnvState;
+use blast_store::{EntryKind, EnvRecord, EnvState, Layer};
 use blast_types::EnvName;
 use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
 use super::error::{EngineError, at};
 use super::generated;
+use super::home::lock;
 
 /// The directories of all environments below the mount point.
 #[derive(Debug)]
 pub(crate) struct Skeletons {
     below: File,
     live: PathBuf,
+    turn: Mutex<()>,
+}
+
+/// Where links to programs lead: to the link beside them that leads to our own executable.
+pub(crate) const PROGRAM_TARGET: &str = "python";
+
+/// The programs in the scripts folder of these layers, lowest first: whatever can be executed. Costs
+/// a look-up for each layer and a step for each program.
+pub(super) fn programs(layers: &[Arc<Layer>], scripts: &str) -> BTreeSet<String> {
+    let mut found = BTreeMap::new();
+    for layer in layers {
+        let Some(folder) = layer.find(scripts) else {
+            continue;
+        };
+        for entry in layer.children(folder).filter_map(|child| layer.get(child)) {
+            let runs = match entry.kind {
+                EntryKind::Dir { .. } | EntryKind::Damaged => false,
+                EntryKind::Symlink { .. } => true,
+                _ => entry.mode & 0o111 != 0,
+            };
+            if let Ok(name) = std::str::from_utf8(entry.name) {
+                found.insert(name.to_owned(), runs);
+            }
+        }
+    }
+    let runs = found.into_iter().filter(|(_, runs)| *runs);
+    runs.map(|(name, _)| name).collect()
 }
 
 impl Skeletons {
@@ -39,6 +72,7 @@ impl Skeletons {
         Ok(Self {
             below,
             live: live.to_owned(),
+            turn: Mutex::default(),
         })
     }
 
@@ -47,7 +81,13 @@ impl Skeletons {
         Self {
             below: File::from(below),
             live: live.to_owned(),
+            turn: Mutex::default(),
         }
+    }
+
+    /// The right to write skeletons; held until dropped.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
     }
 
     /// Another name of the directory, for who keeps it.
@@ -71,9 +111,13 @@ impl Skeletons {
         list().map_err(at(&self.live))
     }
 
-    /// Writes (or renews) the skeleton of one environment. One that is there as plain files needs
-    /// none.
-    pub(crate) fn make(&self, state: &EnvState) -> Result<(), EngineError> {
+    /// Writes (or renews) the skeleton of one environment with these programs. One that is there as
+    /// plain files needs none.
+    pub(crate) fn make(
+        &self,
+        state: &EnvState,
+        programs: &BTreeSet<String>,
+    ) -> Result<(), EngineError> {
         let record = &state.record;
         if self.is_link(record.name.as_str()) {
             return Ok(()); // what is behind it belongs to a generation
@@ -81,7 +125,6 @@ impl Skeletons {
         let prefix = self.live.join(record.name.as_str());
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
         let spec = generated::Spec::of(record, &prefix, &blast);
-        let (major, minor) = record.interpreter.version();
         let activation = generated::activation_files(&spec)?;
         let write = || -> io::Result<()> {
             let name = record.name.as_str();
@@ -94,13 +137,57 @@ impl Skeletons {
             for (file, content) in &activation {
                 self.file(&format!("{name}/bin/{file}"), content.as_bytes())?;
             }
-            self.link(&format!("{name}/bin/python"), &blast)?;
-            for alias in [format!("python{major}"), format!("python{major}.{minor}")] {
-                self.link(&format!("{name}/bin/{alias}"), Path::new("python"))?;
-            }
-            Ok(())
+            self.link(&format!("{name}/bin/{PROGRAM_TARGET}"), &blast)?;
+            self.programs(record, programs)
         };
         write().map_err(at(&prefix))
+    }
+
+    /// Brings the links to programs up to date: those that are there stay, so that it costs little
+    /// where little changed.
+    pub(crate) fn renew(
+        &self,
+        state: &EnvState,
+        programs: &BTreeSet<String>,
+    ) -> Result<(), EngineError> {
+        let record = &state.record;
+        let name = record.name.as_str();
+        if self.is_link(&format!("{name}/bin/{PROGRAM_TARGET}")) && !self.is_link(name) {
+            return self
+                .programs(record, programs)
+                .map_err(at(self.live.join(name)));
+        }
+        self.make(state, programs)
+    }
+
+    fn programs(&self, record: &EnvRecord, programs: &BTreeSet<String>) -> io::Result<()> {
+        let (major, minor) = record.interpreter.version();
+        let mut wanted = programs.clone();
+        wanted.extend([format!("python{major}"), format!("python{major}.{minor}")]);
+        wanted.remove(PROGRAM_TARGET);
+        let bin = format!("{}/bin", record.name);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mut folder = Dir::openat(self.below.as_fd(), bin.as_str(), flags, Mode::empty())?;
+        let mut needless = Vec::new();
+        for entry in folder.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{bin}/{name}");
+            if name != PROGRAM_TARGET && !wanted.remove(&name) && self.is_link(&path) {
+                needless.push(path);
+            }
+        }
+        for path in needless {
+            unlinkat(
+                self.below.as_fd(),
+                path.as_str(),
+                UnlinkatFlags::NoRemoveDir,
+            )?;
+        }
+        for name in wanted {
+            self.link(&format!("{bin}/{name}"), Path::new(PROGRAM_TARGET))?;
+        }
+        Ok(())
     }
 
     /// Deletes the skeleton of one environment, if there is one.
@@ -123,15 +210,27 @@ impl Skeletons {
         }
     }
 
+    /// Whoever reads the file meanwhile sees the old or the new one, whole.
     fn file(&self, path: &str, content: &[u8]) -> io::Result<()> {
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW;
-        let opened = openat(
+        let open = |path: &str, flags| {
+            let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let mode = Mode::from_bits_truncate(0o644);
+            openat(self.below.as_fd(), path, flags, mode).map(File::from)
+        };
+        if let Ok(mut file) = open(path, OFlag::O_RDONLY) {
+            let mut there = Vec::new();
+            if file.read_to_end(&mut there).is_ok() && there == content {
+                return Ok(());
+            }
+        }
+        let new = format!("{path}.new");
+        open(&new, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC)?.write_all(content)?;
+        Ok(renameat(
+            self.below.as_fd(),
+            new.as_str(),
             self.below.as_fd(),
             path,
-            flags | OFlag::O_CLOEXEC,
-            Mode::from_bits_truncate(0o644),
-        )?;
-        File::from(opened).write_all(content)
+        )?)
     }
 
     fn link(&self, path: &str, target: &Path) -> io::Result<()> {

@@ -35,6 +35,7 @@ mod remove;
 mod requests;
 mod resilience;
 mod run;
+mod skeleton;
 mod snapshots;
 mod start;
 mod status;
