@@ -10,6 +10,7 @@
 
 mod activation;
 mod cli;
+mod convert;
 mod daemon;
 mod engine;
 mod env_vars;

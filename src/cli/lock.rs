@@ -14,7 +14,7 @@ use super::project::Project;
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
 use super::sync::{LOCK, PartOptions};
-use super::{json_errors, sources};
+use super::{export, json_errors, sources};
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{
@@ -52,6 +52,17 @@ pub(super) struct Args {
     /// Take the newest versions, whatever the existing lock or the environment has
     #[arg(short = 'U', long)]
     upgrade: bool,
+    /// Lock nothing, but write the lock that is there for other tools, to the standard output or
+    /// `--output`; `--extra` and `--group` choose what a requirements file holds
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        conflicts_with_all = [
+            "RequirementOptions", "EnvOption", "DryRunOption", "JsonOption", "ResolverOptions",
+            "BuildFlags", "SourceOptions", "universal", "python", "python_platform", "upgrade"
+        ]
+    )]
+    export: Option<export::Format>,
     #[command(flatten)]
     parts: PartOptions,
     #[command(flatten)]
@@ -103,6 +114,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 }
 
 fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
+    if let Some(format) = args.export {
+        return export::run(format, &args.parts.parts(), args.output.as_deref(), context);
+    }
     let cwd = context.cwd()?;
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     if args.json.json && to_stdout {
@@ -374,7 +388,7 @@ fn read_previous(path: &Path) -> Result<Option<String>, Error> {
 }
 
 /// Replaces the file at once, so that nobody ever reads half a lock.
-fn write(path: &Path, text: &str) -> Result<(), Error> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
     let fail = |error: io::Error| Error::io("write", path, &error);
     let existing = fs::metadata(path).ok();
     if existing.as_ref().is_some_and(|meta| !meta.is_file()) {

@@ -21,7 +21,9 @@ mod debug;
 mod diff;
 mod doctor;
 mod envs;
+mod export;
 mod hook;
+mod init;
 mod install;
 mod json_errors;
 mod kill;
@@ -92,6 +94,7 @@ enum Command {
     #[command(visible_alias = "uninstall")]
     Remove(remove::Args),
     Sync(sync::Args),
+    Init(init::Args),
     Lock(lock::Args),
     List(list::Args),
     Tree(tree::Args),
@@ -156,6 +159,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Update(args) => update::run(&args, context),
         Command::Remove(args) => remove::run(args, context),
         Command::Sync(args) => sync::run(&args, context),
+        Command::Init(args) => init::run(&args, context),
         Command::Lock(args) => lock::run(&args, context),
         Command::List(args) => list::run(&args, context),
         Command::Tree(args) => tree::run(&args, context),

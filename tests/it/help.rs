@@ -11,6 +11,7 @@ const COMMANDS: &[&[&str]] = &[
     &["update"],
     &["remove"],
     &["sync"],
+    &["init"],
     &["lock"],
     &["list"],
     &["tree"],

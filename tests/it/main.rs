@@ -22,6 +22,7 @@ mod host;
 mod hostile_wheels;
 mod index_trouble;
 mod indexes;
+mod init;
 mod install;
 mod kill;
 mod list;
