@@ -43,6 +43,7 @@ mod status;
 mod store;
 mod succession;
 mod succession_kills;
+mod swap;
 mod sync;
 mod trees;
 mod universal;
