@@ -42,7 +42,7 @@ const LOG_BYTES: u64 = 4 << 20;
 /// A record may have so many bytes; a larger commit waits for its files.
 const RECORD_BYTES: usize = 1 << 20;
 /// How long after the last commit its files are made durable.
-const SETTLE_AFTER: Duration = Duration::from_secs(1);
+const SETTLE_AFTER: Duration = Duration::from_secs(3);
 /// Up to so many objects are settled one by one; more, by one `syncfs`.
 const FEW_OBJECTS: usize = 32;
 
