@@ -85,6 +85,10 @@ fn init(args: &Args, context: &Context) -> Result<Exit, Error> {
         )
     })?;
     write(&path, &text, existing.is_some())?;
+    if existing.as_deref().is_some_and(pyproject::is_complete) {
+        // It says itself what it needs, and got versions and no more.
+        plan.dependencies.clear();
+    }
     if args.json.json {
         context.printer.json(&Document {
             output: &path,
@@ -157,13 +161,12 @@ fn report(plan: &Plan, path: &Path, amended: bool, context: &Context) {
         printer.say(format!("not carried: {what} ({place}): {reason}"));
     }
     let verb = if amended { "amended" } else { "wrote" };
-    let dependencies = plan.dependencies.len();
-    let dependencies = if dependencies == 1 {
-        "1 dependency".to_owned()
-    } else {
-        format!("{dependencies} dependencies")
+    let dependencies = match plan.dependencies.len() {
+        0 => String::new(),
+        1 => " with 1 dependency".to_owned(),
+        count => format!(" with {count} dependencies"),
     };
-    printer.say(format!("{verb} {} with {dependencies}", path.display()));
+    printer.say(format!("{verb} {}{dependencies}", path.display()));
     let constraints = plan.blast.constraints.len();
     if constraints > 0 {
         printer.say(format!(

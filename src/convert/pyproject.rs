@@ -29,7 +29,7 @@ pub(crate) fn text(plan: &Plan, existing: Option<&str>) -> Result<String, AmendE
         .parse()
         .map_err(|error: toml_edit::TomlError| AmendError::Toml(error.to_string()))?;
     let project = table(document.as_table_mut(), "project")?;
-    if project.contains_key("dependencies") || project.contains_key("optional-dependencies") {
+    if says_dependencies(project) {
         if !plan.is_of_lock || plan.blast.constraints.is_empty() {
             return Err(AmendError::Has("[project] dependencies"));
         }
@@ -79,6 +79,21 @@ pub(crate) fn text(plan: &Plan, existing: Option<&str>) -> Result<String, AmendE
         settings(&plan.blast, blast)?;
     }
     Ok(document.to_string())
+}
+
+fn says_dependencies(project: &Table) -> bool {
+    project.contains_key("dependencies") || project.contains_key("optional-dependencies")
+}
+
+/// Whether an existing file says itself what the project needs, so that a plan adds versions only.
+pub(crate) fn is_complete(existing: &str) -> bool {
+    let document = existing.parse::<DocumentMut>().ok();
+    let project = document
+        .as_ref()
+        .and_then(|document| document.get("project"));
+    project
+        .and_then(Item::as_table)
+        .is_some_and(says_dependencies)
 }
 
 /// The project says itself what it needs: only the versions of its lock are added, and groups and

@@ -100,6 +100,36 @@ fn nothing_is_overwritten_and_the_error_says_what_to_do() {
 }
 
 #[test]
+fn a_project_that_says_what_it_needs_gets_the_versions_of_a_lock_and_no_more() {
+    let world = World::plain(demo_wheels());
+    let ours = "[project]\nname = \"app\"\nversion = \"1\"\ndependencies = [\"demo\"] # ours\n";
+    world.write("pyproject.toml", ours);
+    world.write(
+        "uv.lock",
+        "version = 1\n[[package]]\nname = \"app\"\nsource = { virtual = \".\" }\n\
+         [package.metadata]\nrequires-dist = [{ name = \"demo\" }]\n\
+         [[package]]\nname = \"demo\"\nversion = \"1.0\"\nsource = { registry = \"x\" }\n",
+    );
+    let run = world
+        .blast(["init", "--from", "uv.lock", "--json"])
+        .success();
+    let document: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(document["dependencies"], 0);
+    assert_eq!(document["constraints"], 1);
+    let text = read(&world, "pyproject.toml");
+    assert!(text.starts_with(ours), "{text}");
+    assert!(
+        text.ends_with("[tool.blast]\nconstraints = [\n    \"demo==1.0\",\n]\n"),
+        "{text}"
+    );
+    world
+        .blast(["init", "--from", "uv.lock"])
+        .exits(2)
+        .says("constraints");
+    assert_eq!(read(&world, "pyproject.toml"), text);
+}
+
+#[test]
 fn json_lists_what_was_not_carried_and_errors_name_the_place() {
     let world = World::plain(demo_wheels());
     world.write(
