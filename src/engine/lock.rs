@@ -1,7 +1,7 @@
 //! Locks (PEP 751): resolving into one without touching an environment, and following one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
@@ -20,9 +20,10 @@ use blast_types::{
 use super::build::{Builder, Source};
 use super::change::{Job, Plan, Planned, complete};
 use super::environment::find_interpreter;
-use super::error::EngineError;
+use super::error::{EngineError, at};
 use super::home::Home;
 use super::ingest::Artifact;
+use super::lock_paths::{beside, relate};
 use super::provider::IndexProvider;
 use super::requirements::{merged, understand};
 use super::resolve::with_options;
@@ -115,7 +116,7 @@ pub(crate) async fn lock(
             previous: known,
         };
         let answer = universal::resolve(question, provider, reporter).await?;
-        return universally(&answer, request.choices, &before);
+        return universally(&answer, request.choices, request.output.as_deref(), &before);
     }
     let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
     if let Some(generation) = &generation {
@@ -134,6 +135,7 @@ pub(crate) async fn lock(
     let resolution = resolve(inputs, provider, reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
     lock.environments = vec![environment_of(&markers)?];
+    state_paths(&mut lock, request.output.as_deref())?;
     Ok(locked(&lock, &before, Vec::new(), resolution.statistics))
 }
 
@@ -141,9 +143,10 @@ pub(crate) async fn lock(
 fn universally(
     answer: &Universal,
     choices: Option<LockChoices>,
+    output: Option<&Path>,
     before: &BTreeMap<PackageName, String>,
 ) -> Result<Reply, EngineError> {
-    let lock = answer.lock(choices.map(|choices| universal::Choices {
+    let mut lock = answer.lock(choices.map(|choices| universal::Choices {
         extras: choices.extras,
         groups: choices.groups,
         default_groups: choices.default_groups,
@@ -152,7 +155,16 @@ fn universally(
         environments: fork.marker.try_to_string(),
         because: fork.because.clone(),
     });
+    state_paths(&mut lock, output)?;
     Ok(locked(&lock, before, forks.collect(), answer.statistics))
+}
+
+/// Paths as the lock's file is to state them; a lock without a file names folders where they are.
+fn state_paths(lock: &mut Lock, output: Option<&Path>) -> Result<(), EngineError> {
+    match output {
+        Some(output) => relate(lock, output).map_err(at(output)),
+        None => Ok(()),
+    }
 }
 
 fn locked(
@@ -453,19 +465,6 @@ fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
                 .into())
         }
     }
-}
-
-/// A path that a lock states.
-fn beside(lock: &Path, relative: &str) -> Result<PathBuf, Wrong> {
-    let folder = lock.parent().unwrap_or(Path::new("/"));
-    let mut path = PathBuf::new();
-    for part in std::path::absolute(folder.join(relative))?.components() {
-        match part {
-            std::path::Component::ParentDir => drop(path.pop()),
-            part => path.push(part),
-        }
-    }
-    Ok(path)
 }
 
 /// The sources of a locked package, where they are more than a file whose name says what it is.

@@ -22,6 +22,7 @@ mod home;
 mod ingest;
 mod keeper;
 pub(crate) mod lock;
+mod lock_paths;
 pub(crate) mod materialise;
 pub(crate) mod outdated;
 mod processes;

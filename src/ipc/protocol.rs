@@ -444,6 +444,10 @@ pub(crate) struct LockRequest {
     pub(crate) choices: Option<LockChoices>,
     /// Text of the lock that is there, whose versions are preferred.
     pub(crate) previous: Option<String>,
+    /// The file that the lock is for, to which it states paths relative; none for a lock that is only
+    /// shown.
+    #[serde(default)]
+    pub(crate) output: Option<PathBuf>,
     /// Take newest versions, whatever `previous` or the environment have.
     pub(crate) upgrade: bool,
     /// How to resolve.

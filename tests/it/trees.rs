@@ -261,6 +261,43 @@ fn a_lock_names_folders() {
 }
 
 #[test]
+fn a_lock_goes_along_with_the_folders_below_it() {
+    let Some(world) = world() else { return };
+    set(&tree(&world), "tree");
+    let project = world.project();
+    let folder = project.join("checkout");
+    fs::create_dir(&folder).expect("ours");
+    fs::rename(project.join("tree"), folder.join("tree")).expect("ours");
+    let lock = |words: &[&str]| {
+        let args = ["lock", "--output", "checkout/pylock.toml"];
+        world.blast(args.iter().chain(words)).success();
+        fs::read_to_string(folder.join("pylock.toml")).expect("written")
+    };
+    let text = lock(&["./checkout/tree"]);
+    assert!(text.contains("path = \"tree\""), "{text}");
+    assert_eq!(lock(&["./checkout/tree"]), text, "again the same");
+    let universal = lock(&["--universal", "./checkout/tree"]);
+    assert!(universal.contains("path = \"tree\""), "{universal}");
+
+    fs::rename(&folder, project.join("moved")).expect("ours");
+    world
+        .blast(["sync", "--env", "demo", "moved/pylock.toml"])
+        .success();
+    assert_eq!(value(&world, "demo"), "tree");
+
+    fs::create_dir(project.join("apart")).expect("ours");
+    world
+        .blast(["lock", "./moved/tree", "--output", "apart/pylock.toml"])
+        .success();
+    let text = fs::read_to_string(project.join("apart/pylock.toml")).expect("written");
+    let whole = project.join("moved/tree");
+    assert!(
+        text.contains(&format!("path = \"{}\"", whole.display())),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_project_is_installed_with_what_it_needs_unless_told_otherwise() {
     let Some(world) = world() else { return };
     let project = world.project();
