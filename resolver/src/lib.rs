@@ -1,8 +1,8 @@
 //! Dependency resolution, locks and requirements files, without I/O.
 //!
 //! [`resolve`] finds one version of each package such that every requirement holds on one target
-//! (a Python on a platform); [`universal`] finds what holds on all. do not know they ask a [`Provider`]; the crate opens neither
-//! file nor socket. Other modules read requirements files ([`requirements`]) and read, write and
+//! (a Python on a platform); [`universal`] finds what holds on all. What they do not know they ask
+//! a [`Provider`]; the crate opens neither file nor socket. Other modules read requirements files ([`requirements`]) and read, write and
 //! select from PEP 751 locks ([`lock`]).
 //!
 //! The parts, in the order of use: `policy` (the inputs arranged for look-up), `fetch` (pages and

@@ -1,11 +1,11 @@
 //! A tree as plain files: what the view shows of a generation, written to a directory of a native
 //! file system.
 //!
-//! Composed by the same code as the view ([`crate::tree`], [`crate::bytecode`]), so that both show
+//! Composed by the same code as the view (`tree`, `bytecode`), so that both show
 //! the same names, bytes, links, modes and times. What may differ is the mode of a hard link: its
 //! file is a blob's own and has no write bits.
 //!
-//! - [`write`] fills an empty directory, in parallel; the caller makes it appear whole by renaming
+//! - [`fn@write`] fills an empty directory, in parallel; the caller makes it appear whole by renaming
 //!   it. Bytecode that is compiled already is written with it.
 //! - [`add_bytecode`] adds to a tree what was compiled later, file by file, each by a rename.
 //!   Programs may have written their own meanwhile; both are right.

@@ -1,8 +1,8 @@
 //! Requirements and markers (PEP 508, with the extensions of PEP 685 and 751), read the way
 //! `packaging` reads them.
 //!
-//! Every requirement and marker from a file, an index or an archive goes through [`requirement`]
-//! and [`marker`]. The grammar is read here; what a comparison means is decided in `comparison`,
+//! Every requirement and marker from a file, an index or an archive goes through [`fn@requirement`]
+//! and [`fn@marker`]. The grammar is read here; what a comparison means is decided in `comparison`,
 //! and only comparisons that the marker library understands are handed to it. Left to itself it
 //! passes over what it cannot make sense of (`os_name ~= 'x'`), which turns "no" into "always",
 //! puts environment variables into URLs, and follows nested brackets as deep as they go.
