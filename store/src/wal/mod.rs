@@ -43,6 +43,8 @@ const LOG_BYTES: u64 = 4 << 20;
 const RECORD_BYTES: usize = 1 << 20;
 /// How long after the last commit its files are made durable.
 const SETTLE_AFTER: Duration = Duration::from_secs(3);
+/// How long after the first commit of a store its log is made.
+const CREATE_AFTER: Duration = Duration::from_millis(100);
 /// Up to so many objects are settled one by one; more, by one `syncfs`.
 const FEW_OBJECTS: usize = 32;
 
@@ -235,20 +237,22 @@ impl Shared {
     fn settle_when_idle(&self) {
         let mut state = self.lock();
         loop {
-            let commits = state.commits;
+            let (commits, missing) = (state.commits, state.file.is_none());
+            let pause = if missing { CREATE_AFTER } else { SETTLE_AFTER };
             let waited = self
                 .closing
-                .wait_timeout_while(state, SETTLE_AFTER, |state| !state.closed);
+                .wait_timeout_while(state, pause, |state| !state.closed);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
             if state.closed || state.failed {
                 return;
             }
-            if state.commits != commits && state.next < LOG_BYTES / 2 {
+            let is_busy = state.commits != commits && state.next < LOG_BYTES / 2;
+            if is_busy && !missing {
                 continue;
             }
             // Commits go on while this waits for the disk.
             let (commits, logged) = (state.commits, state.logged.clone());
-            let (journal, missing) = (state.journal.clone(), state.file.is_none());
+            let journal = state.journal.clone();
             drop(state);
             let synced = self.sync(journal.as_deref(), &logged);
             let made = missing.then(|| create(&self.path));
