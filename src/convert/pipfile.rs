@@ -141,7 +141,7 @@ fn sources(at: &Node<'_>, plan: &mut Plan) -> Result<(), ConvertError> {
         if let Some(host) = host(url).filter(|_| insecure) {
             plan.blast.trusted_host.push(host);
         }
-        if number == 0 && is_default_index(url) {
+        if number == 0 && at.text_of("name")?.is_some_and(is_default_index) {
             continue;
         }
         let Some(url) = requirements::index(url, &at.place(), plan) else {

@@ -157,7 +157,7 @@ fn groups(root: &Node<'_>, plan: &mut Plan) -> Result<(), ConvertError> {
 
 fn source(at: &Node<'_>, plan: &mut Plan) -> Result<(), ConvertError> {
     let name = at.required("name")?;
-    let Some(url) = at.text_of("url")?.filter(|url| !is_default_index(url)) else {
+    let Some(url) = at.text_of("url")?.filter(|_| !is_default_index(name)) else {
         return Ok(());
     };
     let Some(url) = requirements::index(url, &at.place(), plan) else {

@@ -90,10 +90,10 @@ pub(super) fn without_credentials(url: &str) -> (String, bool) {
     (parsed.to_string(), true)
 }
 
-/// Whether a URL is that of the index which everybody has who says nothing.
-pub(super) fn is_default_index(url: &str) -> bool {
-    let url = url.trim_end_matches('/');
-    ["https://pypi.org/simple", "https://pypi.python.org/simple"].contains(&url)
+/// Whether a source's name is the one that Pipenv and Poetry give to the index which everybody
+/// has who says nothing.
+pub(super) fn is_default_index(name: &str) -> bool {
+    name.eq_ignore_ascii_case("pypi")
 }
 
 /// Reason for what lies on this machine.

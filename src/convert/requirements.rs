@@ -8,9 +8,7 @@ use blast_resolver::NameFilter;
 use blast_resolver::requirements::{Entry, RequirementsFile, Surroundings};
 use blast_types::VersionOrUrl;
 
-use super::requirement::{
-    CREDENTIALS, HASHES, LOCAL, VARIABLE, is_default_index, without_credentials,
-};
+use super::requirement::{CREDENTIALS, HASHES, LOCAL, VARIABLE, without_credentials};
 use super::{ConvertError, Plan};
 
 /// Reads a file and those that it includes.
@@ -91,7 +89,6 @@ fn add(file: RequirementsFile, path: &Path, folder: &Path, plan: &mut Plan) {
     let place = path.display().to_string();
     let settings = file.settings;
     if let Some(url) = settings.index_url
-        && !is_default_index(&url)
         && let Some(url) = index(&url, &place, plan)
     {
         plan.blast.index_url = Some(url);

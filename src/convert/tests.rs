@@ -55,7 +55,7 @@ fn requirements_keep_their_options_and_leave_paths_and_secrets() {
 const PIPFILE: &str = r#"
 [[source]]
 name = "pypi"
-url = "https://pypi.org/simple"
+url = "https://index.example/simple"
 verify_ssl = true
 
 [[source]]
@@ -204,18 +204,18 @@ dev = [{ name = "pytest" }]
 [[package]]
 name = "flask"
 version = "3.1"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 
 [[package]]
 name = "numpy"
 version = "1.26"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 resolution-markers = ["python_full_version < '3.10'"]
 
 [[package]]
 name = "numpy"
 version = "2.0"
-source = { registry = "https://pypi.org/simple" }
+source = { registry = "https://index.example/simple" }
 resolution-markers = ["python_full_version >= '3.10'"]
 
 [[package]]
@@ -243,14 +243,14 @@ source = { git = "https://git.example/repo?rev=v1#abc" }
 
 #[test]
 fn of_conda_the_python_and_what_pip_installs_is_taken() {
-    let text = "name: science\nchannels:\n  - conda-forge\ndependencies:\n  - python=3.11\n  \
-                - pip\n  - conda-forge::numpy>=1.26\n  - pip:\n      - flask>=3\n      - -e .\n";
+    let text = "name: science\nchannels:\n  - some-channel\ndependencies:\n  - python=3.11\n  \
+                - pip\n  - some-channel::numpy>=1.26\n  - pip:\n      - flask>=3\n      - -e .\n";
     let plan = plan(&[("environment.yml", text)]);
     assert_eq!(plan.name.as_deref(), Some("science"));
     assert_eq!(plan.requires_python.as_deref(), Some("==3.11.*"));
     assert_eq!(plan.dependencies, ["flask>=3"]);
     assert_eq!(plan.not_carried.len(), 3, "{:?}", plan.not_carried);
-    assert_eq!(left(&plan)[..2], ["channels", "conda-forge::numpy>=1.26"]);
+    assert_eq!(left(&plan)[..2], ["channels", "some-channel::numpy>=1.26"]);
 }
 
 #[test]
