@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use blast_harness::{LocalIndex, Means, Run, Sandbox, TestUser, WheelSpec, require};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use crate::files::eventually;
 use crate::world::{World, demo_wheels, packages};
 
 /// Pseudo-random text that no compression makes small.
@@ -178,7 +179,7 @@ fn root_disk_too_full_for_plain_files_changes_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let disk = folder.path().to_owned();
     let none = MsFlags::empty();
-    mount(Some("none"), &disk, Some("tmpfs"), none, Some("size=16m")).expect("root may mount");
+    mount(Some("none"), &disk, Some("tmpfs"), none, Some("size=20m")).expect("root may mount");
     let _unmounted = SmallDisk(&disk);
     let home = disk.join("home");
     let world = World {
@@ -187,6 +188,9 @@ fn root_disk_too_full_for_plain_files_changes_nothing() {
     };
     world.start("demo");
     world.install("demo", &["small"]).success();
+    eventually("the write-ahead log has its room", || {
+        home.join("wal").exists()
+    });
     // Once in the store is what there is room for, and not for the file of the environment.
     let run = world.install("demo", &["big"]).exits(2);
     run.says("No space left on device").says("blast clean");
@@ -205,7 +209,7 @@ fn root_disk_too_full_for_plain_files_changes_nothing() {
     fs::write(disk.join("filling"), noise(6 << 20)).expect("there is room");
     let room = world.install("other", &["big"]);
     assert_ne!(room.code, 0, "{room}");
-    fs::write(disk.join("more"), noise(15 << 20)).expect_err("the disk is full");
+    fs::write(disk.join("more"), noise(19 << 20)).expect_err("the disk is full");
     let words = ["materialise", "--env", "demo", "--to"].map(std::ffi::OsStr::new);
     let run = world.blast(words.into_iter().chain([to.as_os_str()]));
     run.exits(2).says("No space left on device");
