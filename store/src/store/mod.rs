@@ -256,6 +256,7 @@ impl Inner {
                 .place()
                 .and_then(|()| journal.append(&step.lines))
                 .inspect_err(|_| journal.mark_broken())?;
+            self.wal.finished();
         } else {
             pending.publish()?;
             journal.append(&step.lines)?;

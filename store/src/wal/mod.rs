@@ -10,7 +10,8 @@
 //! - What a record of the running lap holds, and no settled file has, is put back by
 //!   [`Wal::recover`] at the next opening.
 //! - A record never shares a block with another one: writing one cannot tear its neighbour.
-//! - A lap begins only after all that the last one held was settled.
+//! - A lap begins only after all that the last one held was settled, and never while the newest
+//!   commit still puts its objects and lines in their places.
 //!
 //! # Degradation
 //! Without a log (a new store, a file system without room for it), or for a record that does not
@@ -78,6 +79,8 @@ struct State {
     logged: Vec<ObjectId>,
     /// Counts commits, so that the settling thread sees whether there was one meanwhile.
     commits: u64,
+    /// The record whose objects and lines are still on their way to their places.
+    unfinished: Option<u32>,
     /// There is a thread that will settle.
     settling: bool,
     /// A sync failed: what is on disk cannot be known any more.
@@ -128,8 +131,8 @@ impl Wal {
     }
 
     /// Makes all lines of the journal durable, with `lines`, which the caller appends then, and
-    /// `objects`, which he puts in their places. Says whether it did: else lines and objects have to be
-    /// made durable in their own files.
+    /// `objects`, which he puts in their places; [`Wal::finished`] tells that he did. Says whether it
+    /// took them: else lines and objects have to be made durable in their own files.
     pub(crate) fn commit(
         &self,
         journal: &Journal,
@@ -160,6 +163,7 @@ impl Wal {
         state.failed = written.is_err();
         written?;
         state.next = end;
+        state.unfinished = Some(state.records);
         state.records += 1;
         state.logged.extend(ids);
         state.commits += 1;
@@ -167,6 +171,12 @@ impl Wal {
         state.journal = Some(journal.file());
         self.shared.settle_later(state);
         Ok(true)
+    }
+
+    /// The last commit's objects and lines are where they belong. Without this the log keeps them,
+    /// for the next opening to finish.
+    pub(crate) fn finished(&self) {
+        self.shared.lock().unfinished = None;
     }
 
     /// Makes all lines of the journal durable in its own file.
@@ -246,8 +256,7 @@ impl Shared {
             if state.closed || state.failed {
                 return;
             }
-            let is_busy = state.commits != commits && state.next < LOG_BYTES / 2;
-            if is_busy && !missing {
+            if !state.may_settle(commits) {
                 continue;
             }
             // Commits go on while this waits for the disk.
@@ -294,6 +303,13 @@ impl State {
                 objects,
             },
         }
+    }
+
+    /// Whether it is time, where there were `seen` commits at the beginning of the pause: they
+    /// pause, or the log is half full, or there is none.
+    fn may_settle(&self, seen: u64) -> bool {
+        let is_due = self.commits == seen || self.next >= LOG_BYTES / 2 || self.file.is_none();
+        is_due && self.unfinished.is_none()
     }
 
     /// All of the journal is durable.

@@ -68,6 +68,7 @@ fn commit(journal: &mut Journal, wal: &Wal, numbers: std::ops::Range<u32>) {
         let line = event(number).line().unwrap();
         assert!(wal.commit(journal, &line, vec![object(number)]).unwrap());
         journal.append(&line).unwrap();
+        wal.finished();
     }
 }
 
@@ -234,6 +235,22 @@ fn commits_are_settled_when_they_pause_and_a_log_is_made() {
     assert_eq!(wal.shared.lock().logged.len(), 2);
     drop((journal, wal));
     assert_eq!(home.numbers(), [0, 1, 2]);
+}
+
+#[test]
+fn nothing_is_settled_while_a_commit_is_unfinished() {
+    let home = Home::new();
+    let (mut journal, wal) = home.open();
+    commit(&mut journal, &wal, 0..1);
+    let may_settle = |seen| wal.shared.lock().may_settle(seen);
+    assert!(may_settle(1), "commits pause");
+    assert!(!may_settle(0), "there was one meanwhile");
+    let line = event(1).line().unwrap();
+    assert!(wal.commit(&journal, &line, vec![object(1)]).unwrap());
+    wal.shared.lock().next = LOG_BYTES;
+    assert!(!may_settle(2), "its object has no name yet");
+    wal.finished();
+    assert!(may_settle(1), "the log is full");
 }
 
 #[test]
