@@ -44,8 +44,20 @@ impl Context {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        self.client_with(self.settings()?)
+    }
+
+    /// The client of a command that must work whatever the settings say: ones that cannot be read
+    /// are told and left out.
+    pub(super) fn client_despite_settings(&self) -> Result<&Client, Error> {
+        self.client_with(self.settings().unwrap_or_else(|error| {
+            self.printer.warn(&error.message);
+            Settings::default()
+        }))
+    }
+
+    fn client_with(&self, settings: Settings) -> Result<&Client, Error> {
         let places = Places::new(|name| env::var_os(name))?;
-        let settings = self.settings()?;
         Ok(self
             .client
             .get_or_init(|| Client::new(places, settings.view, &self.command)))

@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         env: Some(env.clone()),
         force: args.force,
     };
-    match context.client()?.ask_running(request)? {
+    match context.client_despite_settings()?.ask_running(request)? {
         Some(Reply::Done) => context
             .printer
             .say(format!("environment {env} is no longer shown")),
@@ -63,7 +63,7 @@ fn would_hide(env: &EnvName, context: &Context) -> Result<Exit, Error> {
     let request = Request::Status {
         env: Some(env.clone()),
     };
-    match context.client()?.ask_running(request)? {
+    match context.client_despite_settings()?.ask_running(request)? {
         Some(_) => context
             .printer
             .data(&format!("would stop showing environment {env}\n"))?,
@@ -75,7 +75,9 @@ fn would_hide(env: &EnvName, context: &Context) -> Result<Exit, Error> {
 }
 
 fn would_end(context: &Context) -> Result<Exit, Error> {
-    let daemon = context.client()?.ask_running(Request::Ping)?;
+    let daemon = context
+        .client_despite_settings()?
+        .ask_running(Request::Ping)?;
     let live = context.places()?.live();
     let mounted = blast_fs::mount_state(&live) != blast_fs::MountState::NotMounted;
     if let Some(Reply::Pong { pid, .. }) = daemon {
@@ -96,7 +98,7 @@ fn would_end(context: &Context) -> Result<Exit, Error> {
 }
 
 fn end(force: bool, context: &Context) -> Result<Exit, Error> {
-    let ended = context.client()?.shut_down(force)?;
+    let ended = context.client_despite_settings()?.shut_down(force)?;
     // A daemon that was killed could not unmount.
     let live = context.places()?.live();
     let reaped = blast_fs::reap(&live).map_err(|error| {

@@ -110,7 +110,6 @@ pub(super) fn wheel_to_layer(
         provides_extra: metadata.provides_extra.clone(),
         files: contents.files,
         bytes: contents.bytes,
-        top_level: top_level(&archive),
     })
 }
 
@@ -170,28 +169,6 @@ fn kept_members(archive: &WheelArchive, scripts: &[EntryPoint]) -> Vec<usize> {
     members
         .filter(|(_, member)| is_kept(archive, member, &wrappers))
         .map(|(number, _)| number)
-        .collect()
-}
-
-/// Names of the modules and packages that the wheel adds to site-packages, sorted.
-fn top_level(archive: &WheelArchive) -> Vec<String> {
-    let modules = archive.members().iter().filter_map(|member| {
-        if !matches!(
-            member.install_to.root,
-            InstallRoot::Purelib | InstallRoot::Platlib
-        ) {
-            return None;
-        }
-        match member.install_to.path.split_once('/') {
-            Some((folder, _)) if folder.contains('.') => None,
-            Some((folder, _)) => Some(folder),
-            None => member.install_to.path.split('.').next(),
-        }
-    });
-    modules
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .map(str::to_owned)
         .collect()
 }
 

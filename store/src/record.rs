@@ -306,7 +306,4 @@ pub struct WheelRecord {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Names that can be imported from it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub top_level: Vec<String>,
 }

@@ -111,3 +111,17 @@ fn a_dry_run_says_what_would_end_and_ends_nothing() {
     assert_eq!(world.daemon(), daemon);
     assert_eq!(world.mounts(), mounts);
 }
+
+#[test]
+fn settings_that_cannot_be_read_do_not_keep_a_daemon_alive() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let config = world.root().join("config/blast/config.toml");
+    std::fs::create_dir_all(config.parent().expect("has one")).expect("made");
+    std::fs::write(&config, "vieww = 1\n").expect("written");
+    world.blast(["list", "--env", "demo"]).exits(2);
+    let run = world.blast(["kill", "--all", "--force"]).success();
+    run.says("config.toml")
+        .says("nothing of blast is running or mounted");
+}

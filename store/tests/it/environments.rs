@@ -290,7 +290,6 @@ fn wheels_and_bytecode_are_remembered_once_their_layers_are_published() {
             provides_extra: Vec::new(),
             files: 2,
             bytes: 100,
-            top_level: vec!["demo".to_owned()],
         };
         let early = store.put_wheel(&key, &wheel);
         assert!(
