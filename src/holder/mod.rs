@@ -17,6 +17,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ use crate::ipc::paths::Places;
 const FIRST_HELLO: Duration = Duration::from_secs(20);
 /// How long a holder that was told to end may take.
 const END_LIMIT: Duration = Duration::from_secs(5);
+/// How long a daemon may live on without its connection.
+const DYING_LIMIT: Duration = Duration::from_secs(1);
 
 /// One mount that is held.
 #[derive(Debug)]
@@ -222,6 +225,7 @@ impl Holder {
         if !due || self.held.is_empty() || self.revival.is_hopeless() {
             return;
         }
+        self.see_off();
         self.revival.starting();
         let [program, words @ ..] = self.command.as_slice() else {
             return;
@@ -247,16 +251,35 @@ impl Holder {
 
     /// The daemon that was started has ended.
     fn bury(&mut self) {
-        if let Some((mut child, _)) = self.child.take() {
-            match child.wait() {
-                Ok(status) => tracing::warn!(%status, "a daemon ended"),
-                Err(error) => tracing::warn!(%error, "a daemon ended"),
-            }
+        let status = self.child.take().map(|(mut child, _)| child.wait());
+        match &status {
+            Some(Ok(status)) => tracing::warn!(%status, "a daemon ended"),
+            Some(Err(error)) => tracing::warn!(%error, "a daemon ended"),
+            None => {}
         }
         // With a connection, that is what tells of its end.
         if self.daemon.is_none() && self.revival.due().is_none() {
             self.revival.start_failed(Instant::now());
         }
+        let signal = status
+            .and_then(Result::ok)
+            .and_then(|status| status.signal());
+        if signal == Some(Signal::SIGKILL as i32) {
+            self.revival.killed();
+        }
+    }
+
+    /// Waits for the end of a daemon whose connection has ended: that comes a moment earlier.
+    fn see_off(&mut self) {
+        let Some((child, end)) = &mut self.child else {
+            return;
+        };
+        if !closes_within(end, DYING_LIMIT)
+            && let Err(error) = child.kill()
+        {
+            tracing::debug!(%error, "a daemon that left cannot be ended");
+        }
+        self.bury();
     }
 
     /// Ends a daemon that was started and has not said hello: it would find nobody.

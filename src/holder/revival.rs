@@ -3,7 +3,8 @@
 //! The first deaths are answered at once, since a program that waits for the view cannot know why it
 //! waits. A daemon that keeps dying is started less and less often, and after [`HOPELESS`] failures in a row
 //! not at all: programs then get an error, which is better than waiting for ever. All those tries take
-//! less than two seconds.
+//! less than two seconds. One that was killed (`SIGKILL`: by a user, or for want of memory) did nothing
+//! wrong; that is never a reason to give up, only to pause.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ const FREE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// Failures in a row after which nothing is tried any more.
 const HOPELESS: u32 = 9;
+/// What failures count for at most once a daemon was killed by somebody else.
+const KILLED: u32 = FREE + 2;
 
 /// What is known of the daemon.
 #[derive(Debug, Default)]
@@ -47,6 +50,11 @@ impl Revival {
         if self.serving_since.is_none() {
             self.failed(now, false);
         }
+    }
+
+    /// The last daemon, which is known to be gone, was killed by somebody else.
+    pub(super) fn killed(&mut self) {
+        self.failures = self.failures.min(KILLED);
     }
 
     fn failed(&mut self, now: Instant, lived_well: bool) {
@@ -104,6 +112,20 @@ mod tests {
             now = revival.due().expect("tried again");
         }
         assert!(now - began < Duration::from_secs(2), "{:?}", now - began);
+    }
+
+    #[test]
+    fn one_that_is_killed_again_and_again_is_never_given_up() {
+        let now = Instant::now();
+        let mut revival = Revival::default();
+        for _ in 0..10 * HOPELESS {
+            revival.serving(now);
+            revival.gone(now, false);
+            revival.killed();
+            assert!(!revival.is_hopeless());
+            let pause = revival.due().expect("tried again") - now;
+            assert!(pause <= FIRST_PAUSE * 4, "{pause:?}");
+        }
     }
 
     #[test]
