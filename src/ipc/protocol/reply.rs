@@ -1,0 +1,250 @@
+//! What the daemon answers, and what it says of a change, a lock or a history.
+
+use std::path::PathBuf;
+
+use blast_types::{EnvName, GenerationId, SnapshotName};
+use serde::{Deserialize, Serialize};
+
+use super::{EnvironmentView, FindingView, PackageView, Place, PythonView, Status};
+use crate::ipc::packages::{DependencyGraph, OutdatedPackage};
+
+/// See [`super::Reply::Refreshed`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refreshed {
+    /// Pages looked at.
+    pub(crate) pages: usize,
+    /// Pages that the index confirmed as unchanged.
+    pub(crate) unchanged: usize,
+    /// Pages that are new or changed.
+    pub(crate) changed: usize,
+    /// Packages that no index has.
+    pub(crate) missing: Vec<String>,
+}
+
+/// The answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    /// To [`super::Request::Ping`].
+    Pong {
+        /// Build of the daemon.
+        build: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// To [`super::Request::Start`].
+    Started {
+        /// Whether it was made just now.
+        created: bool,
+        /// Where it is.
+        place: Place,
+    },
+    /// To changes and moves.
+    Changed(Changed),
+    /// To [`super::Request::Log`].
+    History {
+        /// Newest first.
+        operations: Vec<OperationView>,
+    },
+    /// To [`super::Request::Diff`].
+    Diff {
+        /// Older side.
+        from: GenerationId,
+        /// Newer side.
+        to: GenerationId,
+        /// What differs.
+        changes: Vec<PackageChangeView>,
+    },
+    /// To [`super::Request::Compile`].
+    Compiled {
+        /// Sources that had to be compiled.
+        modules: u64,
+    },
+    /// To requests about snapshots.
+    Snapshots {
+        /// By name.
+        snapshots: Vec<SnapshotView>,
+    },
+    /// To [`super::Request::Lock`].
+    Locked {
+        /// The lock, in `pylock.toml` form.
+        text: String,
+        /// Number of packages in it.
+        packages: usize,
+        /// Against `previous`.
+        changes: Vec<PackageChangeView>,
+        /// Of a universal lock the regions that have versions of their own; else empty.
+        forks: Vec<ForkView>,
+        /// What finding it took.
+        effort: Effort,
+    },
+    /// To [`super::Request::List`].
+    Packages {
+        /// By name.
+        packages: Vec<PackageView>,
+    },
+    /// To [`super::Request::Graph`].
+    Graph(DependencyGraph),
+    /// To [`super::Request::Outdated`].
+    Outdated {
+        /// By name.
+        packages: Vec<OutdatedPackage>,
+    },
+    /// To [`super::Request::Status`].
+    Status(Box<Status>),
+    /// To requests about environments.
+    Environments {
+        /// By name.
+        environments: Vec<EnvironmentView>,
+    },
+    /// To [`super::Request::Enter`].
+    Entered {
+        /// Where it is.
+        place: Place,
+    },
+    /// To [`super::Request::Materialise`].
+    Materialised(Materialised),
+    /// To [`super::Request::Check`].
+    Checked {
+        /// Objects looked at.
+        objects: u64,
+        /// Bytes read.
+        bytes: u64,
+        /// Sentences, one a defect; empty: all is well.
+        findings: Vec<FindingView>,
+    },
+    /// To [`super::Request::Clean`].
+    Cleaned {
+        /// Objects freed (or to be freed).
+        objects: u64,
+        /// Bytes freed (or to be freed).
+        bytes: u64,
+        /// Operations forgotten.
+        operations: u64,
+        /// Trees of plain files removed.
+        #[serde(default)]
+        trees: u64,
+    },
+    /// To [`super::Request::Refresh`].
+    Refreshed(Refreshed),
+    /// To [`super::Request::Pythons`].
+    Pythons {
+        /// In order of preference.
+        pythons: Vec<PythonView>,
+    },
+    /// Done, nothing to say.
+    Done,
+}
+
+/// A region of environments with versions of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ForkView {
+    /// Which environments, as a marker; absent: all.
+    pub(crate) environments: Option<String>,
+    /// Why it is one, a sentence for each split; empty where the previous lock had it.
+    pub(crate) because: Vec<String>,
+}
+
+/// What a resolution took.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Effort {
+    /// Project pages that an index or its cache was asked for.
+    pub(crate) projects: usize,
+    /// Versions looked at: their metadata were asked for.
+    pub(crate) versions: usize,
+}
+
+/// What [`super::Request::Materialise`] wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Materialised {
+    /// Whose.
+    pub(crate) environment: EnvName,
+    /// Which state.
+    pub(crate) generation: GenerationId,
+    /// Where to.
+    pub(crate) path: PathBuf,
+    /// Directories.
+    pub(crate) directories: u64,
+    /// Files.
+    pub(crate) files: u64,
+    /// Symbolic links.
+    pub(crate) symlinks: u64,
+    /// Bytes of all files.
+    pub(crate) bytes: u64,
+    /// Files that share their bytes with the store by a reflink.
+    pub(crate) reflinks: u64,
+    /// Files that are the store's own by another name.
+    pub(crate) hard_links: u64,
+    /// Milliseconds inside the daemon.
+    pub(crate) took_ms: f64,
+}
+
+/// What a change did, or would do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Changed {
+    /// The operation; `None` if nothing had to be done, or on a dry run.
+    pub(crate) operation: Option<u64>,
+    /// The head afterwards.
+    pub(crate) generation: Option<GenerationId>,
+    /// Whether this was a dry run.
+    pub(crate) dry_run: bool,
+    /// By name.
+    pub(crate) changes: Vec<PackageChangeView>,
+    /// Packages in the environment afterwards.
+    pub(crate) packages: usize,
+    /// Milliseconds inside the daemon.
+    pub(crate) took_ms: f64,
+    /// What the operation was, in words: `undid operation 4 (install flask)`.
+    pub(crate) summary: Option<String>,
+}
+
+/// One package that differs: added (no `before`), removed (no `after`) or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackageChangeView {
+    /// Normalised name.
+    pub(crate) name: String,
+    /// Version before.
+    pub(crate) before: Option<String>,
+    /// Version after. Equal to `before` where only the artifact differs.
+    pub(crate) after: Option<String>,
+}
+
+/// One operation of the history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OperationView {
+    /// Its number within the environment.
+    pub(crate) id: u64,
+    /// `install`, `undo`, …
+    pub(crate) kind: String,
+    /// In words.
+    pub(crate) summary: String,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) at_ms: i64,
+    /// How long it took.
+    pub(crate) duration_ms: u64,
+    /// User name, or number.
+    pub(crate) who: String,
+    /// What was typed.
+    pub(crate) command: Vec<String>,
+    /// State before.
+    pub(crate) before: Option<GenerationId>,
+    /// State after.
+    pub(crate) after: GenerationId,
+    /// Whether `after` is the head's state.
+    pub(crate) current: bool,
+    /// What it changed.
+    pub(crate) changes: Vec<PackageChangeView>,
+}
+
+/// One snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotView {
+    /// Its name.
+    pub(crate) name: SnapshotName,
+    /// What it names.
+    pub(crate) generation: GenerationId,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) at_ms: i64,
+    /// Packages in it.
+    pub(crate) packages: usize,
+}

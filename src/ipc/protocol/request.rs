@@ -1,0 +1,419 @@
+//! What a client can ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use blast_index::Sources;
+use blast_resolver::{PrereleaseMode, ResolutionMode};
+use blast_types::{EnvName, ExtraName, GroupName, NamedPlatform, PackageName, SnapshotName};
+use serde::{Deserialize, Serialize};
+
+/// What a client can ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub(crate) enum Request {
+    /// Is anybody there? Answered by [`super::Reply::Pong`].
+    Ping,
+    /// Create an environment unless it exists. Answered by [`super::Reply::Started`].
+    Start(Start),
+    /// Change what an environment holds. Answered by [`super::Reply::Changed`].
+    Change(Change),
+    /// Go to another generation. Answered by [`super::Reply::Changed`].
+    Move(Move),
+    /// The history. Answered by [`super::Reply::History`].
+    Log {
+        /// Whose.
+        env: EnvName,
+        /// At most so many, newest first.
+        limit: Option<usize>,
+    },
+    /// What differs between two generations. Answered by [`super::Reply::Diff`].
+    Diff {
+        /// Whose.
+        env: EnvName,
+        /// Older side, as [`Move::target`]; default: the state before the head's operation.
+        from: Option<String>,
+        /// Newer side; default: the head.
+        to: Option<String>,
+    },
+    /// Name the head. Answered by [`super::Reply::Snapshots`] with the one made.
+    Save {
+        /// Whose.
+        env: EnvName,
+        /// The name; made from the time where absent.
+        name: Option<SnapshotName>,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// Forget a snapshot. Answered by [`super::Reply::Snapshots`] with the one forgotten.
+    DeleteSnapshot {
+        /// Whose.
+        env: EnvName,
+        /// Which.
+        name: SnapshotName,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// All snapshots of an environment. Answered by [`super::Reply::Snapshots`].
+    Snapshots {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Resolve without touching an environment. Answered by [`super::Reply::Locked`].
+    Lock(LockRequest),
+    /// What an environment holds. Answered by [`super::Reply::Packages`].
+    List {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Who requires whom. Answered by [`super::Reply::Graph`].
+    Graph {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Which packages have newer versions. Answered by [`super::Reply::Outdated`].
+    Outdated(OutdatedRequest),
+    /// The state of the daemon, and of one environment if named. Answered by [`super::Reply::Status`].
+    Status {
+        /// Whose.
+        env: Option<EnvName>,
+    },
+    /// All environments. Answered by [`super::Reply::Environments`].
+    Environments,
+    /// Delete environments. Answered by [`super::Reply::Environments`] with those deleted.
+    RemoveEnvironments {
+        /// Which.
+        names: Vec<EnvName>,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
+    /// Make sure that the environment is visible and say where. Answered by [`super::Reply::Entered`].
+    Enter {
+        /// Which.
+        env: EnvName,
+        /// Name the generation's own tree, which never changes.
+        pin: bool,
+    },
+    /// Write an environment to a directory as plain files. Answered by [`super::Reply::Materialised`].
+    Materialise(Materialise),
+    /// Compile the bytecode of an environment that is not compiled yet, and wait for it. Answered
+    /// by [`super::Reply::Compiled`].
+    Compile {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Look for damage. Answered by [`super::Reply::Checked`].
+    Check {
+        /// Read every byte.
+        deep: bool,
+    },
+    /// Free what nothing refers to. Answered by [`super::Reply::Cleaned`].
+    Clean {
+        /// Only say what would be freed.
+        dry_run: bool,
+        /// Keep at most so many operations of each environment.
+        keep_operations: Option<usize>,
+    },
+    /// Bring cached pages of indexes up to date. Answered by [`super::Reply::Refreshed`].
+    Refresh {
+        /// Of these packages; none: of what all environments hold.
+        packages: Vec<String>,
+        /// Where packages come from.
+        sources: Sources,
+    },
+    /// All interpreters. Answered by [`super::Reply::Pythons`].
+    Pythons {
+        /// Where to look.
+        search: PythonSearch,
+    },
+    /// Stop showing an environment (or all), without deleting it. Answered by [`super::Reply::Done`].
+    Hide {
+        /// Which; `None`: the whole view of this home.
+        env: Option<EnvName>,
+        /// Even while programs use it.
+        force: bool,
+    },
+    /// Unmount everything and end the daemon. Answered by [`super::Reply::Done`] just before it ends.
+    Shutdown {
+        /// Do not wait for running requests.
+        force: bool,
+    },
+}
+
+/// See [`super::Request::Start`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// Its name.
+    pub(crate) name: EnvName,
+    /// `--python`, as typed.
+    pub(crate) python: Option<String>,
+    /// `requires-python` of the project.
+    pub(crate) requires_python: Option<String>,
+    /// Root of the project it belongs to.
+    pub(crate) project: Option<PathBuf>,
+    /// Variables that activation and `run` set; merged over those it has.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Where interpreters are looked for.
+    pub(crate) search: PythonSearch,
+}
+
+/// The client's view of the world, for finding interpreters.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct PythonSearch {
+    /// `$PATH`.
+    pub(crate) path: String,
+    /// Working directory.
+    pub(crate) cwd: PathBuf,
+    /// `$HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// `$PYENV_ROOT`.
+    pub(crate) pyenv_root: Option<PathBuf>,
+}
+
+/// See [`super::Request::Change`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Change {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// What.
+    pub(crate) action: Action,
+    /// How to resolve.
+    pub(crate) options: ResolveOptions,
+    /// Where packages come from.
+    pub(crate) sources: Sources,
+    /// Compile bytecode only for what programs import.
+    #[serde(default)]
+    pub(crate) no_bytecode: bool,
+    /// Only say what would be done.
+    pub(crate) dry_run: bool,
+}
+
+/// The changes of what an environment holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub(crate) enum Action {
+    /// Add requirements to the direct ones, resolve, install.
+    Install {
+        /// What to add.
+        requirements: RequirementSet,
+        /// Take newest versions also of what is installed.
+        upgrade: bool,
+        /// Do not add dependencies.
+        no_deps: bool,
+    },
+    /// Newest versions of some packages (none named: of all) within the direct requirements.
+    Update {
+        /// Normalised or not.
+        packages: Vec<String>,
+    },
+    /// Take direct requirements away, and what only they needed.
+    Remove {
+        /// Normalised or not.
+        packages: Vec<String>,
+    },
+    /// Exactly the content of a PEP 751 lock.
+    SyncLock {
+        /// Where it was read from, for messages.
+        path: PathBuf,
+        /// Its text.
+        text: String,
+        /// Extras of the lock to include.
+        extras: Vec<String>,
+        /// Dependency groups of the lock to include.
+        groups: Vec<String>,
+        /// Include those that the lock names as default ones, too.
+        default_groups: bool,
+        /// The project that the lock is of, to be installed beside it.
+        #[serde(default)]
+        project: Option<RequirementLine>,
+    },
+    /// Exactly these requirements: pins are taken as they are, anything else is resolved.
+    SyncRequirements {
+        /// All of them.
+        requirements: RequirementSet,
+    },
+}
+
+/// Requirements as the user gave them, in PEP 508 form with file and relative paths made absolute.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct RequirementSet {
+    /// All of them.
+    pub(crate) requirements: Vec<RequirementLine>,
+}
+
+/// One requirement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RequirementLine {
+    /// PEP 508 text.
+    pub(crate) text: String,
+    /// `--hash` values, `sha256:…`; if any is given one must match.
+    #[serde(default)]
+    pub(crate) hashes: Vec<String>,
+    /// Where it stands (`requirements.txt:3`), for messages.
+    #[serde(default)]
+    pub(crate) origin: Option<String>,
+    /// `-e`.
+    #[serde(default)]
+    pub(crate) editable: bool,
+    /// The text is the URL of sources, which must be looked into for the project's name.
+    #[serde(default)]
+    pub(crate) unnamed: bool,
+    /// Extras of such sources.
+    #[serde(default)]
+    pub(crate) extras: Vec<String>,
+}
+
+/// How to resolve.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct ResolveOptions {
+    /// Limits on what is needed anyway, as PEP 508 texts.
+    #[serde(default)]
+    pub(crate) constraints: Vec<String>,
+    /// What replaces every requirement on the same package, as PEP 508 texts.
+    #[serde(default)]
+    pub(crate) overrides: Vec<String>,
+    /// Packages to leave out, whoever requires them.
+    #[serde(default)]
+    pub(crate) excludes: BTreeSet<PackageName>,
+    /// Which pre-releases are candidates.
+    #[serde(default)]
+    pub(crate) prereleases: PrereleaseMode,
+    /// Which end of a range is tried first.
+    #[serde(default)]
+    pub(crate) resolution: ResolutionMode,
+    /// Files uploaded at this time or later do not exist, nor those without an upload time;
+    /// milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) exclude_newer: Option<i64>,
+    /// The same for single packages; `None`: no limit.
+    #[serde(default)]
+    pub(crate) exclude_newer_package: BTreeMap<PackageName, Option<i64>>,
+    /// Names never taken as a wheel; `:all:` is the word for all.
+    pub(crate) no_binary: Vec<String>,
+    /// Names never taken as a source distribution; `:all:` likewise.
+    pub(crate) only_binary: Vec<String>,
+    /// How to build what comes as sources.
+    #[serde(default)]
+    pub(crate) build: BuildOptions,
+}
+
+/// How to build.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct BuildOptions {
+    /// Settings for the backends (`--config-settings`): texts, or lists of texts.
+    pub(crate) settings: BTreeMap<String, serde_json::Value>,
+    /// Those of the user's environment variables that builds are given.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// Build in the environment as it is (`--no-build-isolation`).
+    #[serde(default)]
+    pub(crate) no_isolation: bool,
+    /// Those that git is given beside them.
+    #[serde(default)]
+    pub(crate) git_variables: BTreeMap<String, String>,
+}
+
+/// See [`super::Request::Outdated`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OutdatedRequest {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// How to choose.
+    pub(crate) options: ResolveOptions,
+    /// Where to look.
+    pub(crate) sources: Sources,
+}
+
+/// See [`super::Request::Move`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Move {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// Where to.
+    pub(crate) target: MoveTarget,
+    /// Only say what would be done.
+    pub(crate) dry_run: bool,
+}
+
+/// Where a [`Move`] goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "to", rename_all = "kebab-case")]
+pub(crate) enum MoveTarget {
+    /// Undo the newest operation that is not undone yet.
+    Undo,
+    /// Undo the newest undo.
+    Redo,
+    /// The state after an operation (`12`), a generation (hexadecimal prefix), a snapshot's name
+    /// or `@{-N}`.
+    Named {
+        /// As typed.
+        target: String,
+    },
+    /// A snapshot.
+    Snapshot {
+        /// Its name.
+        name: SnapshotName,
+    },
+}
+
+/// See [`super::Request::Materialise`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Materialise {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// Which state, as [`MoveTarget::Named`]; default: the head.
+    pub(crate) target: Option<String>,
+    /// Where to: absolute, empty or not there.
+    pub(crate) to: PathBuf,
+    /// By hard links to the store.
+    pub(crate) link: bool,
+}
+
+/// See [`super::Request::Lock`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LockRequest {
+    /// The environment whose interpreter and versions are preferred.
+    pub(crate) env: Option<EnvName>,
+    /// `--python`, as typed: the interpreter or version to lock for.
+    pub(crate) python: Option<String>,
+    /// The platform to lock for, by name; the interpreter's own where absent.
+    #[serde(default)]
+    pub(crate) platform: Option<NamedPlatform>,
+    /// `requires-python` of the project.
+    pub(crate) requires_python: Option<String>,
+    /// Where interpreters are looked for.
+    pub(crate) search: PythonSearch,
+    /// What to lock.
+    pub(crate) requirements: RequirementSet,
+    /// Lock the direct requirements of `env`.
+    #[serde(default)]
+    pub(crate) of_env: bool,
+    /// For every environment, not for one.
+    #[serde(default)]
+    pub(crate) universal: bool,
+    /// What a whole project lets be chosen; `None`: something else is locked.
+    #[serde(default)]
+    pub(crate) choices: Option<LockChoices>,
+    /// Text of the lock that is there, whose versions are preferred.
+    pub(crate) previous: Option<String>,
+    /// The file that the lock is for, to which it states paths relative; none for a lock that is only
+    /// shown.
+    #[serde(default)]
+    pub(crate) output: Option<PathBuf>,
+    /// Take newest versions, whatever `previous` or the environment have.
+    pub(crate) upgrade: bool,
+    /// How to resolve.
+    pub(crate) options: ResolveOptions,
+    /// Where packages come from.
+    pub(crate) sources: Sources,
+}
+
+/// What the lock of a project lets be chosen; the requirements say by markers to what they belong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LockChoices {
+    /// Extras.
+    pub(crate) extras: Vec<ExtraName>,
+    /// Dependency groups.
+    pub(crate) groups: Vec<GroupName>,
+    /// Those of the groups that are installed unless others are chosen.
+    pub(crate) default_groups: Vec<GroupName>,
+}
