@@ -1,0 +1,60 @@
+//! What somebody allows a program, as data. It says nothing of how that is kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::Level;
+
+/// What the code of an environment may touch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// How much is kept away where nothing below says otherwise.
+    pub level: Level,
+    /// Places of the file system.
+    pub files: Files,
+    /// What it may use up.
+    pub limits: Limits,
+    /// Environment variables beside those that every program gets: a value, or none for the
+    /// caller's own.
+    pub variables: BTreeMap<String, Option<String>>,
+    /// Who it may talk to.
+    pub network: Network,
+}
+
+/// Places that a program sees beside the system, its environment and its project. Absolute paths,
+/// each with all below.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Files {
+    /// Read.
+    pub read_only: Vec<PathBuf>,
+    /// Read and changed.
+    pub read_write: Vec<PathBuf>,
+    /// Not seen, wherever they are.
+    pub hidden: Vec<PathBuf>,
+    /// The size of each private temporary directory, in bytes.
+    pub temporary_bytes: Option<u64>,
+}
+
+/// What a program may use up, with all it starts. `None` is no limit of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processors, in hundredths of one: 150 is one and a half.
+    pub cpu_percent: Option<u32>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// Open files, of each process.
+    pub open_files: Option<u64>,
+    /// The largest file that can be written, in bytes.
+    pub file_bytes: Option<u64>,
+    /// All that is written, in bytes.
+    pub total_bytes: Option<u64>,
+}
+
+/// Who a program may talk to. Nobody, unless it is named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// `HOST` or `HOST:PORT`.
+    pub allowed: Vec<String>,
+}
