@@ -13,7 +13,7 @@ use crate::ui::{changes, units};
 /// Show what differs between two states of an environment
 ///
 /// A state is the number of an operation, a snapshot, a generation, or `@{-N}` for N operations
-/// ago.
+/// ago; `OTHER@STATE` is one of another environment, `OTHER@` its present one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The older state (default: before the last operation)

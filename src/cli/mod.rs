@@ -8,6 +8,7 @@
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed).
 
+mod blame;
 mod build_flags;
 mod bytecode;
 mod cache;
@@ -46,6 +47,7 @@ mod revert;
 mod run;
 mod save;
 mod select;
+mod show;
 mod sources;
 mod start;
 mod status;
@@ -105,6 +107,8 @@ enum Command {
     Revert(revert::Args),
     Redo(redo::Args),
     Log(log::Args),
+    Show(show::Args),
+    Blame(blame::Args),
     Diff(diff::Args),
     Save(save::Args),
     Load(load::Args),
@@ -170,6 +174,8 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Revert(args) => revert::run(args, context),
         Command::Redo(args) => redo::run(&args, context),
         Command::Log(args) => log::run(&args, context),
+        Command::Show(args) => show::run(args, context),
+        Command::Blame(args) => blame::run(args, context),
         Command::Diff(args) => diff::run(args, context),
         Command::Save(args) => save::run(args, context),
         Command::Load(args) => load::run(args, context),

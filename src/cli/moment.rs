@@ -1,5 +1,5 @@
 //! Points in time as people write them: `2026-03-01T12:00:00Z` (RFC 3339), `2026-03-01` (the end
-//! of that day here), `2 weeks` or `P7D` (so long ago).
+//! of that day here), `yesterday` (the end of it), `2 weeks`, `2h` or `P7D` (so long ago).
 
 use std::str::FromStr;
 
@@ -47,10 +47,13 @@ impl Moment {
             return Ok(Self(moment.as_millisecond()));
         }
         // A date alone would be taken for its midnight.
-        if !text.contains(':')
-            && let Ok(date) = text.parse::<Date>()
-        {
-            return date
+        let day = match text {
+            "yesterday" => now.date().yesterday().ok(),
+            _ if text.contains(':') => None,
+            _ => text.parse::<Date>().ok(),
+        };
+        if let Some(day) = day {
+            return day
                 .checked_add(1.day())
                 .and_then(|next| next.to_zoned(zone.clone()))
                 .map(|moment| Self(moment.timestamp().as_millisecond()))
@@ -102,6 +105,8 @@ mod tests {
             ),
             ("2026-03-01T12:00:00", utc("2026-03-01T11:00:00Z")),
             ("2026-03-01", utc("2026-03-01T23:00:00Z")),
+            ("yesterday", utc("2026-03-14T23:00:00Z")),
+            ("2h", utc("2026-03-15T09:00:00Z")),
             ("2 weeks", utc("2026-03-15T11:00:00Z") - 14 * DAY),
             ("2 weeks ago", utc("2026-03-15T11:00:00Z") - 14 * DAY),
             ("P7D", utc("2026-03-15T11:00:00Z") - 7 * DAY),
@@ -115,7 +120,7 @@ mod tests {
     fn what_has_no_length_or_sense_is_refused() {
         for text in [
             "",
-            "yesterday",
+            "tomorrow",
             "3 months",
             "P1Y",
             "2026-13-01",

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Move, MoveTarget, Request};
 
-/// Do again what the last `blast revert` undid
+/// Take back the last `blast revert`
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

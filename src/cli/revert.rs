@@ -2,6 +2,7 @@
 
 use super::change;
 use super::context::Context;
+use super::moment::Moment;
 use super::options::{DryRunOption, EnvOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -16,6 +17,10 @@ pub(super) struct Args {
     /// Number of an operation (the state after it), snapshot, generation, or `@{-N}` for N
     /// operations ago (default: undo the newest operation that is not undone yet)
     target: Option<String>,
+    /// Return to the state that there was at this time (`2026-03-01T12:00:00Z`), at the end of
+    /// that day (`2026-03-01`, `yesterday`), or so long ago (`2h`, `3 days`)
+    #[arg(long, value_name = "TIME", conflicts_with = "target")]
+    to: Option<Moment>,
     #[command(flatten)]
     env: EnvOption,
     #[command(flatten)]
@@ -24,9 +29,10 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let (target, undo) = match args.target {
-        None => (MoveTarget::Undo, "blast redo"),
-        Some(target) => (MoveTarget::Named { target }, "blast revert"),
+    let target = match (args.target, args.to) {
+        (None, None) => MoveTarget::Undo,
+        (Some(target), _) => MoveTarget::Named { target },
+        (None, Some(Moment(at_ms))) => MoveTarget::Time { at_ms },
     };
     let env = context.env(&args.env)?;
     let request = Request::Move(Move {
@@ -34,5 +40,5 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         target,
         dry_run: args.dry_run.dry_run,
     });
-    change::ask(context, request, &args.env, undo)
+    change::ask(context, request, &args.env, "blast redo")
 }

@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, change, environment, graph, history, lock, materialise, outdated,
-    refresh, status,
+    Asker, EngineError, Home, blame, change, environment, graph, history, lock, materialise,
+    outdated, refresh, snapshots, status,
 };
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
@@ -64,7 +64,7 @@ pub(super) async fn answer(
         Request::Save { env, name, dry_run } => {
             let _turn = home.turn(&env).await;
             blocking(home, move |home| {
-                let snapshots = history::save(home, &env, name, dry_run, asker)?;
+                let snapshots = snapshots::save(home, &env, name, dry_run, asker)?;
                 Ok(Reply::Snapshots { snapshots })
             })
             .await
@@ -72,7 +72,7 @@ pub(super) async fn answer(
         Request::DeleteSnapshot { env, name, dry_run } => {
             let _turn = home.turn(&env).await;
             blocking(home, move |home| {
-                let snapshots = history::delete_snapshot(home, &env, &name, dry_run, asker)?;
+                let snapshots = snapshots::delete_snapshot(home, &env, &name, dry_run, asker)?;
                 Ok(Reply::Snapshots { snapshots })
             })
             .await
@@ -104,11 +104,16 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
         Request::Log { env, limit } => Ok(Reply::History {
             operations: history::log(home, &env, limit)?,
         }),
+        Request::Show { env, operation } => {
+            let detail = Box::new(history::show(home, &env, operation.as_deref())?);
+            Ok(Reply::Operation { detail })
+        }
+        Request::Blame { env, package } => Ok(Reply::Blame(blame::blame(home, &env, &package)?)),
         Request::Diff { env, from, to } => {
             history::diff(home, &env, from.as_deref(), to.as_deref())
         }
         Request::Snapshots { env } => Ok(Reply::Snapshots {
-            snapshots: history::snapshots(home, &env)?,
+            snapshots: snapshots::snapshots(home, &env)?,
         }),
         Request::List { env } => Ok(Reply::Packages {
             packages: environment::packages(home, &env)?,

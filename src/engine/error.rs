@@ -103,6 +103,30 @@ pub(crate) enum EngineError {
         /// Where it was looked for.
         env: EnvName,
     },
+    /// A target of `show` that names nothing.
+    #[error("`{target}` names no operation of `{env}`")]
+    NoSuchOperation {
+        /// As typed.
+        target: String,
+        /// Where it was looked for.
+        env: EnvName,
+    },
+    /// A time before all that the history tells.
+    #[error("the history of `{env}` does not reach back to {}", in_words(*at_ms))]
+    TooLongAgo {
+        /// Whose.
+        env: EnvName,
+        /// The time, in milliseconds since the Unix epoch.
+        at_ms: i64,
+    },
+    /// A package that an environment never had.
+    #[error("{package} was never installed in `{env}`, as far as its history tells")]
+    NeverInstalled {
+        /// The package.
+        package: PackageName,
+        /// Where it was looked for.
+        env: EnvName,
+    },
     /// No snapshot of this name.
     #[error("there is no snapshot `{name}` of `{env}`")]
     NoSnapshot {
@@ -276,6 +300,9 @@ impl EngineError {
             | Self::StillNeeded { .. }
             | Self::NothingTo { .. }
             | Self::NoSuchState { .. }
+            | Self::NoSuchOperation { .. }
+            | Self::TooLongAgo { .. }
+            | Self::NeverInstalled { .. }
             | Self::NoSnapshot { .. }
             | Self::WrongHash { .. }
             | Self::NoWheel { .. }
@@ -352,7 +379,11 @@ impl Hint for EngineError {
                     needed_by.join(" ")
                 )]
             }
-            Self::NothingTo { env, .. } | Self::NoSuchState { env, .. } => {
+            Self::NothingTo { env, .. }
+            | Self::NoSuchState { env, .. }
+            | Self::NoSuchOperation { env, .. }
+            | Self::NeverInstalled { env, .. }
+            | Self::TooLongAgo { env, .. } => {
                 vec![format!("`blast log --env {env}` shows the history")]
             }
             Self::NoSnapshot { env, .. } => {
@@ -437,6 +468,17 @@ impl From<WheelError> for EngineError {
             _ => Self::Wheel(error),
         }
     }
+}
+
+/// A time as people read it, where we are.
+fn in_words(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map_or_else(
+        |_| format!("{at_ms} ms"),
+        |time| {
+            let zoned = time.to_zoned(jiff::tz::TimeZone::system());
+            zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        },
+    )
 }
 
 /// Gives an I/O error its path.

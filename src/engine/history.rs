@@ -1,4 +1,4 @@
-//! Moving between generations: revert, redo, snapshots, and looking back.
+//! Moving between generations: revert, redo, loading snapshots, and looking back.
 //!
 //! Every move is one new operation over objects that are all there already: it costs one durable
 //! write, whatever the size of the environment or the length of its history.
@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use blast_store::{EnvState, Operation, OperationDraft, OperationId, OperationKind, StoreError};
-use blast_types::{EnvName, GenerationId, SnapshotName};
+use blast_types::{EnvName, GenerationId};
 
 use super::change::Asker;
 use super::error::EngineError;
 use super::home::{Home, now_ms};
-use super::{undo, views};
-use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationView, Reply, SnapshotView};
+use super::{snapshots, target, undo, views};
+use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationDetail, OperationView, Reply};
 
 /// Carries out one move.
 pub(crate) async fn go(home: Arc<Home>, to: Move, asker: Asker) -> Result<Changed, EngineError> {
@@ -87,7 +87,7 @@ fn destination(
             (OperationKind::Redo { of: undo.id }, to, summary)
         }
         MoveTarget::Snapshot { name } => {
-            let snapshot = snapshot(home, env, name)?;
+            let snapshot = snapshots::named(home, env, name)?;
             let kind = OperationKind::Load {
                 snapshot: name.clone(),
             };
@@ -98,12 +98,20 @@ fn destination(
             )
         }
         MoveTarget::Named { target } => {
-            let to = resolve_state(home, state, target)?;
+            let to = target::state_named(home, state, target)?;
             (
                 OperationKind::Revert { to },
                 to,
                 format!("{} to {target}", say("reverted", "would revert")),
             )
+        }
+        MoveTarget::Time { at_ms } => {
+            let then = target::operation_at(home, state, *at_ms)?;
+            let did = say("reverted", "would revert");
+            let (id, what) = (then.id, views::summary(&then));
+            let summary = format!("{did} to the state after operation {id} ({what})");
+            let to = then.after;
+            (OperationKind::Revert { to }, to, summary)
         }
     })
 }
@@ -121,7 +129,7 @@ pub(crate) fn undoable(
     }))
 }
 
-/// The undo that a redo would take back, and the state before it.
+/// The undo or revert that a redo would take back, and the state before it.
 pub(crate) fn redoable(
     home: &Home,
     state: &EnvState,
@@ -134,15 +142,6 @@ pub(crate) fn redoable(
     }))
 }
 
-fn snapshot(home: &Home, env: &EnvName, name: &SnapshotName) -> Result<GenerationId, EngineError> {
-    find_snapshot(home, env, name)?
-        .map(|snapshot| snapshot.generation)
-        .ok_or_else(|| EngineError::NoSnapshot {
-            name: name.to_string(),
-            env: env.clone(),
-        })
-}
-
 /// One operation, or `None` where the history does not have it (any more).
 pub(crate) fn operation(
     home: &Home,
@@ -153,76 +152,6 @@ pub(crate) fn operation(
         Err(StoreError::NoSuchOperation { .. }) => Ok(None),
         found => found.map(Some),
     }
-}
-
-fn find_snapshot(
-    home: &Home,
-    env: &EnvName,
-    name: &SnapshotName,
-) -> Result<Option<blast_store::Snapshot>, StoreError> {
-    match home.store.snapshot(env, name) {
-        Err(StoreError::NoSuchSnapshot { .. }) => Ok(None),
-        found => found.map(Some),
-    }
-}
-
-/// A state by the number of the operation after which it was, `@{-N}` (so many operations before
-/// the head), a snapshot's name, or the beginning of a generation's name.
-pub(crate) fn resolve_state(
-    home: &Home,
-    state: &EnvState,
-    target: &str,
-) -> Result<GenerationId, EngineError> {
-    let env = &state.record.name;
-    let unknown = || EngineError::NoSuchState {
-        target: target.to_owned(),
-        env: env.clone(),
-    };
-    let after = |id: OperationId| -> Result<GenerationId, EngineError> {
-        Ok(operation(home, env, id)?.ok_or_else(unknown)?.after)
-    };
-    let back = target
-        .strip_prefix("@{-")
-        .and_then(|rest| rest.strip_suffix('}'));
-    if let Some(steps) = back.and_then(|steps| steps.parse::<u64>().ok()) {
-        return after(OperationId(
-            state.operation.0.checked_sub(steps).ok_or_else(unknown)?,
-        ));
-    }
-    if let Ok(name) = target.parse::<SnapshotName>()
-        && let Some(snapshot) = find_snapshot(home, env, &name)?
-    {
-        return Ok(snapshot.generation);
-    }
-    if let Ok(number) = target.parse::<u64>()
-        && let Some(operation) = operation(home, env, OperationId(number))?
-    {
-        return Ok(operation.after);
-    }
-    by_prefix(home, env, target)?.ok_or_else(unknown)
-}
-
-/// The one generation of the history whose name begins so; `None` where several do.
-fn by_prefix(
-    home: &Home,
-    env: &EnvName,
-    prefix: &str,
-) -> Result<Option<GenerationId>, EngineError> {
-    if prefix.len() < 4 || !prefix.chars().all(|digit| digit.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    let prefix = prefix.to_ascii_lowercase();
-    let mut found = None;
-    for operation in home.store.operations(env)? {
-        let after = operation?.after;
-        if after.to_hex().starts_with(&prefix) {
-            match found {
-                Some(other) if other != after => return Ok(None),
-                _ => found = Some(after),
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// The history, newest first. Blocks.
@@ -239,6 +168,30 @@ pub(crate) fn log(
         .collect()
 }
 
+/// One operation with all that is known of it. Blocks.
+pub(crate) fn show(
+    home: &Home,
+    env: &EnvName,
+    name: Option<&str>,
+) -> Result<OperationDetail, EngineError> {
+    let state = home.env(env)?;
+    let found = target::operation_named(home, &state, name.unwrap_or("@"))?;
+    let after = home.store.generation(found.after)?;
+    let before = found.before.map(|id| home.store.generation(id));
+    let before = before.transpose()?;
+    let old: &[String] = before.as_ref().map_or(&[], |it| &it.requirements);
+    let without = |all: &[String], other: &[String]| -> Vec<String> {
+        let missing = all.iter().filter(|text| !other.contains(text));
+        missing.cloned().collect()
+    };
+    Ok(OperationDetail {
+        requirements_added: without(&after.requirements, old),
+        requirements_removed: without(old, &after.requirements),
+        packages: after.packages.len(),
+        operation: views::operation(&found, &state),
+    })
+}
+
 /// What differs between two states. Blocks.
 pub(crate) fn diff(
     home: &Home,
@@ -247,9 +200,12 @@ pub(crate) fn diff(
     to: Option<&str>,
 ) -> Result<Reply, EngineError> {
     let state = home.env(env)?;
-    let to = to.map_or(Ok(state.head), |target| resolve_state(home, &state, target))?;
-    let from = if let Some(target) = from {
-        resolve_state(home, &state, target)?
+    let to = match to {
+        Some(to) => target::anywhere(home, env, to)?.1,
+        None => state.head,
+    };
+    let from = if let Some(from) = from {
+        target::anywhere(home, env, from)?.1
     } else {
         let head = operation(home, env, state.operation)?;
         head.and_then(|operation| operation.before)
@@ -261,110 +217,4 @@ pub(crate) fn diff(
         to,
         changes: views::changes_between(Some(&old), &new),
     })
-}
-
-/// Gives the head a name. Blocks.
-pub(crate) fn save(
-    home: &Home,
-    env: &EnvName,
-    name: Option<SnapshotName>,
-    dry_run: bool,
-    asker: Asker,
-) -> Result<Vec<SnapshotView>, EngineError> {
-    let state = home.env(env)?;
-    let at_ms = now_ms();
-    let name = name.map_or_else(|| free_name(home, env, at_ms), Ok)?;
-    if !dry_run {
-        let draft = draft_of(
-            asker,
-            at_ms,
-            OperationKind::Save {
-                snapshot: name.clone(),
-                generation: state.head,
-            },
-        );
-        home.store
-            .save_snapshot(env, name.clone(), state.head, draft, at_ms)?;
-    }
-    let packages = home.store.generation(state.head)?.packages.len();
-    Ok(vec![SnapshotView {
-        name,
-        generation: state.head,
-        at_ms,
-        packages,
-    }])
-}
-
-/// A name made from the time, `2026-11-21T03.12.05`, numbered where it is taken.
-fn free_name(home: &Home, env: &EnvName, at_ms: i64) -> Result<SnapshotName, EngineError> {
-    let time = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();
-    let base = time.strftime("%Y-%m-%dT%H.%M.%S").to_string();
-    let candidates = std::iter::once(base.clone()).chain((2..).map(|n| format!("{base}-{n}")));
-    for candidate in candidates {
-        let name: SnapshotName = candidate
-            .parse()
-            .map_err(|error| EngineError::Bug(format!("{error}")))?;
-        if find_snapshot(home, env, &name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(EngineError::Bug("no name is free".to_owned()))
-}
-
-/// Forgets a snapshot; what it named stays as long as the history names it. Blocks.
-pub(crate) fn delete_snapshot(
-    home: &Home,
-    env: &EnvName,
-    name: &SnapshotName,
-    dry_run: bool,
-    asker: Asker,
-) -> Result<Vec<SnapshotView>, EngineError> {
-    home.env(env)?;
-    let found = find_snapshot(home, env, name)?.ok_or_else(|| EngineError::NoSnapshot {
-        name: name.to_string(),
-        env: env.clone(),
-    })?;
-    let view = snapshot_view(home, &found)?;
-    if !dry_run {
-        let kind = OperationKind::DeleteSnapshot {
-            snapshot: name.clone(),
-            generation: found.generation,
-        };
-        let at_ms = now_ms();
-        home.store
-            .delete_snapshot(env, name, draft_of(asker, at_ms, kind), at_ms)?;
-    }
-    Ok(vec![view])
-}
-
-/// All snapshots. Blocks.
-pub(crate) fn snapshots(home: &Home, env: &EnvName) -> Result<Vec<SnapshotView>, EngineError> {
-    home.env(env)?;
-    home.store
-        .snapshots(env)?
-        .iter()
-        .map(|snapshot| snapshot_view(home, snapshot))
-        .collect()
-}
-
-fn snapshot_view(
-    home: &Home,
-    snapshot: &blast_store::Snapshot,
-) -> Result<SnapshotView, EngineError> {
-    Ok(SnapshotView {
-        name: snapshot.name.clone(),
-        generation: snapshot.generation,
-        at_ms: snapshot.created_ms,
-        packages: home.store.generation(snapshot.generation)?.packages.len(),
-    })
-}
-
-fn draft_of(asker: Asker, started_ms: i64, kind: OperationKind) -> OperationDraft {
-    OperationDraft {
-        kind,
-        command: asker.command,
-        who: asker.who,
-        started_ms,
-        note: None,
-    }
 }

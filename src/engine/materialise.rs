@@ -20,7 +20,7 @@ use blast_types::{BlobId, GenerationId};
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
 use super::home::Home;
-use super::{generated, history};
+use super::{generated, target};
 use crate::ipc::protocol::{Materialise, Materialised, Reply};
 
 /// Number of the layer that is made for the directory, which the store never gives.
@@ -62,7 +62,7 @@ fn materialise_now(
     } = request;
     let state = home.env(env)?;
     let id = match target {
-        Some(target) => history::resolve_state(home, &state, target)?,
+        Some(target) => target::state_named(home, &state, target)?,
         None => state.head,
     };
     let parent = free(home, to)?;

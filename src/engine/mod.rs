@@ -6,6 +6,7 @@
 //! generations, [`lock`] resolves without touching any. Requests of the daemon map onto these one
 //! to one; the protocol's types are the vocabulary, so that nothing is translated twice.
 
+pub(crate) mod blame;
 pub(crate) mod build;
 mod bytecode;
 mod caches;
@@ -33,7 +34,9 @@ mod resolve;
 mod secrets;
 mod showing;
 pub(crate) mod skeleton;
+pub(crate) mod snapshots;
 pub(crate) mod status;
+mod target;
 mod undo;
 mod unpack;
 mod views;

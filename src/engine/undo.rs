@@ -29,7 +29,8 @@ pub(crate) fn undo_candidate(
     Ok(None)
 }
 
-/// The newest undo that was not taken back, provided that nothing else happened since.
+/// The newest undo, or way back to a named state, that was not taken back, provided that nothing
+/// else happened since.
 pub(crate) fn redo_candidate(
     read: Read<'_>,
     head: OperationId,
@@ -37,7 +38,9 @@ pub(crate) fn redo_candidate(
     let mut at = head;
     while let Some(operation) = read(at)? {
         at = match operation.kind {
-            OperationKind::Undo { .. } => return Ok(Some(operation)),
+            OperationKind::Undo { .. } | OperationKind::Revert { .. } => {
+                return Ok(Some(operation));
+            }
             OperationKind::Redo { of } => before(of),
             OperationKind::Save { .. } | OperationKind::DeleteSnapshot { .. } => before(at),
             _ => return Ok(None),
@@ -154,6 +157,20 @@ mod tests {
         assert!(story.undo());
         assert_eq!(story.state(), state(0));
         assert!(!story.undo());
+    }
+
+    #[test]
+    fn a_way_back_to_a_named_state_is_taken_back_by_redo_and_by_undo() {
+        type Step = fn(&mut Story) -> bool;
+        let ways: [(Step, Step); 2] = [(Story::redo, Story::undo), (Story::undo, Story::redo)];
+        for (taken_back, and_again) in ways {
+            let mut story = story(3);
+            story.add(OperationKind::Revert { to: state(1) }, state(1));
+            assert!(taken_back(&mut story));
+            assert_eq!(story.state(), state(3));
+            assert!(and_again(&mut story));
+            assert_eq!(story.state(), state(1));
+        }
     }
 
     /// Against two plain stacks, over every short mix of changes, undos, redos and saves.

@@ -85,6 +85,7 @@ pub(crate) fn operation(operation: &Operation, state: &EnvState) -> OperationVie
         before: operation.before,
         after: operation.after,
         current: operation.id == state.operation,
+        note: operation.note.clone(),
         changes: changes(&operation.changes),
     }
 }

@@ -240,6 +240,8 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Ping
         | Request::Start(_)
         | Request::Log { .. }
+        | Request::Show { .. }
+        | Request::Blame { .. }
         | Request::Diff { .. }
         | Request::Snapshots { .. }
         | Request::Lock(_)

@@ -7,6 +7,7 @@
 //! turns the daemon's events into bars on a terminal and lines elsewhere.
 
 pub(crate) mod changes;
+pub(crate) mod operations;
 mod printer;
 pub(crate) mod progress;
 pub(crate) mod style;

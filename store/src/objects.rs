@@ -135,6 +135,30 @@ impl Objects {
         })
     }
 
+    /// The objects of a kind whose hexadecimal names begin so, which takes two digits at least.
+    pub(crate) fn beginning(&self, kind: Kind, digits: &str) -> Result<Vec<[u8; 32]>, StoreError> {
+        let digits = digits.to_ascii_lowercase();
+        let Some((shard, rest)) = digits.split_at_checked(2) else {
+            return Ok(Vec::new());
+        };
+        let dir = self.dir(kind).join(shard);
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) || !dir.is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for file in std::fs::read_dir(&dir).at("list", &dir)? {
+            let name = file.at("list", &dir)?.file_name();
+            let Some(name) = name.to_str().filter(|name| name.starts_with(rest)) else {
+                continue;
+            };
+            let mut id = [0; 32];
+            if hex::decode_to_slice(format!("{shard}{name}"), &mut id).is_ok() {
+                found.push(id);
+            }
+        }
+        Ok(found)
+    }
+
     /// Calls `visit` with shard, name and path of every file below a kind's directory.
     pub(crate) fn walk_files(
         &self,

@@ -22,6 +22,8 @@ const COMMANDS: &[&[&str]] = &[
     &["revert"],
     &["redo"],
     &["log"],
+    &["show"],
+    &["blame"],
     &["diff"],
     &["save"],
     &["load"],

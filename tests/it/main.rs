@@ -27,6 +27,7 @@ mod install;
 mod kill;
 mod list;
 mod lock;
+mod looking_back;
 mod materialise;
 mod options;
 mod oracle;

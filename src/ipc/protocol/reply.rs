@@ -46,6 +46,13 @@ pub(crate) enum Reply {
         /// Newest first.
         operations: Vec<OperationView>,
     },
+    /// To [`super::Request::Show`].
+    Operation {
+        /// It; not part of the reply itself, as both have a `kind`.
+        detail: Box<OperationDetail>,
+    },
+    /// To [`super::Request::Blame`].
+    Blame(Blame),
     /// To [`super::Request::Diff`].
     Diff {
         /// Older side.
@@ -232,8 +239,41 @@ pub(crate) struct OperationView {
     pub(crate) after: GenerationId,
     /// Whether `after` is the head's state.
     pub(crate) current: bool,
+    /// A sentence on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) note: Option<String>,
     /// What it changed.
     pub(crate) changes: Vec<PackageChangeView>,
+}
+
+/// One operation with all that is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct OperationDetail {
+    /// As in the history.
+    #[serde(flatten)]
+    pub(crate) operation: OperationView,
+    /// Direct requirements that it added.
+    pub(crate) requirements_added: Vec<String>,
+    /// Direct requirements that it took away.
+    pub(crate) requirements_removed: Vec<String>,
+    /// Packages afterwards.
+    pub(crate) packages: usize,
+}
+
+/// Where a package comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Blame {
+    /// Normalised name.
+    pub(crate) package: String,
+    /// The version that is installed, if it is.
+    pub(crate) version: Option<String>,
+    /// The operations that changed it, newest first, each with this change alone.
+    pub(crate) operations: Vec<OperationView>,
+    /// The operation that chose the installed version; another than the newest where that only
+    /// went back to what had been there.
+    pub(crate) origin: Option<u64>,
+    /// Whether the history is kept from its beginning.
+    pub(crate) complete: bool,
 }
 
 /// One snapshot.

@@ -27,11 +27,26 @@ pub(crate) enum Request {
         /// At most so many, newest first.
         limit: Option<usize>,
     },
+    /// One operation with all that is known of it. Answered by [`super::Reply::Operation`].
+    Show {
+        /// Whose.
+        env: EnvName,
+        /// Number, `@` or `@{-N}`; default: the newest.
+        operation: Option<String>,
+    },
+    /// Which operations brought a package. Answered by [`super::Reply::Blame`].
+    Blame {
+        /// Whose.
+        env: EnvName,
+        /// Normalised or not.
+        package: String,
+    },
     /// What differs between two generations. Answered by [`super::Reply::Diff`].
     Diff {
         /// Whose.
         env: EnvName,
-        /// Older side, as [`Move::target`]; default: the state before the head's operation.
+        /// Older side, as [`MoveTarget::Named`], or `ENV@STATE`; default: the state before the
+        /// head's operation.
         from: Option<String>,
         /// Newer side; default: the head.
         to: Option<String>,
@@ -340,13 +355,18 @@ pub(crate) struct Move {
 pub(crate) enum MoveTarget {
     /// Undo the newest operation that is not undone yet.
     Undo,
-    /// Undo the newest undo.
+    /// Undo the newest undo or revert.
     Redo,
     /// The state after an operation (`12`), a generation (hexadecimal prefix), a snapshot's name
     /// or `@{-N}`.
     Named {
         /// As typed.
         target: String,
+    },
+    /// The state that there was at a time.
+    Time {
+        /// Milliseconds since the Unix epoch.
+        at_ms: i64,
     },
     /// A snapshot.
     Snapshot {

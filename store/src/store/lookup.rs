@@ -9,6 +9,7 @@ use blast_types::{GenerationId, LayerId};
 use super::{Durability, Inner, Store};
 use crate::index::{Key, get_json};
 use crate::journal::Event;
+use crate::objects::Kind;
 use crate::{
     Generation, Layer, LayerFormatError, LayerNumber, StoreError, TreeNumber, TreeRecord, WheelKey,
     WheelRecord,
@@ -70,6 +71,13 @@ impl Store {
     /// Reads a generation.
     pub fn generation(&self, id: GenerationId) -> Result<Arc<Generation>, StoreError> {
         self.inner.generation(id)
+    }
+
+    /// The generations whose hexadecimal names begin so, be they of a history or not; none for less
+    /// than two digits.
+    pub fn generations_named(&self, digits: &str) -> Result<Vec<GenerationId>, StoreError> {
+        let found = self.inner.objects.beginning(Kind::Generations, digits)?;
+        Ok(found.into_iter().map(GenerationId::from_bytes).collect())
     }
 
     /// The tree that shows a generation, numbered when it is first asked for.
