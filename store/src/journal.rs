@@ -131,8 +131,9 @@ pub(crate) struct Replay {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, beginning it where there is none.
-    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+    /// Opens the journal at `path`, beginning it where there is none. `known` is the epoch that the
+    /// index was made from: that of a journal which lost its first line, or is gone.
+    pub(crate) fn open(path: &Path, known: Option<Epoch>) -> Result<Self, StoreError> {
         let mut file = open_file(path, false)?;
         let length = file.metadata().at("examine", path)?.len();
         let mut head = vec![0; length.min(4096) as usize];
@@ -141,8 +142,16 @@ impl Journal {
             .split_inclusive(|&byte| byte == b'\n')
             .next()
             .unwrap_or_default();
-        if let Some(json) = check_line(heading) {
-            let epoch = read_heading(json, path)?;
+        let epoch = match check_line(heading) {
+            Some(json) => Some(read_heading(json, path)?),
+            // The first line is damaged, and those after it are ours.
+            None if has_events(&file, length).at("read", path)? => {
+                tracing::warn!(path = %path.display(), "the journal's first line is damaged");
+                Some(known.unwrap_or_else(|| Epoch(random_name())))
+            }
+            None => None,
+        };
+        if let Some(epoch) = epoch {
             return Ok(Self {
                 path: path.to_owned(),
                 file: Arc::new(file),
@@ -159,14 +168,18 @@ impl Journal {
                 known: format!("{FORMAT} {JOURNAL_VERSION}"),
             });
         }
-        // Empty, or torn while its first line was written: nothing was ever committed to it.
+        // Empty, or torn while its first line was written: nothing was ever committed to it, or the
+        // index knows what.
         drop(file);
-        Self::replace(path, &[])
+        Self::begin(path, known.unwrap_or_else(|| Epoch(random_name())), &[])
     }
 
     /// Writes a new journal with these events and puts it in the place of the old one.
     pub(crate) fn replace(path: &Path, events: &[Event]) -> Result<Self, StoreError> {
-        let epoch = Epoch(random_name());
+        Self::begin(path, Epoch(random_name()), events)
+    }
+
+    fn begin(path: &Path, epoch: Epoch, events: &[Event]) -> Result<Self, StoreError> {
         let heading = Heading {
             format: FORMAT.to_owned(),
             version: JOURNAL_VERSION,
@@ -215,7 +228,8 @@ impl Journal {
         }
     }
 
-    fn is_in_place(&self) -> bool {
+    /// Whether the file at the journal's path is the one that is open.
+    pub(crate) fn is_in_place(&self) -> bool {
         let ours = self.file.metadata().map(|metadata| metadata.ino());
         let there = std::fs::metadata(&self.path).map(|metadata| metadata.ino());
         matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
@@ -345,29 +359,30 @@ impl Journal {
         Ok(last == *b"\n")
     }
 
-    /// Puts lines back that were durable at `offset`.
-    ///
-    /// # Errors
-    /// A journal that ends before `offset`: lines that were durable in it are gone.
-    pub(crate) fn restore(&mut self, offset: u64, lines: &[u8]) -> Result<(), StoreError> {
+    /// Puts lines back that were durable at `offset`. False, and nothing is done, where the journal
+    /// ends before: lines that were durable in it are gone.
+    pub(crate) fn restore(&mut self, offset: u64, lines: &[u8]) -> Result<bool, StoreError> {
         let end = offset + lines.len() as u64;
         if end <= self.length && self.read(offset)?.starts_with(lines) {
-            return Ok(());
+            return Ok(true);
         }
         if offset > self.length {
-            let source = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(StoreError::Io {
-                action: "restore",
-                path: self.path.clone(),
-                source,
-            });
+            return Ok(false);
         }
         tracing::warn!(path = %self.path.display(), "lines that a power cut took are put back");
         self.file
             .write_all_at(lines, offset)
             .at("write", &self.path)?;
         self.length = self.length.max(end);
-        Ok(())
+        Ok(true)
+    }
+
+    /// How many lines are damaged, the first included, and what can be seen of them.
+    pub(crate) fn damaged_lines(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let bytes = self.read(0)?;
+        let lines = bytes.split_inclusive(|&byte| byte == b'\n');
+        let damaged = lines.filter(|line| check_line(line).is_none());
+        Ok(damaged.map(<[u8]>::to_vec).collect())
     }
 
     /// The open file.
@@ -379,6 +394,22 @@ impl Journal {
     pub(crate) fn mark_broken(&mut self) {
         self.broken = true;
     }
+}
+
+/// Whether any line after the first is whole.
+fn has_events(file: &File, length: u64) -> io::Result<bool> {
+    let mut bytes = vec![0; length as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    let mut lines = bytes.split_inclusive(|&byte| byte == b'\n').skip(1);
+    Ok(lines.any(|line| check_line(line).is_some()))
+}
+
+/// The events of whole lines.
+pub(crate) fn events_of(lines: &[u8]) -> Vec<Event> {
+    let lines = lines.split_inclusive(|&byte| byte == b'\n');
+    lines
+        .filter_map(|line| serde_json::from_slice(check_line(line)?).ok())
+        .collect()
 }
 
 fn open_file(path: &Path, truncate: bool) -> Result<File, StoreError> {

@@ -6,8 +6,8 @@
 //! - An **operation** moves the head of an environment from one generation to another. A
 //!   [`Transaction`] writes the generation, then publishes it by one line of the journal.
 //! - The index (sled, or a map in memory) answers lookups; it is derived from the journal.
-//! - [`Store::check`] says what is damaged and who needs it, [`Store::clean`] frees what nothing
-//!   uses.
+//! - [`Store::check`] says what is damaged and who needs it, `repair` mends what the store can mend
+//!   by itself, [`Store::clean`] frees what nothing uses.
 //!
 //! Times come in as parameters, in milliseconds since the epoch; only the time of a tree is read
 //! from the clock. Formats: `docs/on-disk-format.md`. Crashes: `docs/durability.md`.
@@ -16,6 +16,7 @@
 mod apply;
 mod check;
 mod clean;
+mod copies;
 mod error;
 mod generation;
 mod index;
@@ -26,13 +27,14 @@ mod numbers;
 mod objects;
 mod pins;
 mod record;
+mod repair;
 mod staging;
 mod store;
 mod transaction;
 mod usage;
 mod wal;
 
-pub use check::{CheckReport, Finding, Problem};
+pub use check::{CheckReport, Damage, Finding, Problem};
 pub use clean::{CleanOptions, CleanReport, Count};
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};

@@ -34,6 +34,17 @@ pub(crate) enum ObjectId {
     Generation(GenerationId),
 }
 
+impl ObjectId {
+    /// The digest in its name.
+    pub(crate) fn digest(&self) -> &[u8; 32] {
+        match self {
+            Self::Blob(id) => id.as_bytes(),
+            Self::Layer(id) => id.as_bytes(),
+            Self::Generation(id) => id.as_bytes(),
+        }
+    }
+}
+
 impl From<BlobId> for ObjectId {
     fn from(id: BlobId) -> Self {
         Self::Blob(id)
@@ -103,6 +114,12 @@ impl Objects {
     /// Whether the object is there.
     pub(crate) fn has(&self, id: impl Into<ObjectId>) -> bool {
         self.size(id).is_some()
+    }
+
+    /// The bytes of an object, if they are what its name says.
+    pub(crate) fn read_whole(path: &Path, id: ObjectId) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(path).ok()?;
+        (blake3::hash(&bytes).as_bytes() == id.digest()).then_some(bytes)
     }
 
     /// The directory for work in flight.
@@ -190,7 +207,7 @@ impl Objects {
         if std::fs::read(&path).is_ok_and(|found| found == bytes) {
             return Ok(());
         }
-        tracing::warn!(path = %path.display(), "an object that a power cut took is put back");
+        tracing::warn!(path = %path.display(), "an object that was lost is put back");
         make_shard(&path)?;
         let fresh = path.with_file_name(format!("{TEMPORARY}restored"));
         match std::fs::remove_file(&fresh) {

@@ -1,7 +1,7 @@
 //! The checker: whether everything that environments, operations, snapshots, wheels and bytecode
 //! records refer to is there and whole.
 //!
-//! Fast: every generation is read and its name compared with its bytes, every layer's structure is
+//! Fast: every line of the journal is verified, and compared with what the index knows; every generation is read and its name compared with its bytes, every layer's structure is
 //! verified, every blob's presence and size is asked of the file system. Deep: every byte of every
 //! layer and of every blob on disk is hashed as well, also of blobs that nothing refers to now,
 //! because the next installation would take them for good.
@@ -9,6 +9,7 @@
 //! It takes no lock for longer than a read of the index, so what is collected or published while
 //! it runs may be reported as missing: the daemon runs it with no other work in flight.
 
+mod records;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use blast_types::{BlobId, EnvName, GenerationId, LayerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use report::{CheckReport, Finding, Problem};
+pub use report::{CheckReport, Damage, Finding, Problem};
 
 use crate::error::At as _;
 use crate::index::{Key, from_json};
@@ -28,7 +29,7 @@ impl Store {
     /// Checks that all is there and whole; with `deep`, every byte.
     pub fn check(&self, deep: bool) -> Result<CheckReport, StoreError> {
         let mut checker = Checker::new(&self.inner, deep);
-        checker.journal();
+        checker.journal_and_index()?;
         checker.histories()?;
         checker.records()?;
         checker.layers();
@@ -91,14 +92,6 @@ impl<'a> Checker<'a> {
         });
     }
 
-    fn journal(&mut self) {
-        let lines = self.inner.damaged_journal_lines;
-        if lines > 0 {
-            let path = self.inner.home().join("journal");
-            self.find(Problem::DamagedJournal { path, lines }, Users::default());
-        }
-    }
-
     /// Reads all generations that environments refer to and collects their layers.
     fn histories(&mut self) -> Result<(), StoreError> {
         let mut generations: BTreeMap<GenerationId, BTreeSet<EnvName>> = BTreeMap::new();
@@ -151,6 +144,16 @@ impl<'a> Checker<'a> {
                 self.find(Problem::MissingGeneration { generation: id }, users);
             }
             Err(StoreError::DamagedGeneration { id, reason }) => {
+                self.find(
+                    Problem::DamagedGeneration {
+                        generation: id,
+                        reason,
+                    },
+                    users,
+                );
+            }
+            Err(StoreError::Io { source, .. }) => {
+                let reason = format!("it cannot be read: {source}");
                 self.find(
                     Problem::DamagedGeneration {
                         generation: id,

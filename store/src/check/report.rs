@@ -32,6 +32,50 @@ impl CheckReport {
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// The objects that are lost or not what their names say.
+    pub fn damage(&self) -> Damage {
+        let mut damage = Damage::default();
+        for finding in &self.findings {
+            match finding.problem {
+                Problem::MissingGeneration { generation }
+                | Problem::DamagedGeneration { generation, .. } => {
+                    damage.generations.insert(generation);
+                }
+                Problem::MissingLayer { layer } | Problem::DamagedLayer { layer, .. } => {
+                    damage.layers.insert(layer);
+                }
+                Problem::MissingBlob { blob }
+                | Problem::WrongSize { blob, .. }
+                | Problem::DamagedBlob { blob }
+                | Problem::UnreadableBlob { blob, .. } => {
+                    damage.blobs.insert(blob);
+                }
+                Problem::HeadWithoutOperation { .. }
+                | Problem::DamagedJournal { .. }
+                | Problem::StaleIndex { .. } => {}
+            }
+        }
+        damage
+    }
+}
+
+/// Objects that are lost or not what their names say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Damage {
+    /// Blobs.
+    pub blobs: BTreeSet<BlobId>,
+    /// Layers.
+    pub layers: BTreeSet<LayerId>,
+    /// Generations.
+    pub generations: BTreeSet<GenerationId>,
+}
+
+impl Damage {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.blobs.is_empty() && self.layers.is_empty() && self.generations.is_empty()
+    }
 }
 
 /// One thing that is wrong, and who suffers.
@@ -112,11 +156,19 @@ pub enum Problem {
         /// The operation that should have led to it.
         operation: OperationId,
     },
-    /// Lines of the journal were unreadable when it was replayed, and were skipped.
+    /// Lines of the journal are unreadable, or it is gone. What the index knows of them stays; where it
+    /// was made from this journal, nobody knows what they said.
     DamagedJournal {
         /// The journal.
         path: PathBuf,
         /// How many lines.
         lines: usize,
+    },
+    /// The index does not say what the journal says.
+    StaleIndex {
+        /// The database.
+        path: PathBuf,
+        /// How many of its rows differ or are missing.
+        rows: usize,
     },
 }

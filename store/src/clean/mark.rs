@@ -57,6 +57,15 @@ impl Live {
         Ok(live)
     }
 
+    /// All environments with all of their histories, and nothing of what those refer to.
+    pub(super) fn histories_of(inner: &Inner) -> Result<Self, StoreError> {
+        let mut live = Self::default();
+        for entry in inner.env_entries()? {
+            live.history(inner, entry, None)?;
+        }
+        Ok(live)
+    }
+
     fn history(
         &mut self,
         inner: &Inner,

@@ -20,7 +20,8 @@ mod sweep;
 use blast_types::GenerationId;
 use serde::Serialize;
 
-use self::mark::Live;
+use self::mark::{Garbage, Live};
+use crate::store::{Inner, Writer};
 use crate::{Store, StoreError};
 
 /// How to collect.
@@ -98,5 +99,22 @@ impl Store {
         drop(gate);
         sweep::empty(&trash)?;
         Ok(report)
+    }
+}
+
+impl Inner {
+    /// Writes the journal anew from the index, without the rows of these keys, which the index
+    /// forgets too.
+    pub(crate) fn rewrite_journal(
+        &self,
+        writer: &mut Writer,
+        dead: Vec<Vec<u8>>,
+    ) -> Result<(), StoreError> {
+        let live = Live::histories_of(self)?;
+        let garbage = Garbage {
+            records: dead,
+            ..Garbage::default()
+        };
+        sweep::rewrite_records(self, writer, &live, &garbage).map(drop)
     }
 }

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use blast_types::{BlobId, GenerationId, LayerId};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use pending::Pending;
 pub use writer::BlobWriter;
@@ -62,6 +62,8 @@ pub(crate) struct Shared {
     /// A shard directory was made, which must be made durable too.
     new_shards: AtomicBool,
     failed: AtomicBool,
+    /// What is written although the store has it.
+    anew: FxHashSet<ObjectId>,
     _guard: Guard,
 }
 
@@ -76,6 +78,11 @@ enum Place {
 
 impl Staging {
     pub(crate) fn new(store: Arc<Inner>) -> Self {
+        Self::anew(store, FxHashSet::default())
+    }
+
+    /// A staging that believes nothing of these objects, and puts its own in their place.
+    pub(crate) fn anew(store: Arc<Inner>, anew: FxHashSet<ObjectId>) -> Self {
         let name = format!("{}-{}", std::process::id(), store.next_staging());
         let guard = store.pins.guard();
         Self {
@@ -87,6 +94,7 @@ impl Staging {
                 spooled: AtomicU64::new(0),
                 new_shards: AtomicBool::new(false),
                 failed: AtomicBool::new(false),
+                anew,
                 _guard: guard,
             }),
         }
@@ -186,6 +194,9 @@ impl Shared {
     fn is_there(&self, id: ObjectId, size: Option<u64>) -> bool {
         if self.lock().contains_key(&id) {
             return true;
+        }
+        if self.anew.contains(&id) {
+            return false;
         }
         let _gate = self.store.gate();
         self.store.pins.touch(id);

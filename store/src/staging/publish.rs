@@ -107,6 +107,10 @@ impl Shared {
 
     pub(super) fn place(&self, step: &Move) -> Result<(), StoreError> {
         let Move { from, to, id } = step;
+        if self.anew.contains(id) {
+            self.make_shard(to)?;
+            return fs::rename(from, to).at("rename into place", to);
+        }
         if let Some(found) = self.store.objects.size(*id) {
             let staged = fs::symlink_metadata(from).at("examine", from)?.len();
             if found != staged {

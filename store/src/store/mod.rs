@@ -34,13 +34,14 @@ use blast_types::BlobId;
 use self::caches::Caches;
 pub(crate) use self::environments::HeadMove;
 use crate::apply::{changes_of, position, set_position};
+use crate::copies::Seen;
 use crate::error::At as _;
 use crate::index::{Batch, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
-use crate::journal::{Event, Journal};
+use crate::journal::{Event, Journal, events_of};
 use crate::objects::Objects;
 use crate::pins::Pins;
 use crate::staging::{Pending, clear_leftovers};
-use crate::wal::Wal;
+use crate::wal::{Unplaced, Wal};
 use crate::{Staging, StoreError};
 
 /// Blobs, layers, generations and the histories of environments; a cheap handle to one open
@@ -68,7 +69,8 @@ pub(crate) struct Inner {
     stagings: AtomicU64,
     /// Held while a blob gets another name.
     linking: Mutex<()>,
-    pub(crate) damaged_journal_lines: usize,
+    /// See `copies`.
+    pub(crate) copied: Mutex<Seen>,
     /// Dropped last: whoever gets the lock next finds everything closed.
     _lock: HomeLock,
 }
@@ -113,9 +115,10 @@ impl Store {
         let lock = HomeLock::take(home, &root.join("lock"))?;
         let objects = Arc::new(Objects::open(&root)?);
         let index = index()?;
-        let mut journal = Journal::open(&home.join("journal"))?;
-        let wal = Wal::recover(&home.join("wal"), &objects, &mut journal)?;
-        let (marks, damaged_journal_lines) = catch_up(index.as_ref(), &mut journal)?;
+        let known = position(index.as_ref())?.map(|(epoch, _)| epoch);
+        let mut journal = Journal::open(&home.join("journal"), known)?;
+        let (wal, unplaced) = Wal::recover(&home.join("wal"), &objects, &mut journal)?;
+        let (marks, lost_lines) = catch_up(index.as_ref(), &mut journal, &unplaced)?;
         wal.follow(&journal);
         // A process died while it published: names may be there that are not durable yet. The next
         // commit sees to it, as programs may be waiting for what is in the store.
@@ -133,9 +136,13 @@ impl Store {
             caches: Caches::default(),
             stagings: AtomicU64::new(0),
             linking: Mutex::default(),
-            damaged_journal_lines,
+            copied: Mutex::default(),
             _lock: lock,
         };
+        if lost_lines {
+            tracing::warn!("the journal lost lines and is written anew from the index");
+            inner.rewrite_journal(&mut inner.writer(), Vec::new())?;
+        }
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -151,9 +158,11 @@ impl Store {
         identity(&self.inner.home).is_ok_and(|now| now == self.inner.identity)
     }
 
-    /// Brings the index on disk up to date and forgets what can be read again: to be called when
-    /// nothing is asked of the store for a while. What an `Arc` holds lives on.
+    /// Brings the index on disk up to date, keeps copies of what is precious, and forgets what can be
+    /// read again: to be called when nothing is asked of the store for a while. What an `Arc` holds
+    /// lives on.
     pub fn rest(&self) -> Result<(), StoreError> {
+        self.keep_copies()?;
         self.inner.index.flush()?;
         self.inner.caches.clear();
         Ok(())
@@ -303,21 +312,23 @@ impl Step {
     }
 }
 
-/// Applies to the index what the journal has beyond it; a stranger's index begins anew.
-fn catch_up(index: &dyn Index, journal: &mut Journal) -> Result<(Marks, usize), StoreError> {
-    let applied = position(index)?;
-    let start = match applied {
-        Some((epoch, offset)) if epoch == journal.epoch() && journal.has_line_end(offset)? => {
-            offset
+/// Applies to the index what the journal, and the log for want of a place in it, have beyond it; a
+/// stranger's index begins anew. Says whether the journal lacks lines that the index has now.
+fn catch_up(
+    index: &dyn Index,
+    journal: &mut Journal,
+    unplaced: &[Unplaced],
+) -> Result<(Marks, bool), StoreError> {
+    let (start, lost_lines) = match position(index)? {
+        Some((epoch, offset)) if epoch == journal.epoch() => {
+            (offset, !journal.has_line_end(offset)?)
         }
-        Some(_) => {
-            tracing::warn!("the index does not belong to the journal and is rebuilt");
+        applied => {
+            if applied.is_some() {
+                tracing::warn!("the index does not belong to the journal and is rebuilt");
+            }
             index.clear()?;
-            0
-        }
-        None => {
-            index.clear()?;
-            0
+            (0, false)
         }
     };
     let replay = journal.replay(start)?;
@@ -327,7 +338,14 @@ fn catch_up(index: &dyn Index, journal: &mut Journal) -> Result<(Marks, usize), 
         set_position(&mut batch, journal.epoch(), step.end);
         index.apply(batch)?;
     }
-    Ok((marks, replay.damaged_lines))
+    for Unplaced { at, lines } in unplaced {
+        if at + lines.len() as u64 > start {
+            for event in events_of(lines) {
+                index.apply(changes_of(&event, index, &mut marks)?)?;
+            }
+        }
+    }
+    Ok((marks, lost_lines || !unplaced.is_empty()))
 }
 
 /// Keeps other processes out of the store.

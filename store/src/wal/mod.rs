@@ -49,6 +49,15 @@ const CREATE_AFTER: Duration = Duration::from_millis(100);
 /// Up to so many objects are settled one by one; more, by one `syncfs`.
 const FEW_OBJECTS: usize = 32;
 
+/// Lines that belong into the journal behind its end.
+#[derive(Debug)]
+pub(crate) struct Unplaced {
+    /// Where in the journal.
+    pub(crate) at: u64,
+    /// Whole lines.
+    pub(crate) lines: Vec<u8>,
+}
+
 /// The open log.
 #[derive(Debug)]
 pub(crate) struct Wal {
@@ -91,13 +100,15 @@ struct State {
 
 impl Wal {
     /// Opens the log at `path` where there is one, and puts back what its records hold and the
-    /// objects or the journal lost.
+    /// objects or the journal lost. Lines that the journal has no place for, because it lost lines
+    /// before them too, are given back.
     pub(crate) fn recover(
         path: &Path,
         objects: &Arc<Objects>,
         journal: &mut Journal,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<(Self, Vec<Unplaced>), StoreError> {
         let mut state = State::default();
+        let mut unplaced = Vec::new();
         if let Some((file, records)) = read(path)? {
             for record in &records {
                 state.lap = record.lap;
@@ -109,7 +120,13 @@ impl Wal {
                         objects.restore(*id, bytes)?;
                         state.logged.push(*id);
                     }
-                    journal.restore(record.journal_at, &record.content.journal)?;
+                    let lines = &record.content.journal;
+                    if !journal.restore(record.journal_at, lines)? {
+                        unplaced.push(Unplaced {
+                            at: record.journal_at,
+                            lines: lines.clone(),
+                        });
+                    }
                 }
             }
             state.file = Some(file);
@@ -120,14 +137,16 @@ impl Wal {
         // What an earlier process appended may be in memory only.
         journal.sync()?;
         state.follow(journal);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                path: path.to_owned(),
-                objects: Arc::clone(objects),
-                state: Mutex::new(state),
-                closing: Condvar::new(),
-            }),
-        })
+        let shared = Shared {
+            path: path.to_owned(),
+            objects: Arc::clone(objects),
+            state: Mutex::new(state),
+            closing: Condvar::new(),
+        };
+        let wal = Self {
+            shared: Arc::new(shared),
+        };
+        Ok((wal, unplaced))
     }
 
     /// Makes all lines of the journal durable, with `lines`, which the caller appends then, and
@@ -207,6 +226,18 @@ impl Wal {
         state.follow(journal);
         state.begin_lap();
         Ok(())
+    }
+
+    /// The bytes of an object, where a record of this lap or an older one still has them.
+    pub(crate) fn find(&self, id: ObjectId) -> Option<Vec<u8>> {
+        let state = self.shared.lock();
+        let file = state.file.as_ref()?;
+        let blocks = (0..LOG_BYTES).step_by(record::BLOCK as usize);
+        blocks
+            .filter_map(|at| Record::read(file, at, LOG_BYTES, &self.shared.path).ok()?)
+            .flat_map(|record| record.content.objects)
+            .find(|(found, _)| *found == id)
+            .map(|(_, bytes)| bytes)
     }
 
     /// Goes on with a journal that is durable as a whole.

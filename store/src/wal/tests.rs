@@ -29,8 +29,9 @@ impl Home {
     }
 
     fn open(&self) -> (Journal, Wal) {
-        let mut journal = Journal::open(&self.journal()).unwrap();
-        let wal = Wal::recover(&self.wal(), &self.objects, &mut journal).unwrap();
+        let mut journal = Journal::open(&self.journal(), None).unwrap();
+        let (wal, unplaced) = Wal::recover(&self.wal(), &self.objects, &mut journal).unwrap();
+        assert!(unplaced.is_empty());
         (journal, wal)
     }
 

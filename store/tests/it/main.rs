@@ -11,4 +11,5 @@ mod links;
 mod model;
 mod open;
 mod power_cut;
+mod repair;
 mod staging;
