@@ -1,6 +1,6 @@
 # The recipes that people type and that .ci/run calls. The logic is in scripts/.
 
-.PHONY: help demo test check bench fuzz kills deny
+.PHONY: help demo test check bench fuzz kills crashes deny
 
 help:
 	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
@@ -9,6 +9,7 @@ help:
 	@echo 'make bench   measure the release build on this machine'
 	@echo 'make fuzz    run every fuzz target for ten minutes (SECONDS_EACH=60 for less)'
 	@echo 'make kills   kill the daemon 200 times at random while programs use the view'
+	@echo 'make crashes damage, kill and fail at random, in large numbers'
 	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
 
 demo:
@@ -33,6 +34,10 @@ fuzz:
 kills:
 	@scripts/setup.sh test
 	@scripts/kills.sh
+
+crashes:
+	@scripts/setup.sh test
+	@scripts/crashes.sh
 
 deny:
 	cargo deny --workspace check

@@ -9,7 +9,7 @@ use nix::unistd::{Uid, User};
 use super::Daemon;
 use crate::engine::{
     Asker, EngineError, Home, blame, change, environment, graph, history, lock, materialise,
-    outdated, refresh, snapshots, status,
+    outdated, refresh, repair, snapshots, status,
 };
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
@@ -50,6 +50,13 @@ pub(super) async fn answer(
         Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
         Request::Lock(request) => lock::lock(home, request, reporter).await,
         Request::Outdated(request) => outdated::outdated(home, request, reporter).await,
+        Request::Repair { sources } => {
+            let path = envelope.home;
+            let repaired = repair::repair(home, sources, reporter).await?;
+            let daemon = Arc::clone(daemon);
+            tokio::task::spawn_blocking(move || daemon.homes.renew(&path)).await?;
+            Ok(repaired)
+        }
         Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {
             let environments = environment::remove(home, names, dry_run, asker).await?;

@@ -67,6 +67,15 @@ impl Homes {
         Ok(opened)
     }
 
+    /// Has the next request open the home anew, since what was kept in memory and shown may be of
+    /// damaged objects; not while programs use it. Blocks.
+    pub(super) fn renew(&self, home: &Path) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(home).is_some_and(|home| home.close(false).is_ok()) {
+            open.remove(home);
+        }
+    }
+
     /// Whether any home shows an environment.
     pub(super) fn shows_anything(&self) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

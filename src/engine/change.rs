@@ -237,7 +237,7 @@ impl Job {
         Ok(Planned {
             name: package.name.clone(),
             version: package.version.clone(),
-            artifact: Artifact::installed(package, &*self.record(package)?)?,
+            artifact: Artifact::installed(package, Some(&*self.record(package)?))?,
             index: package.artifact.index.clone(),
             direct_url: package.direct_url.clone(),
             requested: package.requested,
@@ -408,6 +408,7 @@ impl Job {
             downloads,
             scheme: self.state.record.interpreter.scheme.clone(),
             reporter: Arc::clone(&self.reporter),
+            anew: false,
         };
         let artifacts = plan
             .packages

@@ -47,6 +47,19 @@ pub(crate) enum EngineError {
     /// A project name cannot be read.
     #[error("`{0}` is no valid package name")]
     BadPackageName(String),
+    /// A package came from something that is no file of an index and was built here, and the cache has
+    /// no wheel of it any more.
+    #[error("the wheel of `{package}` was built here and is not kept any more")]
+    NotToBeHad {
+        /// The package.
+        package: PackageName,
+    },
+    /// A wheel that is brought again gives another layer than it did.
+    #[error("the wheel of `{package}` gives other files than it did when it was installed")]
+    OtherLayer {
+        /// The package.
+        package: PackageName,
+    },
     /// A build failed.
     #[error("cannot build {what}")]
     Build {
@@ -296,6 +309,8 @@ impl EngineError {
             Self::NoDistribution(_)
             | Self::Build { .. }
             | Self::OtherSources { .. }
+            | Self::OtherLayer { .. }
+            | Self::NotToBeHad { .. }
             | Self::NotInstalled { .. }
             | Self::StillNeeded { .. }
             | Self::NothingTo { .. }
@@ -444,6 +459,8 @@ impl Hint for EngineError {
             | Self::NothingToBuildIn
             | Self::Lock { .. }
             | Self::NotLockable(_)
+            | Self::NotToBeHad { .. }
+            | Self::OtherLayer { .. }
             | Self::PythonRequest(_)
             | Self::Activation(_)
             | Self::TwoPins { .. }

@@ -31,6 +31,7 @@ pub(crate) fn view(finding: &Finding) -> FindingView {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        remedy: None,
     }
 }
 
@@ -84,6 +85,10 @@ fn describe(problem: &Problem) -> (&'static str, String) {
         Problem::DamagedJournal { path, lines } => (
             "damaged-journal",
             format!("{} has {lines} unreadable lines", path.display()),
+        ),
+        Problem::StaleIndex { path, rows } => (
+            "stale-index",
+            format!("{} differs from the journal in {rows} rows", path.display()),
         ),
     }
 }

@@ -571,6 +571,9 @@ impl Home {
     /// Unmounts and ends what runs in the background. Blocks.
     pub(crate) fn close(&self, force: bool) -> Result<(), EngineError> {
         self.compiler.close();
+        if let Err(error) = self.store.rest() {
+            tracing::warn!(%error, "the store's index and copies are behind");
+        }
         self.hide(None, force)
     }
 

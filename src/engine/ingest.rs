@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
-use blast_store::{Staging, Store, StoreError, WheelKey, WheelRecord};
+use blast_store::{Package, Staging, Store, StoreError, WheelKey, WheelRecord};
 use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256, WheelFilename};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
@@ -77,6 +77,8 @@ pub(crate) struct Ingest {
     pub(crate) scheme: SchemePaths,
     /// Takes progress.
     pub(crate) reporter: Arc<dyn Reporter>,
+    /// Unpack also what the store knows already, as it may be damaged.
+    pub(crate) anew: bool,
 }
 
 /// Names the install paths of an interpreter: layers are shared by all interpreters that agree.
@@ -240,6 +242,40 @@ async fn build(
     })
 }
 
+/// Brings the wheel of an installed package once more and stages what it holds; `ingest` must be one
+/// that works anew, with the scheme of the package.
+///
+/// # Errors
+/// The wheel cannot be had, or what comes out of it is another layer than the package's.
+pub(crate) async fn bring_again(
+    ingest: Arc<Ingest>,
+    package: &Package,
+) -> Result<(WheelKey, Arc<WheelRecord>), EngineError> {
+    let unpacking = Arc::new(Semaphore::new(1));
+    let kept = package
+        .artifact
+        .built
+        .and_then(|sha256| ingest.builder.kept(sha256));
+    let (record, key) = if let Some(built) = kept {
+        unpack(ingest, unpacking, built.path, built.filename, built.sha256).await?
+    } else {
+        if package.artifact.sha256.is_none() {
+            return Err(EngineError::NotToBeHad {
+                package: package.name.clone(),
+            });
+        }
+        let artifact = Artifact::installed(package, None)?;
+        let ingested = fetch(ingest, unpacking, artifact).await?;
+        (ingested.record, ingested.fresh)
+    };
+    match key {
+        Some(key) if record.layer == package.layer => Ok((key, record)),
+        _ => Err(EngineError::OtherLayer {
+            package: package.name.clone(),
+        }),
+    }
+}
+
 /// Makes a layer of a wheel, unless the store has it already under another name. With what the
 /// store must learn, if so.
 async fn unpack(
@@ -253,7 +289,9 @@ async fn unpack(
         sha256,
         scheme: scheme_key(&ingest.scheme),
     };
-    if let Some(record) = ingest.store.wheel(&key)? {
+    if !ingest.anew
+        && let Some(record) = ingest.store.wheel(&key)?
+    {
         return Ok((record, None));
     }
     let _permit = unpacking

@@ -29,6 +29,7 @@ pub(crate) mod outdated;
 mod processes;
 mod provider;
 pub(crate) mod refresh;
+pub(crate) mod repair;
 mod requirements;
 mod resolve;
 mod secrets;

@@ -239,7 +239,7 @@ async fn with_installed_fixed(
         let record = job.home.store.wheel(&wheel_key(package)?)?;
         let Some(record) = record else { continue };
         let metadata = Arc::new(metadata_of(&record));
-        let file = Artifact::installed(package, &record)?.file;
+        let file = Artifact::installed(package, Some(&record))?.file;
         if let Some(from) = &package.direct_url {
             let dist = DirectDist {
                 file: Arc::clone(&file),
@@ -536,7 +536,10 @@ fn near(versions: &[blast_types::VersionFiles], wanted: &Version) -> Vec<String>
 
 impl Artifact {
     /// The artifact that an installed package came from, as a file.
-    pub(crate) fn installed(package: &Package, record: &WheelRecord) -> Result<Self, EngineError> {
+    pub(crate) fn installed(
+        package: &Package,
+        record: Option<&WheelRecord>,
+    ) -> Result<Self, EngineError> {
         let filename = &package.artifact.filename;
         let (_, kind) = blast_index::simple::classify(filename, Some(&package.name))
             .ok_or_else(|| EngineError::Bug(format!("{filename} is no distribution")))?;
@@ -548,8 +551,7 @@ impl Artifact {
                 sha256: package.artifact.sha256,
                 size: None,
                 requires_python: record
-                    .requires_python
-                    .as_ref()
+                    .and_then(|record| record.requires_python.as_ref())
                     .and_then(|text| versions::specifiers(text).ok()),
                 yanked: Yanked::No,
                 upload_time_ms: None,

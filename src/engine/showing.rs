@@ -170,6 +170,16 @@ impl Home {
         self.files.retire()
     }
 
+    /// Has all plain files written anew at their next use, since they may share bytes with damaged
+    /// blobs. Those that programs use stay for them. Blocks.
+    pub(super) fn renew_files(&self) -> Result<(), EngineError> {
+        for env in self.files.environments() {
+            self.hide_files(&env)?;
+        }
+        self.files.retire();
+        Ok(())
+    }
+
     /// Once a view is mounted: files below it are of no use.
     fn leave_files(&self) -> Result<(), EngineError> {
         if self.files.is_any_shown() {

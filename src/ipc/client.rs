@@ -253,6 +253,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Enter { .. }
         | Request::Compile { .. }
         | Request::Check { .. }
+        | Request::Repair { .. }
         | Request::Pythons { .. }
         | Request::Clean { .. }
         | Request::Refresh { .. }

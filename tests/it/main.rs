@@ -34,6 +34,7 @@ mod oracle;
 mod project;
 mod real;
 mod remove;
+mod repair;
 mod requests;
 mod resilience;
 mod run;

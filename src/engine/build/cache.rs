@@ -165,6 +165,15 @@ impl Cache {
         })
     }
 
+    /// A wheel with this hash, whatever it was built from, if it is whole.
+    pub(super) fn kept(&self, sha256: Sha256) -> Option<Built> {
+        let folders = fs::read_dir(&self.root).ok()?.flatten();
+        let keys = folders.filter_map(|folder| folder.file_name().into_string().ok());
+        let mut having =
+            keys.filter(|key| self.built_hash(key).is_some_and(|(is, _)| is == sha256));
+        having.find_map(|key| self.built(&key))
+    }
+
     /// SHA-256 and name of the wheel built before; the wheel may be gone.
     pub(super) fn built_hash(&self, key: &str) -> Option<(Sha256, String)> {
         let (newest, _) = self.newest(key)?;

@@ -136,6 +136,7 @@ impl BuildEnvironment {
             downloads,
             scheme: shared.interpreter.scheme.clone(),
             reporter: Arc::clone(&shared.reporter),
+            anew: false,
         };
         let artifacts = planned.iter().map(|planned| planned.artifact.clone());
         let ingested = ingest(Arc::new(work), artifacts.collect()).await?;

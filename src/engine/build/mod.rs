@@ -217,6 +217,11 @@ impl Builder {
         .boxed()
     }
 
+    /// The wheel with this hash that was built before, if the cache still has it.
+    pub(crate) fn kept(&self, sha256: Sha256) -> Option<Built> {
+        self.shared.cache.kept(sha256)
+    }
+
     /// Hash and name of a wheel that was built of these sources as they are now, if that is known
     /// without fetching any. A folder that is not editable is always built anew. Blocks.
     pub(crate) fn built_before(&self, source: &Source) -> Option<(Sha256, String)> {

@@ -120,6 +120,19 @@ pub(crate) enum Reply {
         /// Sentences, one a defect; empty: all is well.
         findings: Vec<FindingView>,
     },
+    /// To [`super::Request::Repair`].
+    Repaired {
+        /// Objects looked at in the end.
+        objects: u64,
+        /// Bytes read in the end.
+        bytes: u64,
+        /// What was wrong and is not any more.
+        mended: Vec<FindingView>,
+        /// What is still wrong, each with what can be done.
+        findings: Vec<FindingView>,
+        /// Programs that run may have read damaged bytes.
+        in_use: bool,
+    },
     /// To [`super::Request::Clean`].
     Cleaned {
         /// Objects freed (or to be freed).

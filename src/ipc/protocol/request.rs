@@ -122,6 +122,11 @@ pub(crate) enum Request {
         /// Read every byte.
         deep: bool,
     },
+    /// Mend damage. Answered by [`super::Reply::Repaired`].
+    Repair {
+        /// Where packages come from.
+        sources: Sources,
+    },
     /// Free what nothing refers to. Answered by [`super::Reply::Cleaned`].
     Clean {
         /// Only say what would be freed.

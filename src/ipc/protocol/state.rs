@@ -149,6 +149,9 @@ pub(crate) struct FindingView {
     pub(crate) message: String,
     /// Environments that are touched.
     pub(crate) environments: Vec<String>,
+    /// What can be done, where a repair could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remedy: Option<String>,
 }
 
 /// Where an environment is to be found.
