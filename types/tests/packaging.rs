@@ -47,6 +47,8 @@ fn comparisons_mean_what_the_specification_says() {
         "platform_release >= '6'",
         "platform_release == '6.*'",
         "platform_release ~= '6.0'",
+        "platform_release != '6.1.0-generic'",
+        "platform_release != '5.*'",
         "extra != 'x'",
         "'a' not in extras",
         "platform_version != \"it's\"",
@@ -106,6 +108,40 @@ fn extras_and_groups_are_compared_by_their_normal_form() {
     assert!(tree.evaluate(&environment, &extras));
 }
 
+/// Found by fuzzing: an order and an equality of releases make bounds, which must be read again.
+#[test]
+fn releases_of_kernels_mean_the_same_when_read_again() {
+    let releases = ["6.1.0", "5.10.0-generic", "6", "6.x", "zebra", "7.0", ""];
+    for marker in [
+        "platform_release > '5' and platform_release != '6.1.0-generic'",
+        "platform_release < '6' or platform_release == 'zebra'",
+        "platform_release != 'zebra' and platform_release != '6.1.0'",
+        "platform_release == '6.*' and platform_release != 'zebra'",
+        "platform_release != '6.*'",
+        "platform_release != '1+local' and platform_release <= '7'",
+        "platform_release ~= '6.0' or platform_release === '5.10.0-generic'",
+        "platform_release >= '6.x' or 'zebra' == platform_release",
+        "platform_release == '' or platform_release > '6'",
+        "platform_release == ' zebra' or platform_release != '6 '",
+    ] {
+        let tree = pep508::marker(marker).unwrap_or_else(|error| panic!("{marker}: {error}"));
+        let shown = tree.try_to_string().expect("neither always nor never");
+        let again = pep508::marker(&shown).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        for release in releases {
+            let variables = MarkerVariables {
+                platform_release: release.to_owned(),
+                ..variables()
+            };
+            let environment = variables.environment().expect("valid");
+            assert_eq!(
+                again.evaluate(&environment, &[]),
+                tree.evaluate(&environment, &[]),
+                "{marker} was written as {shown}, for {release}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_is_no_marker_is_refused() {
     let deep = format!("{}os_name == 'a'{}", "(".repeat(50), ")".repeat(50));
@@ -114,6 +150,11 @@ fn what_is_no_marker_is_refused() {
         .map(|c| format!("('{c}' in os_name or '{c}' in sys_platform)"))
         .collect();
     let wide = wide.join(" and ");
+    // Of as many nodes as there are sets of its comparisons.
+    let high: Vec<_> = (0..60)
+        .map(|n| format!("('{n}' in os_name or '{n}' in sys_platform)"))
+        .collect();
+    let high = high.join(" and ");
     let long = vec!["os_name == 'a'"; 1000].join(" or ");
     for marker in [
         "",
@@ -133,6 +174,7 @@ fn what_is_no_marker_is_refused() {
         &deep,
         &long,
         &wide,
+        &high,
     ] {
         assert!(pep508::marker(marker).is_err(), "{marker:?}");
     }

@@ -222,7 +222,7 @@ fn text_first(text: &str, sign: Sign, variable: Variable) -> MarkerTree {
             if version(text).is_err() {
                 // Compared with a version, which the value may be, it is nothing.
                 return if operator == Operator::Equal {
-                    as_texts(variable, operator, text)
+                    release_is(text)
                 } else {
                     MarkerTree::FALSE
                 };
@@ -429,35 +429,70 @@ fn any_of(variable: Variable, values: impl Iterator<Item = String>) -> MarkerTre
     library(&format!("{} in '{}'", variable.name(), values.join(" ")))
 }
 
-/// `platform_release >= '20'`.
+/// `platform_release >= '20'`. The library orders the releases as texts and writes bounds wherever
+/// an order and an equality meet. A bound must be read again, which it is as a version only; so
+/// nothing but versions is ever put in order.
 fn release_first(operator: Operator, text: &str) -> MarkerTree {
     let variable = Variable::PlatformRelease;
     let sign = operator.to_string();
     if specifier(&format!("{sign}{text}")).is_err() {
-        return as_texts(variable, operator, text);
+        return match operator {
+            Operator::Equal | Operator::LessThanEqual | Operator::GreaterThanEqual => {
+                release_is(text)
+            }
+            Operator::NotEqual => release_is(text).negate(),
+            _ => MarkerTree::FALSE,
+        };
     }
     let text = text.trim();
     match operator {
-        Operator::ExactEqual => plain(variable, "==", text),
+        Operator::ExactEqual => release_is(text),
         Operator::TildeEqual => {
             let stem = text.rsplit_once('.').map_or(text, |(stem, _)| stem);
             plain(variable, ">=", text).and(begins_with(stem))
         }
-        Operator::Equal | Operator::NotEqual => match text.strip_suffix(".*") {
-            Some(stem) => negated_if(begins_with(stem), operator == Operator::NotEqual),
-            None => plain(variable, &sign, text),
-        },
+        Operator::Equal | Operator::NotEqual => {
+            let equal = match text.strip_suffix(".*") {
+                Some(stem) => begins_with(stem),
+                None => release_is(text),
+            };
+            negated_if(equal, operator == Operator::NotEqual)
+        }
         _ => plain(variable, &sign, text),
     }
 }
 
-/// Releases that are `stem` or continue it behind a dot.
+/// Whether a text can be a bound: `<` with it is read as a version.
+fn is_bound(text: &str) -> bool {
+    text.trim() == text && specifier(&format!("<{text}")).is_ok()
+}
+
+/// The release is this text. Of one that can be no bound it is said without an order: each is a
+/// part of the other.
+fn release_is(text: &str) -> MarkerTree {
+    let variable = Variable::PlatformRelease;
+    if text.contains('\'') {
+        MarkerTree::FALSE
+    } else if is_bound(text) {
+        plain(variable, "==", text)
+    } else {
+        let holds = library(&format!("'{text}' in {}", variable.name()));
+        plain(variable, "in", text).and(holds)
+    }
+}
+
+/// Releases that are `stem` or continue it behind a dot with a digit, or with what a version can
+/// have there; `rev` is the last of that.
 fn begins_with(stem: &str) -> MarkerTree {
     let variable = Variable::PlatformRelease;
-    // `/` is the character behind the dot.
-    plain(variable, ">=", &format!("{stem}."))
-        .and(plain(variable, "<", &format!("{stem}/")))
-        .or(plain(variable, "==", stem))
+    let whole = release_is(stem);
+    let (first, last) = (format!("{stem}.0"), format!("{stem}.rev9"));
+    if !is_bound(&first) || !is_bound(&last) {
+        return whole;
+    }
+    plain(variable, ">=", &first)
+        .and(plain(variable, "<=", &last))
+        .or(whole)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use uv_pep508::MarkerTree;
 
 use super::comparison::{Comparison, Operand, Sign, Variable};
 use super::scanner::Scanner;
+use super::size::{has_more_nodes, ways};
 use crate::versions::{SyntaxError, quoted};
 
 /// How deep brackets may be nested. Real markers have two or three.
@@ -12,6 +13,10 @@ const DEPTH: usize = 32;
 const COMPARISONS: usize = 400;
 /// Bytes of a marker whose normal form is certainly small enough.
 const SHORT: usize = 200;
+/// Nodes of a marker's decision diagram. To join two takes at most the product.
+const NODES: usize = 1000;
+/// Ways in which a marker may hold. To find its normal form takes the square.
+const WAYS: usize = 500;
 
 /// Reads a marker such as `python_version < "3.11" and extra == "toml"`. Comparisons that mean
 /// nothing (`os_name > "posix"`) are false, as in `packaging`.
@@ -40,8 +45,22 @@ pub(super) fn read_marker(scanner: &mut Scanner<'_>) -> Result<MarkerTree, Synta
     let length = before - scanner.rest().len();
     // It is kept in the normal form that the library writes, which must be read again; that can be
     // larger than what was written, but not where that is short.
-    if length > SHORT && tree.to_dnf().iter().map(Vec::len).sum::<usize>() > COMPARISONS {
-        return Err(SyntaxError::new("the marker has too many comparisons"));
+    let is_large =
+        || ways(tree) > WAYS || tree.to_dnf().iter().map(Vec::len).sum::<usize>() > COMPARISONS;
+    if length > SHORT && is_large() {
+        return Err(too_large());
+    }
+    Ok(tree)
+}
+
+fn too_large() -> SyntaxError {
+    SyntaxError::new("the marker has too many comparisons")
+}
+
+/// What two trees were joined to, if that is still small enough to go on.
+fn bounded(tree: MarkerTree) -> Result<MarkerTree, SyntaxError> {
+    if has_more_nodes(tree, NODES) {
+        return Err(too_large());
     }
     Ok(tree)
 }
@@ -55,7 +74,7 @@ impl Reader<'_, '_> {
     fn alternatives(&mut self, depth: usize) -> Result<MarkerTree, SyntaxError> {
         let mut tree = self.conjunction(depth)?;
         while self.scanner.eat_word("or") {
-            tree = tree.or(self.conjunction(depth)?);
+            tree = bounded(tree.or(self.conjunction(depth)?))?;
         }
         Ok(tree)
     }
@@ -63,7 +82,7 @@ impl Reader<'_, '_> {
     fn conjunction(&mut self, depth: usize) -> Result<MarkerTree, SyntaxError> {
         let mut tree = self.part(depth)?;
         while self.scanner.eat_word("and") {
-            tree = tree.and(self.part(depth)?);
+            tree = bounded(tree.and(self.part(depth)?))?;
         }
         Ok(tree)
     }
@@ -93,7 +112,7 @@ impl Reader<'_, '_> {
     fn comparison(&mut self) -> Result<MarkerTree, SyntaxError> {
         self.comparisons += 1;
         if self.comparisons > COMPARISONS {
-            return Err(SyntaxError::new("the marker has too many comparisons"));
+            return Err(too_large());
         }
         let left = self.operand()?;
         self.scanner.spaces();

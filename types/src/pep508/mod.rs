@@ -7,13 +7,14 @@
 //! passes over what it cannot make sense of (`os_name ~= 'x'`), which turns "no" into "always",
 //! puts environment variables into URLs, and follows nested brackets as deep as they go.
 //!
-//! Nothing here panics or takes long, whatever the text: depth and number of comparisons are
-//! bounded.
+//! Nothing here panics or takes long, whatever the text: depth, number of comparisons and what they
+//! grow into are bounded.
 
 mod comparison;
 mod marker;
 mod requirement;
 mod scanner;
+mod size;
 
 pub use marker::marker;
 pub use requirement::requirement;
