@@ -1,10 +1,7 @@
 //! Fetching: each page and each metadata file once, early, and in parallel.
 //!
-//! The search thread asks for what it needs and blocks until it is there. Ahead of it, tasks walk
-//! the dependencies on their own: when a page has come in, the metadata of the version that the
-//! search would most likely choose is asked for, and what that depends on, and so on
-//! ([`Fetcher::anticipate`]). A wrong guess costs a request, never the answer: the search looks at
-//! nothing but complete data, so what it decides does not depend on what came in first.
+//! The search thread asks for what it needs and blocks until it is there. Tasks ahead of it ask on
+//! their own for what it will need ([`crate::ahead`]).
 //!
 //! Concurrency: one mutex around the table of pages, held for look-ups only; futures are shared
 //! between all who wait. All tasks end when the token is cancelled, which dropping the future
@@ -13,19 +10,17 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use blast_types::{
-    CoreMetadata, DistKind, ExtraName, PackageName, Requirement, VerbatimUrl, VersionOrUrl,
-};
+use blast_types::{CoreMetadata, PackageName, VerbatimUrl};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::ahead::Known;
 use crate::policy::{Candidate, Policy};
 use crate::project::{Absence, Origin, Project, Release};
 use crate::provider::{DirectDist, Provider, ProviderError};
-use crate::ranks::Ranks;
 use crate::sealed::Sealed;
 
 /// A value in flight that several may wait for.
@@ -45,8 +40,8 @@ pub(crate) struct Fetcher {
     runtime: Handle,
     cancel: CancellationToken,
     pages: Mutex<FxHashMap<PackageName, Fetch<Arc<Project>>>>,
-    /// What the tasks ahead of the search have walked: packages and extras.
-    anticipated: Mutex<FxHashSet<(PackageName, Option<ExtraName>)>>,
+    /// What the tasks ahead of the search know.
+    pub(crate) known: Mutex<Known>,
     /// Packages that come by URL: their pages are of no interest.
     by_url: FxHashSet<PackageName>,
     /// What a lock has, which is looked at before the index is asked.
@@ -74,7 +69,7 @@ impl Fetcher {
             runtime,
             cancel,
             pages: Mutex::default(),
-            anticipated: Mutex::default(),
+            known: Mutex::default(),
             by_url,
             sealed,
             metadata_count: AtomicUsize::new(0),
@@ -112,7 +107,7 @@ impl Fetcher {
     }
 
     /// Lets a future run even if nobody waits for it.
-    fn drive(&self, future: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn drive(&self, future: impl Future<Output = ()> + Send + 'static) {
         let cancel = self.cancel.clone();
         drop(self.runtime.spawn(async move {
             cancel.run_until_cancelled(future).await;
@@ -195,82 +190,5 @@ impl Fetcher {
         let fetch = self.provider.direct(name, url).shared();
         self.drive(fetch.clone().map(drop));
         fetch
-    }
-
-    /// Asks ahead for what the requirements lead to, if the search goes as it mostly does.
-    pub(crate) fn anticipate<'a>(
-        self: &Arc<Self>,
-        requirements: impl IntoIterator<Item = &'a Requirement>,
-    ) {
-        for requirement in requirements {
-            if matches!(requirement.version_or_url, Some(VersionOrUrl::Url(_))) {
-                continue;
-            }
-            let fresh = self.mark_anticipated(requirement);
-            if fresh.is_empty() {
-                continue;
-            }
-            let page = self.project(&requirement.name);
-            let this = self.clone();
-            let requirement = requirement.clone();
-            self.drive(async move { this.walk(page, requirement, fresh).await });
-        }
-    }
-
-    /// Which parts of a package (itself, extras) nobody has walked yet.
-    fn mark_anticipated(&self, requirement: &Requirement) -> Vec<Option<ExtraName>> {
-        let mut walked = self
-            .anticipated
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        std::iter::once(None)
-            .chain(requirement.extras.iter().cloned().map(Some))
-            .filter(|part| walked.insert((requirement.name.clone(), part.clone())))
-            .collect()
-    }
-
-    async fn walk(
-        self: Arc<Self>,
-        page: Fetch<Arc<Project>>,
-        requirement: Requirement,
-        parts: Vec<Option<ExtraName>>,
-    ) {
-        let Ok(project) = page.await else { return };
-        let ranks = project.ranks_of(&requirement);
-        let Some(rank) = self.likely(&project, &ranks) else {
-            return;
-        };
-        let Ok(metadata) = self.metadata(&project.name, project.release(rank)).await else {
-            return;
-        };
-        if self.policy.inputs.options.no_deps {
-            return;
-        }
-        for part in parts {
-            let next = self
-                .policy
-                .applicable(&metadata.requires_dist, part.as_ref());
-            self.anticipate(next);
-        }
-    }
-
-    /// The version that the search would choose first.
-    fn likely(&self, project: &Project, ranks: &Ranks) -> Option<u32> {
-        project.candidates(ranks, &self.policy, |_| false).next()
-    }
-
-    /// Asks ahead for the metadata of the next few candidates of a set; not of source
-    /// distributions, which may have to be built for it.
-    pub(crate) fn metadata_ahead(&self, project: &Project, ranks: &Ranks, count: usize) {
-        for rank in project
-            .candidates(ranks, &self.policy, |_| false)
-            .take(count)
-        {
-            let release = project.release(rank);
-            let file = release.usable(&project.name, &self.policy);
-            if matches!(file, Some((file, _)) if matches!(file.kind, DistKind::Wheel(_))) {
-                drop(self.metadata(&project.name, release));
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ use crate::solver::{Node, Solver, Stop};
 use crate::split::{self, Split};
 
 /// Versions that a package may try before it is given an earlier turn.
-const ALLOWANCE: usize = 5;
+const ALLOWANCE: usize = 40;
 
 /// What an allowance that was used up is multiplied by.
 const GROWTH: usize = 8;

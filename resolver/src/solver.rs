@@ -33,6 +33,22 @@ use crate::reason::Reason;
 use crate::search::Learned;
 use crate::split::{self, Split};
 
+/// Versions of a package that are tried one after the other before any are asked for ahead.
+const PATIENCE: usize = 5;
+
+/// Versions that are asked for ahead at once, at most.
+const MOST_AHEAD: usize = 50;
+
+/// Whether so many versions were tried that as many again should be asked for at once: at 5, 10,
+/// 20, 40, then each time that what was asked for is used up.
+fn is_long(tried: usize) -> bool {
+    if tried < PATIENCE * 8 {
+        tried.is_multiple_of(PATIENCE) && (tried / PATIENCE).is_power_of_two()
+    } else {
+        (tried - PATIENCE * 8).is_multiple_of(PATIENCE * 8)
+    }
+}
+
 /// What the solver decides on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Node {
@@ -91,6 +107,7 @@ pub(crate) struct Solver<'a> {
     projects: RefCell<FxHashMap<PackageName, Arc<Project>>>,
     seen: RefCell<FxHashMap<PackageName, u32>>,
     attempts: RefCell<FxHashMap<Node, FxHashSet<u32>>>,
+    expected: RefCell<FxHashSet<PackageName>>,
     pub(crate) considered: Cell<usize>,
 }
 
@@ -107,6 +124,7 @@ impl<'a> Solver<'a> {
             projects: RefCell::default(),
             seen: RefCell::default(),
             attempts: RefCell::default(),
+            expected: RefCell::default(),
             considered: Cell::new(0),
         }
     }
@@ -168,9 +186,10 @@ impl<'a> Solver<'a> {
     fn choose(&self, node: &Node, name: &PackageName, range: &Ranks) -> Result<Option<u32>, Stop> {
         let project = self.project(name)?;
         let tried = self.attempts.borrow().get(node).map_or(0, FxHashSet::len);
-        if tried > 1 {
+        if is_long(tried) {
             // The further down the search goes, the further it will go.
-            self.fetcher.metadata_ahead(&project, range, tried.min(50));
+            self.fetcher
+                .metadata_ahead(&project, range, tried.min(MOST_AHEAD));
         }
         let learned = self.learned.borrow();
         let admits = |rank: u32| learned.admits(name, project.release(rank));
@@ -180,14 +199,24 @@ impl<'a> Solver<'a> {
                 return Ok(Some(rank));
             }
             refused += 1;
-            if refused > 1 {
-                self.fetcher
-                    .metadata_ahead(&project, range, refused.min(50));
+            if is_long(refused) {
+                let count = refused.min(MOST_AHEAD);
+                self.fetcher.metadata_ahead(&project, range, count);
             }
         }
         drop(learned);
         self.open(&project)?;
         Ok(None)
+    }
+
+    /// Asks for the metadata of what is likely to be chosen of a package that this run has come to.
+    /// The solver has found no contradiction to it by then.
+    fn expect(&self, name: &PackageName, range: &Ranks) {
+        if let Some(project) = self.known(name)
+            && self.expected.borrow_mut().insert(name.clone())
+        {
+            self.fetcher.metadata_ahead(&project, range, 1);
+        }
     }
 
     /// Begins anew with the whole of a project if only what a lock has of it was looked at.
@@ -228,7 +257,7 @@ impl<'a> Solver<'a> {
         extra: Option<&ExtraName>,
         requirements: &[&Requirement],
     ) -> Result<Result<Constraints, Reason>, Stop> {
-        self.fetcher.anticipate(requirements.iter().copied());
+        self.fetcher.begin_pages(requirements.iter().copied());
         let mut sets = IndexMap::<Node, Ranks, FxBuildHasher>::default();
         let mut admit = |node: Node, ranks: &Ranks| match sets.entry(node) {
             indexmap::map::Entry::Vacant(entry) => {
@@ -350,6 +379,7 @@ impl DependencyProvider for Solver<'_> {
         let Some(name) = node.name() else {
             return (true, u32::MAX, 0, Reverse(0), true);
         };
+        self.expect(name, range);
         let seen = self.seen.borrow().get(name).copied().unwrap_or(u32::MAX);
         // A few conflicts are the normal course of a search and no reason to leave its order.
         let conflicts = (statistics.conflict_count() / 16 + 1).ilog2();
