@@ -5,10 +5,10 @@ mod support;
 use std::sync::Arc;
 
 use blast_resolver::ResolveError;
-use blast_resolver::lock::Lock;
+use blast_resolver::lock::{Limits, Lock, MadeFrom};
 use blast_resolver::universal::{Choices, Universal};
 use blast_types::{ExtraName, GroupName};
-use support::{Universe, question, resolve_universal};
+use support::{Universe, name, question, resolve_universal};
 
 fn versions(universe: &mut Universe, project: &str, releases: &[&str]) {
     for release in releases {
@@ -200,6 +200,11 @@ fn extras_and_groups_are_markers() {
         extras: vec!["old".parse::<ExtraName>().expect("as the test has it")],
         groups: vec!["dev".parse::<GroupName>().expect("as the test has it")],
         default_groups: vec!["dev".parse::<GroupName>().expect("as the test has it")],
+        limits: Limits {
+            constraints: vec!["a<3".to_owned()],
+            excludes: vec![name("x")],
+            ..Limits::default()
+        },
     };
     let lock = found.lock(Some(choices)).expect("as the test has it");
     // One version does for both, so the extra changes nothing.
@@ -210,7 +215,42 @@ fn extras_and_groups_are_markers() {
         text.contains("marker = \"'dev' in dependency_groups\""),
         "{text}"
     );
+    assert!(text.contains("exclude = [\n    \"x\",\n]"), "{text}");
     assert_eq!(Lock::parse(&text).expect("as the test has it"), lock);
+}
+
+#[test]
+fn a_lock_names_folders_below_it_relative_to_it() {
+    let text = |text: &str| text.to_owned();
+    let mut made_from = MadeFrom {
+        requirements: Some(vec![
+            text("a @ file:///p/libs/a"),
+            text("b @ file:///p ; os_name == 'nt'"),
+            text("c @ file:///pq"),
+            text("d>=1"),
+        ]),
+        limits: Limits {
+            overrides: vec![text("e @ file:///p/e-1.0-py3-none-any.whl")],
+            ..Limits::default()
+        },
+        forks: Vec::new(),
+    };
+    let folder = "file:///p/".parse().expect("a URL");
+    made_from.relate(&folder);
+    let wanted = [
+        "a @ ./libs/a",
+        "b @ ./ ; os_name == 'nt'",
+        "c @ file:///pq",
+        "d>=1",
+    ];
+    assert_eq!(
+        made_from.requirements.as_deref(),
+        Some(&wanted.map(text)[..])
+    );
+    assert_eq!(made_from.limits.overrides, ["e @ ./e-1.0-py3-none-any.whl"]);
+    let once = made_from.clone();
+    made_from.relate(&folder);
+    assert_eq!(made_from, once);
 }
 
 #[test]

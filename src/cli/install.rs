@@ -67,7 +67,12 @@ fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
         no_bytecode: bytecode == Bytecode::Off,
         dry_run: args.dry_run.dry_run,
     };
-    let exit = change::ask_json(context, Request::Change(change), &args.env, &args.json)?;
+    let exit = change::ask_json(
+        context,
+        Request::Change(Box::new(change)),
+        &args.env,
+        &args.json,
+    )?;
     if !args.dry_run.dry_run {
         bytecode.await_for(env, context)?;
     }

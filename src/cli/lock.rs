@@ -212,7 +212,7 @@ fn ask(context: &Context, request: LockRequest) -> Result<Locked, Error> {
         changes,
         forks,
         effort,
-    } = context.ask(Request::Lock(request))?
+    } = context.ask(Request::Lock(Box::new(request)))?
     else {
         return Err(Error::unexpected_reply());
     };

@@ -66,7 +66,7 @@ pub(super) fn show(
         options: resolution::compute(context, &newer.resolver, &limits.options)?,
         sources: sources::compute(context, &newer.sources, &limits.sources)?,
     };
-    let Reply::Outdated { packages } = context.ask(Request::Outdated(request))? else {
+    let Reply::Outdated { packages } = context.ask(Request::Outdated(Box::new(request)))? else {
         return Err(Error::unexpected_reply());
     };
     if json {

@@ -7,12 +7,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
-use blast_resolver::lock::Lock;
+use blast_resolver::lock::{Limits, Lock, MadeFrom};
 use blast_types::{ExtraName, GroupName, PackageName, Requirement, pep508, versions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::tool_table;
+use super::{resolution, tool_table};
 use crate::error::Error;
 use crate::ipc::protocol::{LockChoices, RequirementLine};
 
@@ -279,35 +279,56 @@ impl Project {
             }
             choices.default_groups.push(name);
         }
+        choices.limits = self.limits()?;
         choices.extras.sort();
         choices.groups.sort();
         Ok(Everything { lines, choices })
     }
 
-    /// Whether a lock was made from what the project says now. One that does not tell what it was
-    /// made from is taken for current.
+    /// Whether a lock, which is beside the project's file, was made from what the project says now.
+    /// One that does not tell what it was made from is taken for current.
     pub(super) fn is_locked_by(&self, lock: &Lock) -> Result<bool, Error> {
         let made_from = lock.made_from.as_ref();
-        let Some(locked) = made_from.and_then(|made_from| made_from.requirements.as_ref()) else {
+        let Some(locked) = made_from.filter(|made_from| made_from.requirements.is_some()) else {
             return Ok(true);
         };
         let everything = self.everything()?;
         let mut requirements = Vec::new();
         for line in &everything.lines {
-            requirements.push(parsed(line)?);
+            // A lock holds no credentials.
+            requirements.push(requirement(&blast_index::take_logins(&line.text).0)?);
         }
         requirements.sort();
         requirements.dedup();
-        let requirements: Vec<_> = requirements.iter().map(ToString::to_string).collect();
+        let mut now = MadeFrom {
+            requirements: Some(requirements.iter().map(ToString::to_string).collect()),
+            limits: everything.choices.limits.clone(),
+            forks: locked.forks.clone(),
+        };
+        if let Ok(folder) = url::Url::from_directory_path(&self.root) {
+            now.relate(&folder);
+        }
         let python = |text: &str| versions::specifiers(text).ok();
         let choices = everything.choices;
-        Ok(requirements == *locked
+        Ok(now == *locked
             && choices.extras == lock.extras
             && choices.groups == lock.dependency_groups
             && choices.default_groups == lock.default_groups
             && self
                 .requires_python()
                 .is_none_or(|text| python(text) == lock.requires_python))
+    }
+
+    /// What `[tool.blast]` says that limits versions.
+    fn limits(&self) -> Result<Limits, Error> {
+        let settings: resolution::Settings = self.settings_as()?;
+        let read = |texts: &[String]| {
+            let bare = texts.iter().map(|text| blast_index::take_logins(text).0);
+            bare.map(|text| requirement(&text))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let (constraints, overrides) = (read(&settings.constraints)?, read(&settings.overrides)?);
+        Ok(Limits::new(&constraints, &overrides, &settings.exclude))
     }
 
     /// Adds requirements; one of the project's own extras stands for what that extra holds.
@@ -443,9 +464,12 @@ fn only_with(lines: &mut [RequirementLine], choice: &str) -> Result<(), Error> {
 }
 
 fn parsed(line: &RequirementLine) -> Result<Requirement, Error> {
-    pep508::requirement(&line.text).map_err(|error| {
-        Error::usage(format!("`{}` is no requirement", line.text)).caused_by(&error)
-    })
+    requirement(&line.text)
+}
+
+fn requirement(text: &str) -> Result<Requirement, Error> {
+    pep508::requirement(text)
+        .map_err(|error| Error::usage(format!("`{text}` is no requirement")).caused_by(&error))
 }
 
 #[cfg(test)]

@@ -34,5 +34,10 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         no_bytecode: false,
         dry_run: args.dry_run.dry_run,
     };
-    change::ask(context, Request::Change(change), &args.env, "blast revert")
+    change::ask(
+        context,
+        Request::Change(Box::new(change)),
+        &args.env,
+        "blast revert",
+    )
 }

@@ -142,9 +142,9 @@ pub(super) struct FromFiles {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub(super) struct Settings {
-    constraints: Vec<String>,
-    overrides: Vec<String>,
-    exclude: Vec<PackageName>,
+    pub(super) constraints: Vec<String>,
+    pub(super) overrides: Vec<String>,
+    pub(super) exclude: Vec<PackageName>,
     resolution: Option<ResolutionMode>,
     prerelease: Option<Prerelease>,
     exclude_newer: Option<Moment>,

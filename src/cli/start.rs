@@ -205,7 +205,7 @@ fn fill(
     let (resolver, sources) = (&args.resolver, &args.sources);
     let mut change = wanted.change(place.env.clone(), resolver, sources, false, context)?;
     change.no_bytecode = bytecode == Bytecode::Off;
-    let Reply::Changed(changed) = context.ask(Request::Change(change))? else {
+    let Reply::Changed(changed) = context.ask(Request::Change(Box::new(change)))? else {
         return Err(Error::unexpected_reply());
     };
     change::report(context, &changed, Some(&place.env), "blast revert")?;

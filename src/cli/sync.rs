@@ -157,7 +157,12 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     let bytecode = args.bytecode.choose(context)?;
     let mut change = wanted.change(env.clone(), &args.resolver, &args.sources, dry_run, context)?;
     change.no_bytecode = bytecode == Bytecode::Off;
-    let exit = change::ask_json(context, Request::Change(change), &args.env, &args.json)?;
+    let exit = change::ask_json(
+        context,
+        Request::Change(Box::new(change)),
+        &args.env,
+        &args.json,
+    )?;
     if !dry_run {
         bytecode.await_for(env, context)?;
     }

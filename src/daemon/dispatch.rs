@@ -45,11 +45,11 @@ pub(super) async fn answer(
     };
     match envelope.request {
         Request::Change(request) => Ok(Reply::Changed(
-            change::change(home, request, asker, reporter).await?,
+            change::change(home, *request, asker, reporter).await?,
         )),
         Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
-        Request::Lock(request) => lock::lock(home, request, reporter).await,
-        Request::Outdated(request) => outdated::outdated(home, request, reporter).await,
+        Request::Lock(request) => lock::lock(home, *request, reporter).await,
+        Request::Outdated(request) => outdated::outdated(home, *request, reporter).await,
         Request::Repair { sources } => {
             let path = envelope.home;
             let repaired = repair::repair(home, sources, reporter).await?;

@@ -150,6 +150,7 @@ fn universally(
         extras: choices.extras,
         groups: choices.groups,
         default_groups: choices.default_groups,
+        limits: choices.limits,
     }))?;
     let forks = answer.forks.iter().map(|fork| ForkView {
         environments: fork.marker.try_to_string(),

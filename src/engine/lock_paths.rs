@@ -1,5 +1,6 @@
-//! Paths in locks: folders below that of the lock are named relative to it (PEP 751), so that a project
-//! can be checked out elsewhere; any other folder is where it is.
+//! Paths in locks: folders below that of the lock are named relative to it (PEP 751), and so is what
+//! the lock was made from, so that a project can be checked out elsewhere; any other folder is where
+//! it is.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +16,11 @@ pub(super) fn beside(lock: &Path, stated: &str) -> io::Result<PathBuf> {
 /// States the folders of a lock relative to `lock`, its file, where they are below that file's folder.
 pub(super) fn relate(locked: &mut Lock, lock: &Path) -> io::Result<()> {
     let folder = beside(lock, "")?;
+    if let Some(made_from) = &mut locked.made_from
+        && let Ok(folder) = url::Url::from_directory_path(&folder)
+    {
+        made_from.relate(&folder);
+    }
     for package in &mut locked.packages {
         let LockedSource::Directory { path, .. } = &mut package.source else {
             continue;

@@ -103,6 +103,37 @@ fn a_lock_is_renewed_only_when_the_project_asks_for_something_else() {
 }
 
 #[test]
+fn a_lock_is_renewed_when_the_project_limits_something_else() {
+    let Some(world) = world() else { return };
+    let with = |table: &str| {
+        world.write(
+            "pyproject.toml",
+            format!("{PYPROJECT}\n[tool.blast]\n{table}\n"),
+        );
+    };
+    with("constraints = ['tester>=1', 'demo>0']");
+    world.blast(["lock"]).success();
+    world.blast(["start", "--shell", "bash"]).success();
+    let before = lock(&world);
+    // The order says nothing.
+    with("constraints = ['demo>0', 'tester>=1']");
+    world.blast(["sync"]).success();
+    assert_eq!(before, lock(&world));
+    for table in [
+        "constraints = ['demo>0']",
+        "overrides = ['helper==1.0']",
+        "exclude = ['helper']",
+    ] {
+        with(table);
+        world.blast(["sync"]).success().says("it was renewed");
+        let now = lock(&world);
+        world.blast(["sync"]).success();
+        assert_eq!(now, lock(&world), "{table}");
+    }
+    assert!(!world.inside("my-app").contains_key("helper"));
+}
+
+#[test]
 fn adding_to_a_lock_looks_at_the_addition_and_says_so() {
     let Some(world) = world() else { return };
     world.blast(["lock"]).success();

@@ -9,13 +9,14 @@ mod read;
 mod select;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use blast_types::{
     DistFile, DistKind, ExtraName, GroupName, MarkerTree, PackageName, Requirement, Version,
     VersionSpecifiers,
 };
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::resolution::{Resolution, ResolvedPackage};
@@ -50,9 +51,72 @@ pub struct MadeFrom {
     /// What the project required, in the form of PEP 508 and 751; sorted. `None`: the lock is not
     /// that of a whole project.
     pub requirements: Option<Vec<String>>,
+    /// What limited the choice.
+    pub limits: Limits,
     /// Parts of the environments that got answers of their own, where `environments` cannot say
     /// so, because they differ in extras or groups.
     pub forks: Vec<MarkerTree>,
+}
+
+/// What a project says of itself beside requirements that decides what its lock holds. Each list
+/// is sorted.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Constraints, in the form of PEP 508.
+    pub constraints: Vec<String>,
+    /// Overrides, likewise.
+    pub overrides: Vec<String>,
+    /// Packages that are left out.
+    pub excludes: Vec<PackageName>,
+}
+
+impl Limits {
+    /// In the form in which a lock states them.
+    pub fn new<'a>(
+        constraints: impl IntoIterator<Item = &'a Requirement>,
+        overrides: impl IntoIterator<Item = &'a Requirement>,
+        excludes: impl IntoIterator<Item = &'a PackageName>,
+    ) -> Self {
+        fn sorted<'a, T: Ord + 'a>(items: impl IntoIterator<Item = &'a T>) -> Vec<&'a T> {
+            BTreeSet::from_iter(items).into_iter().collect()
+        }
+        let texts = |requirements: Vec<&Requirement>| {
+            requirements.into_iter().map(ToString::to_string).collect()
+        };
+        Self {
+            constraints: texts(sorted(constraints)),
+            overrides: texts(sorted(overrides)),
+            excludes: sorted(excludes).into_iter().cloned().collect(),
+        }
+    }
+}
+
+impl MadeFrom {
+    /// States folders and files at or below `folder`, a URL that ends with a slash, relative to it,
+    /// so that a lock says the same wherever it is checked out.
+    pub fn relate(&mut self, folder: &Url) {
+        let texts = self.requirements.iter_mut().flatten();
+        let limits = &mut self.limits;
+        for text in texts
+            .chain(&mut limits.constraints)
+            .chain(&mut limits.overrides)
+        {
+            let Some((name, rest)) = text.split_once(" @ ") else {
+                continue;
+            };
+            let whole = folder.as_str();
+            let (url, marker) = rest.split_once(' ').unwrap_or((rest, ""));
+            let path = if url == whole.trim_end_matches('/') {
+                ""
+            } else if let Some(below) = url.strip_prefix(whole) {
+                below
+            } else {
+                continue;
+            };
+            let space = if marker.is_empty() { "" } else { " " };
+            *text = format!("{name} @ ./{path}{space}{marker}");
+        }
+    }
 }
 
 /// What a universal lock knows of a package beyond PEP 751 (`[packages.tool.blast]`), so that

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use blast_types::{ExtraName, GroupName, PackageName, Version, filename, pep508, versions};
 use toml::{Table, Value};
 
-use super::{Known, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom};
+use super::{Known, Limits, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom};
 
 /// Why a text is no lock.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -74,6 +74,11 @@ fn made_from(root: &At<'_>) -> Option<MadeFrom> {
             .table
             .contains_key("requirements")
             .then_some(requirements),
+        limits: Limits {
+            constraints: own.parsed_list("constraints", String::from_str).ok()?,
+            overrides: own.parsed_list("overrides", String::from_str).ok()?,
+            excludes: own.parsed_list("exclude", PackageName::from_str).ok()?,
+        },
         forks: own.parsed_list("forks", pep508::marker).ok()?,
     })
 }

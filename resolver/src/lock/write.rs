@@ -46,6 +46,11 @@ impl Display for Lock {
                 Some([]) => writeln!(f, "requirements = []")?,
                 Some(requirements) => write_lines(f, "requirements", requirements)?,
             }
+            let limits = &made_from.limits;
+            write_lines(f, "constraints", &limits.constraints)?;
+            write_lines(f, "overrides", &limits.overrides)?;
+            let excludes: Vec<_> = limits.excludes.iter().map(ToString::to_string).collect();
+            write_lines(f, "exclude", &excludes)?;
             let forks = made_from.forks.iter();
             let forks: Vec<_> = forks.filter_map(|marker| marker.try_to_string()).collect();
             write_lines(f, "forks", &forks)?;

@@ -3,7 +3,7 @@
 use blast_types::{ExtraName, GroupName, MarkerTree, Requirement};
 
 use super::Universal;
-use crate::lock::{Known, Lock, LockError, LockedPackage, LockedSource, MadeFrom};
+use crate::lock::{Known, Limits, Lock, LockError, LockedPackage, LockedSource, MadeFrom};
 use crate::marker;
 use crate::resolution::ResolvedPackage;
 
@@ -16,6 +16,8 @@ pub struct Choices {
     pub groups: Vec<GroupName>,
     /// Those of the groups that are installed unless others are chosen.
     pub default_groups: Vec<GroupName>,
+    /// What it says itself that limits versions; what else does is not remembered.
+    pub limits: Limits,
 }
 
 impl Universal {
@@ -45,6 +47,7 @@ impl Universal {
             packages: packages.collect::<Result<_, _>>()?,
             made_from: Some(MadeFrom {
                 requirements,
+                limits: choices.limits,
                 forks,
             }),
         })

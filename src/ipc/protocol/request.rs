@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use blast_index::Sources;
+use blast_resolver::lock::Limits;
 use blast_resolver::{PrereleaseMode, ResolutionMode};
 use blast_types::{EnvName, ExtraName, GroupName, NamedPlatform, PackageName, SnapshotName};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub(crate) enum Request {
     /// Create an environment unless it exists. Answered by [`super::Reply::Started`].
     Start(Start),
     /// Change what an environment holds. Answered by [`super::Reply::Changed`].
-    Change(Change),
+    Change(Box<Change>),
     /// Go to another generation. Answered by [`super::Reply::Changed`].
     Move(Move),
     /// The history. Answered by [`super::Reply::History`].
@@ -75,7 +76,7 @@ pub(crate) enum Request {
         env: EnvName,
     },
     /// Resolve without touching an environment. Answered by [`super::Reply::Locked`].
-    Lock(LockRequest),
+    Lock(Box<LockRequest>),
     /// What an environment holds. Answered by [`super::Reply::Packages`].
     List {
         /// Whose.
@@ -87,7 +88,7 @@ pub(crate) enum Request {
         env: EnvName,
     },
     /// Which packages have newer versions. Answered by [`super::Reply::Outdated`].
-    Outdated(OutdatedRequest),
+    Outdated(Box<OutdatedRequest>),
     /// The state of the daemon, and of one environment if named. Answered by [`super::Reply::Status`].
     Status {
         /// Whose.
@@ -441,4 +442,6 @@ pub(crate) struct LockChoices {
     pub(crate) groups: Vec<GroupName>,
     /// Those of the groups that are installed unless others are chosen.
     pub(crate) default_groups: Vec<GroupName>,
+    /// What the project says that limits versions.
+    pub(crate) limits: Limits,
 }
