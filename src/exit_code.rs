@@ -6,7 +6,7 @@
 //! | 1 | the answer is no: no solution, no such package, `check` or `doctor` found a defect |
 //! | 2 | usage error, or the host or blast itself failed |
 //! | 126, 127 | `run`: the command cannot be executed, is not found |
-//! | any other | `run`: the command's own, since it takes the place of blast |
+//! | any other | `run`: the command's own, since it takes the place of blast, or blast waits for it |
 
 use std::process::ExitCode;
 
@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     NotExecutable,
     /// The command given to `run` is not found.
     NotFound,
+    /// What the command given to `run` ended with in its sandbox.
+    Own(u8),
 }
 
 impl Exit {
@@ -34,6 +36,7 @@ impl Exit {
             Self::Error => 2,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
+            Self::Own(status) => status,
         }
     }
 }

@@ -1,10 +1,30 @@
 //! The sandbox: what the code of an environment may touch, and the walls that keep it there.
 //!
-//! [`policy`] is what somebody allows, as data: a level, files, resources, variables, network. It knows
-//! nothing of the host and nothing of how it is kept.
+//! Three steps, and only the last one changes anything:
+//!
+//! ```text
+//! policy     what somebody allows, as data: a level, files, resources, variables, network
+//! plan       policy + environment + caller + machine → Plan, a pure function
+//! helper     carries the plan out in processes with one thread, which become the program
+//! ```
+//!
+//! What cannot be kept is an error or, if somebody said that less will do, told; never silently open.
+//! Needs Linux 5.12 with user namespaces. `unsafe` is in `sys` alone.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
+
+mod cgroups;
+mod filter;
+mod helper;
 mod level;
+mod machine;
+pub mod places;
+pub mod plan;
 pub mod policy;
+mod sys;
 
+pub use cgroups::Cgroups;
+pub use helper::{End, Failure, Nobody, Program, Stage, Watch, run};
 pub use level::{Level, UnknownLevel};
+pub use plan::{Caller, Environment, Machine, Plan, PlanError, plan};
 pub use policy::Policy;

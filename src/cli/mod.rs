@@ -45,6 +45,7 @@ mod requirements;
 mod resolution;
 mod revert;
 mod run;
+mod sandbox;
 mod save;
 mod select;
 mod show;

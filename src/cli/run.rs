@@ -1,7 +1,9 @@
 //! `blast run`: run a command in an environment.
 //!
-//! The command takes the place of this process, so signals, terminal and exit status are its own.
+//! The command takes the place of this process, so signals, terminal and exit status are its own; in a
+//! sandbox ([`super::sandbox`]) this process waits outside, passes signals on and ends as the command did.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -11,6 +13,7 @@ use std::process::Command;
 
 use super::context::Context;
 use super::options::EnvOption;
+use super::sandbox::{self, SandboxOptions};
 use super::venv_link;
 use crate::env_vars;
 use crate::error::{Error, Kind};
@@ -31,6 +34,8 @@ pub(super) struct Args {
     #[arg(value_name = "COMMAND", required = true)]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<OsString>,
+    #[command(flatten)]
+    sandbox: SandboxOptions,
 }
 
 /// Runs the command. Returns only if that fails.
@@ -47,20 +52,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let [program, arguments @ ..] = args.command.as_slice() else {
         return Err(Error::usage("no command to run"));
     };
+    let variables = variables(&place, &prefix)?;
+    if args.sandbox.is_wanted() {
+        return match sandbox::run(&args.sandbox, context, &place, variables, &args.command)? {
+            Ok(exit) => Ok(exit),
+            Err(failed) => Err(not_run(program, &failed, &place)),
+        };
+    }
     let failed = Command::new(program)
         .args(arguments)
-        // The same as activation exports; kept apart because no shell limits what it can be.
-        .envs(&place.variables)
-        .env(env_vars::VIRTUAL_ENV, &prefix)
-        .env(env_vars::VIRTUAL_ENV_PROMPT, format!("blast:{}", place.env))
-        .env(env_vars::BLAST_ENV, place.env.as_str())
-        .env(
-            env_vars::PATH,
-            path_with(&prefix, env::var_os(env_vars::PATH))?,
-        )
+        .envs(variables)
         .env_remove(env_vars::PYTHONHOME)
         .exec();
     Err(not_run(program, &failed, &place))
+}
+
+/// The same as activation exports; kept apart because no shell limits what it can be.
+fn variables(place: &Place, prefix: &Path) -> Result<BTreeMap<OsString, OsString>, Error> {
+    let path = path_with(prefix, env::var_os(env_vars::PATH))?;
+    let prompt = format!("blast:{}", place.env);
+    let own = place.variables.iter();
+    let mut variables: BTreeMap<OsString, OsString> = own
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    variables.insert(env_vars::VIRTUAL_ENV.into(), prefix.into());
+    variables.insert(env_vars::VIRTUAL_ENV_PROMPT.into(), prompt.into());
+    variables.insert(env_vars::BLAST_ENV.into(), place.env.as_str().into());
+    variables.insert(env_vars::PATH.into(), path);
+    Ok(variables)
 }
 
 /// The environment's prefix as its user knows it: the project's `.venv` if it leads here.

@@ -38,6 +38,7 @@ mod repair;
 mod requests;
 mod resilience;
 mod run;
+mod sandbox;
 mod skeleton;
 mod snapshots;
 mod start;

@@ -32,6 +32,8 @@ pub enum Means {
     /// An unprivileged user to act as, who can see environments: being root (with FUSE for
     /// everybody), or not being root at all.
     User,
+    /// User namespaces that the user who runs the tests may make, with a `/proc` of their own.
+    Namespaces,
     /// zsh.
     Zsh,
     /// fish.
@@ -50,6 +52,7 @@ impl fmt::Display for Means {
             Self::Mount => "mount",
             Self::Root => "root",
             Self::User => "user",
+            Self::Namespaces => "namespaces",
             Self::Zsh => "zsh",
             Self::Fish => "fish",
             Self::Resend => "resend",
@@ -71,6 +74,7 @@ impl Means {
             Self::User if files_wanted() => TestUser::ensure().err(),
             Self::User => fuse_missing()
                 .or_else(|| TestUser::ensure().and_then(|_| TestUser::open_fuse()).err()),
+            Self::Namespaces => namespaces_missing(),
             Self::Zsh | Self::Fish => program_on_path(&self.to_string())
                 .is_none()
                 .then(|| format!("no {self} on PATH")),
@@ -142,6 +146,30 @@ fn resend_missing() -> Option<String> {
         .map_while(|part| part.trim().parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     (version < (6, 9)).then(|| format!("Linux {} is older than 6.9", release.trim()))
+}
+
+fn namespaces_missing() -> Option<String> {
+    let tried = Command::new("unshare")
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "true",
+        ])
+        .stdin(Stdio::null())
+        .output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "no user namespace can be made here: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("unshare cannot be run: {error}")),
+    }
 }
 
 /// Being uid 0 is not enough: a container's root may be refused every mount.

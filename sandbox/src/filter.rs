@@ -1,0 +1,248 @@
+//! The system calls that are refused, whatever the policy: those that reach past what namespaces
+//! cover, and those that a program has no use for but to attack the kernel.
+//!
+//! A list of what is refused, not of what is allowed: Python programs bring libraries of every kind.
+//! What is refused fails with `EPERM`, or as if the kernel did not have it where programs then take
+//! another way (clone3(2), `io_uring`). Calls of a foreign architecture end the process.
+
+use std::collections::BTreeMap;
+
+use nix::libc;
+use seccompiler::{
+    BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
+    SeccompFilter, SeccompRule, sock_filter,
+};
+
+/// Refused with `EPERM`.
+const FORBIDDEN: &[libc::c_long] = &[
+    // Namespaces, mounts and roots.
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_chroot,
+    libc::SYS_pivot_root,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    OPEN_TREE_ATTR,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    // Files by number, past every path.
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_fanotify_mark,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    // Keys.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // The kernel itself.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_syslog,
+    libc::SYS_acct,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_nfsservctl,
+];
+
+/// The same, where only this architecture has them.
+#[cfg(target_arch = "x86_64")]
+const FORBIDDEN_HERE: &[libc::c_long] = &[
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_modify_ldt,
+    libc::SYS_uselib,
+    libc::SYS__sysctl,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const FORBIDDEN_HERE: &[libc::c_long] = &[];
+
+/// Refused with `ENOSYS`: who meets that does without.
+const UNKNOWN: &[libc::c_long] = &[
+    libc::SYS_clone3, // its flags are in memory, where a filter cannot look
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+];
+
+/// `open_tree_attr(2)`, Linux 6.15; all architectures have it at this number.
+const OPEN_TREE_ATTR: libc::c_long = 467;
+
+/// Bit 30 of a call's number: the x32 variant, which the architecture alone does not tell.
+const X32: u32 = 0x4000_0000;
+
+/// Both programs, to be loaded in this order.
+///
+/// # Errors
+/// If they cannot be compiled, which the tests rule out.
+pub(crate) fn programs() -> Result<[BpfProgram; 3], BackendError> {
+    Ok([
+        variants(),
+        compiled(
+            UNKNOWN.iter().map(|number| (*number, Vec::new())).collect(),
+            libc::ENOSYS,
+        )?,
+        compiled(forbidden()?, libc::EPERM)?,
+    ])
+}
+
+fn compiled(
+    rules: BTreeMap<libc::c_long, Vec<SeccompRule>>,
+    errno: libc::c_int,
+) -> Result<BpfProgram, BackendError> {
+    let arch = std::env::consts::ARCH.try_into()?;
+    let refuse = SeccompAction::Errno(errno.cast_unsigned());
+    SeccompFilter::new(rules, SeccompAction::Allow, refuse, arch)?.try_into()
+}
+
+fn forbidden() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError> {
+    let mut rules: BTreeMap<libc::c_long, Vec<SeccompRule>> = FORBIDDEN
+        .iter()
+        .chain(FORBIDDEN_HERE)
+        .map(|number| (*number, Vec::new()))
+        .collect();
+    rules.insert(libc::SYS_clone, new_namespaces()?);
+    rules.insert(libc::SYS_ioctl, typing()?);
+    rules.insert(libc::SYS_socket, sockets()?);
+    rules.insert(libc::SYS_personality, personalities()?);
+    Ok(rules)
+}
+
+fn one(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, BackendError> {
+    SeccompRule::new(conditions)
+}
+
+fn word(argument: u8, how: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, how, value)
+}
+
+/// clone(2) with any flag that asks for a namespace.
+fn new_namespaces() -> Result<Vec<SeccompRule>, BackendError> {
+    [
+        libc::CLONE_NEWNS,
+        libc::CLONE_NEWCGROUP,
+        libc::CLONE_NEWUTS,
+        libc::CLONE_NEWIPC,
+        libc::CLONE_NEWUSER,
+        libc::CLONE_NEWPID,
+        libc::CLONE_NEWNET,
+    ]
+    .into_iter()
+    .map(|flag| {
+        let flag = u64::from(flag.cast_unsigned());
+        one(vec![word(0, SeccompCmpOp::MaskedEq(flag), flag)?])
+    })
+    .collect()
+}
+
+/// Typing into a terminal that others read: ioctl(2) `TIOCSTI`, and `TIOCLINUX`, which pastes.
+fn typing() -> Result<Vec<SeccompRule>, BackendError> {
+    [libc::TIOCSTI, libc::TIOCLINUX]
+        .into_iter()
+        .map(|request| one(vec![word(1, SeccompCmpOp::Eq, request)?]))
+        .collect()
+}
+
+/// Sockets but Unix, IPv4, IPv6 and the routing part of netlink: a network namespace covers neither
+/// `AF_VSOCK` nor what drivers bring.
+fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
+    let known = [
+        libc::AF_UNIX,
+        libc::AF_INET,
+        libc::AF_INET6,
+        libc::AF_NETLINK,
+    ];
+    let others = known
+        .into_iter()
+        .map(|family| word(0, SeccompCmpOp::Ne, u64::from(family.cast_unsigned())))
+        .collect::<Result<_, _>>()?;
+    let netlink = u64::from(libc::AF_NETLINK.cast_unsigned());
+    let route = u64::from(libc::NETLINK_ROUTE.cast_unsigned());
+    Ok(vec![
+        one(others)?,
+        one(vec![
+            word(0, SeccompCmpOp::Eq, netlink)?,
+            word(2, SeccompCmpOp::Ne, route)?,
+        ])?,
+    ])
+}
+
+/// personality(2) but asking for the present one, Linux itself, and 32 bits of address.
+fn personalities() -> Result<Vec<SeccompRule>, BackendError> {
+    let usual = [0, 0x0008, 0x0002_0000, 0x0002_0008, 0xffff_ffff];
+    let others = usual
+        .into_iter()
+        .map(|value| word(0, SeccompCmpOp::Ne, value))
+        .collect::<Result<_, _>>()?;
+    Ok(vec![one(others)?])
+}
+
+/// Refuses all calls of the x32 variant: the numbers above know it not.
+fn variants() -> BpfProgram {
+    let load_number = u16::try_from(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS);
+    let at_least = u16::try_from(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K);
+    let answer = u16::try_from(libc::BPF_RET | libc::BPF_K);
+    let line = |code: Result<u16, _>, jt, jf, k| sock_filter {
+        code: code.unwrap_or_default(),
+        jt,
+        jf,
+        k,
+    };
+    let refuse = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.cast_unsigned();
+    vec![
+        line(load_number, 0, 0, 0),
+        line(at_least, 0, 1, X32),
+        line(answer, 0, 0, refuse),
+        line(answer, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_compile_for_this_machine() {
+        for program in programs().expect("compiles") {
+            assert!(!program.is_empty() && program.len() < 4096);
+        }
+    }
+
+    #[test]
+    fn calls_of_the_x32_variant_fail_and_others_pass() {
+        let program = variants();
+        assert_eq!(program[1].k, X32);
+        assert_eq!(program[2].k & 0xffff, libc::ENOSYS.cast_unsigned());
+        assert_eq!(program[3].k, libc::SECCOMP_RET_ALLOW);
+    }
+}

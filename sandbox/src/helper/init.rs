@@ -1,0 +1,173 @@
+//! Process 1 of a sandbox: makes it, starts the program, and then only reaps.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, pipe2, sethostname};
+
+use super::message::{Failure, Message, Speaker, Stage};
+use super::{PASSED, Program, mounts, network, program};
+use crate::plan::{Network, Plan};
+use crate::sys::{Fork, fork_into};
+
+/// The name of every host that a sandbox is.
+const HOST_NAME: &str = "sandbox";
+
+/// All of it. Never comes back.
+pub(super) fn live(
+    plan: &Plan,
+    program: &Program,
+    mut speaker: Speaker,
+    waits: OwnedFd,
+    signals: SigSet,
+) -> ! {
+    let outcome = make(plan, &mut speaker, waits)
+        .and_then(|()| start(plan, program, &mut speaker, signals))
+        .and_then(|program| wait(program).map_err(|error| Failure::new(Stage::Program, error)));
+    speaker.say(&match outcome {
+        Ok(end) => end,
+        Err(failure) => Message::Failed(failure),
+    });
+    end(0)
+}
+
+/// Ends this process without a word of what its parent had in mind.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a copy of its parent ends here: what that has on its stack is not its own to undo"
+)]
+#[expect(clippy::exit, reason = "the same")]
+pub(super) fn end(status: i32) -> ! {
+    std::process::exit(status)
+}
+
+/// Namespaces, mounts and network, as this process' user namespace allows.
+fn make(plan: &Plan, speaker: &mut Speaker, waits: OwnedFd) -> Result<(), Failure> {
+    let at = |stage| move |error: Errno| Failure::new(stage, error);
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Namespaces))?;
+    // The end of the pipe means that the caller is gone, perhaps before the line above.
+    let mut go = fs::File::from(waits);
+    go.read_exact(&mut [0])
+        .map_err(|error| Failure::new(Stage::Namespaces, error))?;
+    drop(go);
+    close_others(speaker.number()).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    be_oneself(plan)?;
+    enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
+    sethostname(HOST_NAME).map_err(at(Stage::Namespaces))?;
+    if plan.network == Network::Nothing {
+        network::raise_loopback().map_err(|error| Failure::new(Stage::Network, error))?;
+    }
+    mounts::carry_out(plan, speaker)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the sandbox's helper, which has one thread"
+)]
+fn enter_cgroup_namespace() -> Result<(), Errno> {
+    nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
+}
+
+/// Maps user and group to themselves in the user namespace that this process began.
+pub(super) fn be_oneself(plan: &Plan) -> Result<(), Failure> {
+    let write = |file: &str, text: String| {
+        let path = Path::new("/proc/self").join(file);
+        fs::write(&path, text).map_err(|error| Failure::at(Stage::Identity, &path, error))
+    };
+    // Without this no user may map a group (user_namespaces(7)).
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("{0} {0} 1", plan.uid))?;
+    write("gid_map", format!("{0} {0} 1", plan.gid))
+}
+
+/// Closes all descriptors but the standard ones and this.
+pub(super) fn close_others(kept: i32) -> io::Result<()> {
+    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2 && *number != kept)
+        .collect();
+    for number in open {
+        // The directory's own descriptor is in the list and gone.
+        nix::unistd::close(number).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Starts the program and gives up all that only starting it needed.
+fn start(
+    plan: &Plan,
+    program: &Program,
+    speaker: &mut Speaker,
+    signals: SigSet,
+) -> Result<Pid, Failure> {
+    let (armed, arming) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::new(Stage::Lock, error))?;
+    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+    match fork_into(namespaces) {
+        Err(error) => Err(Failure::new(Stage::Lock, error)),
+        Ok(Fork::Child) => {
+            drop(arming);
+            program::become_it(plan, program, speaker, armed, signals)
+        }
+        Ok(Fork::Parent(child)) => {
+            drop(armed);
+            // Nobody inside looks into this process: it holds memory of the caller.
+            prctl::set_dumpable(false).map_err(|error| Failure::new(Stage::Privileges, error))?;
+            program::give_up_capabilities()?;
+            close_others(speaker.number())
+                .map_err(|error| Failure::new(Stage::Privileges, error))?;
+            // `arming` was among them: the program goes on.
+            std::mem::forget(arming);
+            Ok(child)
+        }
+    }
+}
+
+/// Reaps, and passes signals on, until the program is gone.
+fn wait(program: Pid) -> Result<Message, Errno> {
+    let mut set: SigSet = PASSED.iter().copied().collect();
+    set.add(Signal::SIGCHLD);
+    set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let arrived = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC)?;
+    loop {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(child, status)) if child == program => {
+                    return Ok(Message::Exited(status));
+                }
+                Ok(WaitStatus::Signaled(child, signal, _)) if child == program => {
+                    return Ok(Message::Killed(signal as i32));
+                }
+                Ok(WaitStatus::StillAlive) => break,
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(info) = arrived.read_signal()? else {
+            continue;
+        };
+        let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+        match Signal::try_from(number) {
+            Ok(Signal::SIGCHLD) | Err(_) => {}
+            // What a terminal sends goes to all that the program started, as it does outside.
+            Ok(Signal::SIGTSTP) => killpg(program, Signal::SIGSTOP).unwrap_or_default(),
+            Ok(
+                signal @ (Signal::SIGINT
+                | Signal::SIGQUIT
+                | Signal::SIGHUP
+                | Signal::SIGCONT
+                | Signal::SIGWINCH),
+            ) => killpg(program, signal).unwrap_or_default(),
+            Ok(signal) => kill(program, signal).unwrap_or_default(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What the inside of a sandbox says to the outside: JSON lines on a pipe, which closes when nobody is
+//! left to say anything.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Message {
+    /// The sandbox could not be made, or its program not begun; nothing ran.
+    Failed(Failure),
+    /// The kernel shows the environment read only.
+    ReadOnlyView(String),
+    /// The program exited with this status.
+    Exited(i32),
+    /// The program was ended by this signal.
+    Killed(i32),
+}
+
+/// How far a sandbox came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Making namespaces.
+    Namespaces,
+    /// Putting it into a cgroup.
+    Cgroup,
+    /// Mapping user and group.
+    Identity,
+    /// Its own network.
+    Network,
+    /// What is seen.
+    Mounts,
+    /// Its own `/proc`.
+    Processes,
+    /// The second user namespace, which locks the mounts.
+    Lock,
+    /// Giving up privileges.
+    Privileges,
+    /// Limits of processes.
+    Limits,
+    /// The filter of system calls.
+    Filter,
+    /// Beginning the program.
+    Program,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Namespaces => "making its namespaces",
+            Self::Cgroup => "making its cgroup",
+            Self::Identity => "mapping its user",
+            Self::Network => "making its network",
+            Self::Mounts => "mounting what it sees",
+            Self::Processes => "mounting its /proc",
+            Self::Lock => "locking its mounts",
+            Self::Privileges => "giving up privileges",
+            Self::Limits => "setting its limits",
+            Self::Filter => "filtering its system calls",
+            Self::Program => "starting the program",
+        })
+    }
+}
+
+/// Why there is no sandbox, or no program in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{stage} failed: {reason}")]
+pub struct Failure {
+    /// How far it came.
+    pub stage: Stage,
+    /// What the system said.
+    pub reason: String,
+    /// As a number (errno(3)), if it was the system.
+    pub errno: Option<i32>,
+}
+
+impl Failure {
+    pub(crate) fn new(stage: Stage, error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        Self {
+            stage,
+            errno: error.raw_os_error(),
+            reason: error.to_string(),
+        }
+    }
+
+    /// The same for a path.
+    pub(crate) fn at(stage: Stage, path: &std::path::Path, error: impl Into<io::Error>) -> Self {
+        let mut failure = Self::new(stage, error);
+        failure.reason = format!("{}: {}", path.display(), failure.reason);
+        failure
+    }
+}
+
+/// The inside's end.
+#[derive(Debug)]
+pub(crate) struct Speaker(File);
+
+impl Speaker {
+    pub(crate) fn new(pipe: OwnedFd) -> Self {
+        Self(pipe.into())
+    }
+
+    /// Says it, if anybody still listens.
+    pub(crate) fn say(&mut self, message: &Message) {
+        if let Ok(mut line) = serde_json::to_vec(message) {
+            line.push(b'\n');
+            // One write shorter than PIPE_BUF: lines of two processes never mix.
+            self.0.write_all(&line).unwrap_or_default();
+        }
+    }
+
+    pub(crate) fn number(&self) -> i32 {
+        use std::os::fd::AsRawFd as _;
+        self.0.as_raw_fd()
+    }
+}

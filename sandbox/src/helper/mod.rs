@@ -1,0 +1,234 @@
+//! Carrying a plan out: the part outside.
+//!
+//! ```text
+//! caller      stays outside, passes signals on, gets the program's end; takes the cgroup down
+//! └─ init     process 1 of the sandbox: makes its namespaces, mounts and network (first user namespace),
+//!    │        starts the program, then has no privilege, reaps, and ends when the program does
+//!    └─ program   in a second user namespace, for which all mounts are locked: no root inside can
+//!                 take one away; without capabilities, with the filter of system calls
+//! ```
+//!
+//! When init ends, in whatever way, the kernel ends every process inside. Init ends when the caller
+//! does. So nothing outlives its sandbox, and all that a sandbox is made of goes with it, but the
+//! directory of its cgroup if the caller is killed (see [`crate::cgroups`]).
+
+mod init;
+mod message;
+mod mounts;
+mod network;
+mod program;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{Pid, pipe2};
+
+pub use message::{Failure, Stage};
+use message::{Message, Speaker};
+
+use crate::cgroups::Group;
+use crate::plan::{Network, Plan};
+use crate::sys::{Fork, fork_into};
+
+/// A program and its arguments. Without a slash it is looked for on the `PATH` of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program.
+    pub name: OsString,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// What happens round a program in its sandbox.
+pub trait Watch {
+    /// Called with the number of process 1 before anything runs in its namespaces, and with its cgroups.
+    fn begun(&mut self, init: Pid, groups: &[PathBuf]) {
+        let (_, _) = (init, groups);
+    }
+
+    /// The environment could only be shown read only, for this reason.
+    fn read_only_view(&mut self, reason: &str) {
+        let _ = reason;
+    }
+}
+
+/// Somebody who wants to know nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Nobody;
+
+impl Watch for Nobody {}
+
+/// Signals that are passed on. Those that a fault of ours would raise are not among them.
+const PASSED: &[Signal] = &[
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGALRM,
+    Signal::SIGWINCH,
+    Signal::SIGCONT,
+    Signal::SIGTSTP,
+];
+
+/// Runs a program in the sandbox of a plan to its end. Standard input, output and error are the
+/// caller's; no other descriptor is. This process must have one thread, and is left with its signals
+/// as they were.
+///
+/// # Errors
+/// If the sandbox cannot be made as planned or the program cannot be started. Then nothing ran.
+pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End, Failure> {
+    let failed = |stage| move |error: Errno| Failure::new(stage, error);
+    let group = Group::make(&plan.cgroups, &plan.group)
+        .map_err(|error| Failure::new(Stage::Cgroup, error))?;
+    let (listens, speaks) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Stage::Namespaces))?;
+    let (waits, goes) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Stage::Namespaces))?;
+    // From here on no signal is lost: they wait until somebody can pass them on.
+    let signals = Signals::hold().map_err(failed(Stage::Namespaces))?;
+    let mut namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    match plan.network {
+        Network::Nothing => namespaces |= CloneFlags::CLONE_NEWNET,
+        Network::Host => {}
+    }
+    let init = match fork_into(namespaces) {
+        Ok(Fork::Child) => init::live(plan, program, Speaker::new(speaks), waits, signals.before),
+        Ok(Fork::Parent(init)) => init,
+        Err(error) => return Err(Failure::new(Stage::Namespaces, error)),
+    };
+    drop((speaks, waits));
+    let mut gone = Reaper(Some(init));
+    group
+        .add(init)
+        .map_err(|error| Failure::new(Stage::Cgroup, error))?;
+    watch.begun(init, group.folders());
+    // If it is gone already, it says why.
+    File::from(goes).write_all(b"!").unwrap_or_default();
+    let outcome = listen(File::from(listens), init, &signals, watch);
+    gone.reap();
+    drop(group);
+    outcome
+}
+
+/// Waits for the end, passing signals on meanwhile.
+fn listen(
+    mut pipe: File,
+    init: Pid,
+    signals: &Signals,
+    watch: &mut dyn Watch,
+) -> Result<End, Failure> {
+    let mut heard = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let mut ready = [
+            PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.arrived.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
+        };
+        let [said, signalled] = ready.map(|ready| ready.any().unwrap_or(true));
+        if signalled {
+            signals.pass_on(init);
+        }
+        if said {
+            match pipe.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => heard.extend(chunk.iter().take(count)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::new(Stage::Program, error)),
+            }
+        }
+    }
+    let mut end = None;
+    for line in heard.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Message::Failed(failure)) => return Err(failure),
+            Ok(Message::ReadOnlyView(reason)) => watch.read_only_view(&reason),
+            Ok(Message::Exited(status)) => end = Some(End::Exited(status)),
+            Ok(Message::Killed(signal)) => end = Some(End::Killed(signal)),
+            Err(_) => {}
+        }
+    }
+    // Process 1 is killed by who kills all (the kernel, short of memory): so was the program.
+    Ok(end.unwrap_or(End::Killed(Signal::SIGKILL as i32)))
+}
+
+/// Reaps init, and kills it first if this is dropped before its time.
+struct Reaper(Option<Pid>);
+
+impl Reaper {
+    fn reap(&mut self) {
+        if let Some(init) = self.0.take() {
+            while waitpid(init, None::<WaitPidFlag>) == Err(Errno::EINTR) {}
+        }
+    }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        if let Some(init) = self.0 {
+            kill(init, Signal::SIGKILL).unwrap_or_default();
+            self.reap();
+        }
+    }
+}
+
+/// Signals, held back and read as they come; let go when this is dropped.
+struct Signals {
+    before: SigSet,
+    arrived: SignalFd,
+}
+
+impl Signals {
+    fn hold() -> Result<Self, Errno> {
+        let set: SigSet = PASSED.iter().copied().collect();
+        let before = set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+        let arrived = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        Ok(Self { before, arrived })
+    }
+
+    fn pass_on(&self, init: Pid) {
+        while let Ok(Some(info)) = self.arrived.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+            let Ok(signal) = Signal::try_from(number) else {
+                continue;
+            };
+            kill(init, signal).unwrap_or_default();
+            if signal == Signal::SIGTSTP {
+                // The program stops; so do we, so that a shell sees it.
+                raise(Signal::SIGSTOP).unwrap_or_default();
+            }
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.before.thread_set_mask().unwrap_or_default();
+    }
+}

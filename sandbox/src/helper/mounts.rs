@@ -1,0 +1,387 @@
+//! Carrying out the mounts of a plan: an empty root in memory, what is seen put onto it, then it becomes
+//! the root and the host's is let go.
+//!
+//! Places of the host are opened before anything is covered, without following links (openat2(2)), and
+//! mounted by descriptor: who moves a path meanwhile changes nothing. Where something is mounted is
+//! looked up in the new root alone, and is made only in memory, never on a file system of the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, chdir, fchdir, pivot_root, symlinkat, unlinkat};
+
+use super::message::{Failure, Message, Speaker, Stage};
+use crate::plan::{Access, Mount, Plan, Scratch};
+use crate::sys::{MountFlags, restrict_mount};
+
+/// Where the new root is made: a directory of every system, which it covers only in our namespace.
+const BASE: &str = "/tmp";
+const EMPTY: &str = ".empty";
+const SCRATCH: &str = ".scratch";
+const PLAIN: MountFlags = MountFlags::NO_SET_ID.and(MountFlags::NO_DEVICES);
+const SEALED: MountFlags = PLAIN.and(MountFlags::READ_ONLY);
+
+/// Carries out all mounts and enters the new root.
+pub(super) fn carry_out(plan: &Plan, speaker: &mut Speaker) -> Result<(), Failure> {
+    let failed = |error: Errno| Failure::new(Stage::Mounts, error);
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .map_err(failed)?;
+    let sources = sources(&plan.mounts)?;
+    let mut root = Root::make(plan.scratch_bytes)?;
+    for step in &plan.mounts {
+        root.step(step, &sources, speaker)?;
+    }
+    drop(sources);
+    root.enter()
+}
+
+/// The host's places, opened.
+fn sources(mounts: &[Mount]) -> Result<BTreeMap<PathBuf, OwnedFd>, Failure> {
+    let mut sources = BTreeMap::new();
+    for step in mounts {
+        let (at, optional) = match step {
+            Mount::Bind { at, optional, .. } => (at, *optional),
+            Mount::View { at } => (at, false),
+            _ => continue,
+        };
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(AT_FDCWD, at, how) {
+            Ok(opened) => {
+                sources.insert(at.clone(), opened);
+            }
+            Err(Errno::ENOENT | Errno::EACCES) if optional => {}
+            Err(error) => return Err(Failure::at(Stage::Mounts, at, error)),
+        }
+    }
+    Ok(sources)
+}
+
+/// The new root while it is made.
+struct Root {
+    top: OwnedFd,
+    scratch: OwnedFd,
+    /// Devices of what is in our memory: there directories may be made.
+    ours: BTreeSet<u64>,
+    /// What is made read only at the end.
+    open: Vec<PathBuf>,
+    views: usize,
+}
+
+/// The path of a descriptor.
+fn by_number(descriptor: impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", descriptor.as_fd().as_raw_fd()).into()
+}
+
+impl Root {
+    fn make(scratch_bytes: Option<u64>) -> Result<Self, Failure> {
+        let failed = |error: Errno| Failure::at(Stage::Mounts, Path::new(BASE), error);
+        memory(Path::new(BASE), "size=8m,mode=0755").map_err(failed)?;
+        let root = directory(BASE).map_err(failed)?;
+        mkdirat(&root, SCRATCH, Mode::S_IRWXU).map_err(failed)?;
+        let empty = openat(
+            &root,
+            EMPTY,
+            OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(failed)?;
+        drop(empty);
+        let at = Path::new(BASE).join(SCRATCH);
+        let size = scratch_bytes.map_or_else(String::new, |bytes| format!("size={bytes},"));
+        memory(&at, &format!("{size}mode=0700")).map_err(failed)?;
+        let scratch = directory(&at).map_err(failed)?;
+        let mut ours = BTreeSet::new();
+        for descriptor in [&root, &scratch] {
+            ours.insert(fstat(descriptor).map_err(failed)?.st_dev);
+        }
+        for (name, mode) in [
+            ("tmp", 0o1777),
+            ("var", 0o1777),
+            ("shm", 0o1777),
+            ("home", 0o700),
+        ] {
+            mkdirat(&scratch, name, Mode::S_IRWXU).map_err(failed)?;
+            nix::sys::stat::fchmodat(
+                &scratch,
+                name,
+                Mode::from_bits_truncate(mode),
+                nix::sys::stat::FchmodatFlags::FollowSymlink,
+            )
+            .map_err(failed)?;
+        }
+        Ok(Self {
+            top: root,
+            scratch,
+            ours,
+            open: Vec::new(),
+            views: 0,
+        })
+    }
+
+    fn step(
+        &mut self,
+        step: &Mount,
+        sources: &BTreeMap<PathBuf, OwnedFd>,
+        speaker: &mut Speaker,
+    ) -> Result<(), Failure> {
+        let stage = match step {
+            Mount::Processes { .. } => Stage::Processes,
+            _ => Stage::Mounts,
+        };
+        self.try_step(step, sources, speaker)
+            .map_err(|error| Failure::at(stage, step.at(), error))
+    }
+
+    fn try_step(
+        &mut self,
+        step: &Mount,
+        sources: &BTreeMap<PathBuf, OwnedFd>,
+        speaker: &mut Speaker,
+    ) -> io::Result<()> {
+        match step {
+            Mount::Bind {
+                at,
+                access,
+                directory,
+                optional,
+            } => {
+                let Some(source) = sources.get(at) else {
+                    return Ok(());
+                };
+                match self.place(at, *directory) {
+                    Err(Errno::EROFS) if *optional => return Ok(()),
+                    placed => bind(source, &placed?)?,
+                }
+                let flags = match access {
+                    Access::Read => SEALED,
+                    Access::Write => PLAIN,
+                    Access::Device => MountFlags::NO_SET_ID.and(MountFlags::NO_PROGRAMS),
+                };
+                restrict_mount(self.at(at)?, flags, true)
+            }
+            Mount::Link { at, target } => self.link(at, target),
+            Mount::Scratch { at, part } => {
+                let name = match part {
+                    Scratch::Temporary => "tmp",
+                    Scratch::VarTemporary => "var",
+                    Scratch::Home => "home",
+                    Scratch::SharedMemory => "shm",
+                };
+                let source = openat(&self.scratch, name, PATH_ONLY, Mode::empty())?;
+                let placed = self.place(at, true)?;
+                bind(&source, &placed)?;
+                restrict_mount(self.at(at)?, PLAIN, false)
+            }
+            Mount::View { at } => self.view(at, sources, speaker),
+            Mount::Processes { at, only } => {
+                let placed = self.place(at, true)?;
+                let options = only.then_some("subset=pid");
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+                mount(
+                    Some("proc"),
+                    &by_number(&placed),
+                    Some("proc"),
+                    flags,
+                    options,
+                )?;
+                Ok(())
+            }
+            Mount::Terminals { at } => {
+                let placed = self.place(at, true)?;
+                let options = "newinstance,ptmxmode=0666,mode=0620";
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+                mount(
+                    Some("devpts"),
+                    &by_number(&placed),
+                    Some("devpts"),
+                    flags,
+                    Some(options),
+                )?;
+                Ok(())
+            }
+            Mount::Frozen { at } => match self.at(at) {
+                Err(Errno::ENOENT) => Ok(()),
+                found => {
+                    let found = found?;
+                    bind(&found, &self.at(at)?)?;
+                    restrict_mount(self.at(at)?, SEALED, true)
+                }
+            },
+            Mount::Hidden { at, directory } => self.hide(at, *directory),
+        }
+    }
+
+    fn hide(&mut self, at: &Path, directory: bool) -> io::Result<()> {
+        let placed = match self.at(at) {
+            // What is not there is hidden.
+            Err(Errno::ENOENT) => return Ok(()),
+            placed => placed?,
+        };
+        if directory {
+            memory(&by_number(&placed), "size=64k,mode=0555")?;
+            self.ours.insert(fstat(self.at(at)?)?.st_dev);
+            self.open.push(at.to_owned());
+            return Ok(());
+        }
+        let empty = openat(&self.top, EMPTY, PATH_ONLY, Mode::empty())?;
+        bind(&empty, &placed)?;
+        restrict_mount(self.at(at)?, SEALED, false)
+    }
+
+    /// The tree of an environment, with private files above it that take what is written.
+    fn view(
+        &mut self,
+        at: &Path,
+        sources: &BTreeMap<PathBuf, OwnedFd>,
+        speaker: &mut Speaker,
+    ) -> io::Result<()> {
+        let Some(lower) = sources.get(at) else {
+            return Err(Errno::ENOENT.into());
+        };
+        let placed = self.place(at, true)?;
+        let [upper, work] = ["upper", "work"].map(|name| format!("{name}{}", self.views));
+        self.views += 1;
+        let made = |name: &str| {
+            mkdirat(&self.scratch, name, Mode::from_bits_truncate(0o755))?;
+            openat(&self.scratch, name, PATH_ONLY, Mode::empty())
+        };
+        let (upper, work) = (made(&upper)?, made(&work)?);
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},userxattr",
+            by_number(lower).display(),
+            by_number(&upper).display(),
+            by_number(&work).display()
+        );
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let layered = mount(
+            Some("overlay"),
+            &by_number(&placed),
+            Some("overlay"),
+            flags,
+            Some(options.as_str()),
+        );
+        if let Err(error) = layered {
+            speaker.say(&Message::ReadOnlyView(error.desc().to_owned()));
+            bind(lower, &placed)?;
+            restrict_mount(self.at(at)?, SEALED, true)?;
+        }
+        Ok(())
+    }
+
+    fn link(&self, at: &Path, target: &Path) -> io::Result<()> {
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
+            return Ok(());
+        };
+        let parent = self.place(parent, true)?;
+        if !self.ours.contains(&fstat(&parent)?.st_dev) {
+            return Ok(());
+        }
+        match symlinkat(target, &parent, name) {
+            Ok(()) | Err(Errno::EEXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is at a path of the new root, the topmost mount there.
+    fn at(&self, at: &Path) -> Result<OwnedFd, Errno> {
+        let inside = at.strip_prefix("/").unwrap_or(at);
+        if inside.as_os_str().is_empty() {
+            return self.top.try_clone().map_err(|_| Errno::EMFILE);
+        }
+        let how = OpenHow::new()
+            .flags(PATH_ONLY | OFlag::O_NOFOLLOW)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        openat2(self.top.as_fd(), inside, how)
+    }
+
+    /// The same, made if it is not there and would be in our memory; else `EROFS`.
+    fn place(&self, at: &Path, directory: bool) -> Result<OwnedFd, Errno> {
+        match self.at(at) {
+            Err(Errno::ENOENT) => {}
+            found => return found,
+        }
+        let (Some(parent), Some(name)) = (at.parent(), at.file_name()) else {
+            return Err(Errno::ENOENT);
+        };
+        let parent: OwnedFd = self.place(parent, true)?;
+        if !self.ours.contains(&fstat(&parent)?.st_dev) {
+            return Err(Errno::EROFS);
+        }
+        if directory {
+            mkdirat(&parent, name, Mode::from_bits_truncate(0o755))?;
+        } else {
+            let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+            drop(openat(
+                &parent,
+                name,
+                flags,
+                Mode::from_bits_truncate(0o444),
+            )?);
+        }
+        self.at(at)
+    }
+
+    /// Seals what is ours, and makes it the root of this process.
+    fn enter(self) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::new(Stage::Mounts, error);
+        let scratch = Path::new(BASE).join(SCRATCH);
+        umount2(&scratch, MntFlags::MNT_DETACH).map_err(|error| failed(error.into()))?;
+        let gone = unlinkat(&self.top, SCRATCH, UnlinkatFlags::RemoveDir)
+            .and_then(|()| unlinkat(&self.top, EMPTY, UnlinkatFlags::NoRemoveDir));
+        gone.map_err(|error| failed(error.into()))?;
+        for at in &self.open {
+            let top = self.at(at).map_err(|error| failed(error.into()))?;
+            restrict_mount(top, SEALED, false).map_err(failed)?;
+        }
+        restrict_mount(&self.top, SEALED, false).map_err(failed)?;
+        let entered = fchdir(&self.top)
+            // The old root is put over the new one and let go at once (pivot_root(2), NOTES).
+            .and_then(|()| pivot_root(".", "."))
+            .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
+            .and_then(|()| chdir("/"));
+        entered.map_err(|error| failed(error.into()))
+    }
+}
+
+const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
+
+fn directory(path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
+    open(path.as_ref(), PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty())
+}
+
+/// Mounts an empty file system in memory.
+fn memory(at: &Path, options: &str) -> Result<(), Errno> {
+    mount(
+        Some("tmpfs"),
+        at,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some(options),
+    )
+}
+
+/// Shows what is at one descriptor at the other as well, with all that is mounted below it.
+fn bind(source: &OwnedFd, placed: &OwnedFd) -> io::Result<()> {
+    mount(
+        Some(&by_number(source)),
+        &by_number(placed),
+        None::<&str>,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        None::<&str>,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The last steps of a process that becomes the program: everything it could use is given up, in the
+//! order in which giving up one thing still needs another.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use caps::CapSet;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::SigSet;
+use nix::unistd::{chdir, setsid};
+
+use super::Program;
+use super::init::{be_oneself, close_others, end};
+use super::message::{Failure, Message, Speaker, Stage};
+use crate::filter;
+use crate::plan::Plan;
+use crate::sys::drop_keyring;
+
+/// What a shell says of a program that cannot be started.
+const NOT_STARTED: i32 = 127;
+
+/// Becomes the program, or says why not and ends.
+pub(super) fn become_it(
+    plan: &Plan,
+    program: &Program,
+    speaker: &mut Speaker,
+    armed: OwnedFd,
+    signals: SigSet,
+) -> ! {
+    let failure = prepare(plan, speaker, armed, signals)
+        .err()
+        .unwrap_or_else(|| {
+            let error = Command::new(&program.name)
+                .args(&program.arguments)
+                .env_clear()
+                .envs(&plan.variables)
+                .exec();
+            Failure::new(Stage::Program, error)
+        });
+    speaker.say(&Message::Failed(failure));
+    end(NOT_STARTED)
+}
+
+fn prepare(plan: &Plan, speaker: &Speaker, armed: OwnedFd, signals: SigSet) -> Result<(), Failure> {
+    let at = |stage| move |error: Errno| Failure::new(stage, error);
+    // The end of the pipe: process 1 can no longer be looked into.
+    let mut byte = [0];
+    let read = File::from(armed).read(&mut byte);
+    read.map_err(|error| Failure::new(Stage::Lock, error))?;
+    be_oneself(plan)?;
+    setsid().map_err(at(Stage::Privileges))?;
+    match drop_keyring() {
+        // Without keys there is no keyring.
+        Err(error) if error.raw_os_error() != Some(Errno::ENOSYS as i32) => {
+            return Err(Failure::new(Stage::Privileges, error));
+        }
+        _ => {}
+    }
+    limit(plan).map_err(at(Stage::Limits))?;
+    chdir(&plan.directory).map_err(|error| Failure::at(Stage::Program, &plan.directory, error))?;
+    close_others(speaker.number()).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    give_up_capabilities()?;
+    prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
+    signals.thread_set_mask().map_err(at(Stage::Program))?;
+    let refused = |error: String| Failure::new(Stage::Filter, io::Error::other(error));
+    for part in filter::programs().map_err(|error| refused(error.to_string()))? {
+        seccompiler::apply_filter(&part).map_err(|error| refused(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// Leaves no capability in any set, so that no program gets one by being started as root.
+pub(super) fn give_up_capabilities() -> Result<(), Failure> {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Bounding,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        caps::clear(None, set).map_err(|error| {
+            Failure::new(Stage::Privileges, io::Error::other(error.to_string()))
+        })?;
+    }
+    Ok(())
+}
+
+fn limit(plan: &Plan) -> Result<(), Errno> {
+    let limits = &plan.process;
+    for (resource, most) in [
+        (Resource::RLIMIT_CORE, Some(0)),
+        (Resource::RLIMIT_DATA, limits.memory_bytes),
+        (Resource::RLIMIT_NPROC, limits.processes),
+        (Resource::RLIMIT_NOFILE, limits.open_files),
+        (Resource::RLIMIT_FSIZE, limits.file_bytes),
+    ] {
+        let Some(most) = most else { continue };
+        let (_, hard) = getrlimit(resource)?;
+        let most = most.min(hard);
+        setrlimit(resource, most, most)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Looking at the file system: what a path is, and where it leads by which links.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+/// A chain of links longer than this goes round in circles (`ELOOP`).
+const MOST_LINKS: usize = 40;
+
+/// What is at a path, its last part not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A directory.
+    Directory,
+    /// A link to there.
+    Link(PathBuf),
+    /// Anything else.
+    File,
+}
+
+/// Who knows the file system: the real one is [`Host`].
+pub trait Look {
+    /// What is at this path; `None` if nothing, or nothing we may see.
+    fn look(&self, path: &Path) -> Option<Kind>;
+}
+
+/// The file system of this machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Host;
+
+impl Look for Host {
+    fn look(&self, path: &Path) -> Option<Kind> {
+        let meta = fs::symlink_metadata(path).ok()?;
+        Some(if meta.is_dir() {
+            Kind::Directory
+        } else if meta.is_symlink() {
+            Kind::Link(fs::read_link(path).ok()?)
+        } else {
+            Kind::File
+        })
+    }
+}
+
+/// Where a path leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    /// Without any link.
+    pub(crate) path: PathBuf,
+    /// What is there.
+    pub(crate) kind: Kind,
+    /// The links on the way, each at a path without links, with its target as it is written.
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// Follows all links of an absolute path. `None` if nothing is there.
+pub(crate) fn resolve(look: &dyn Look, path: &Path) -> Option<Resolved> {
+    let mut at = PathBuf::from("/");
+    let mut kind = Kind::Directory;
+    let mut links = Vec::new();
+    let mut left = parts(path);
+    while let Some(part) = left.pop() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(&part);
+        kind = look.look(&next)?;
+        let Kind::Link(target) = &kind else {
+            at = next;
+            continue;
+        };
+        if links.len() == MOST_LINKS {
+            return None;
+        }
+        links.push((next, target.clone()));
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        left.extend(parts(target));
+        kind = Kind::Directory;
+    }
+    Some(Resolved {
+        path: at,
+        kind,
+        links,
+    })
+}
+
+/// The parts of a path, last first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let mut parts: Vec<OsString> = path
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect();
+    parts.reverse();
+    parts
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A file system of a test: paths that end in `/` are directories, `a -> b` is a link.
+    pub(crate) struct Paper(BTreeMap<PathBuf, Kind>);
+
+    impl Paper {
+        pub(crate) fn new<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+            let mut paper = BTreeMap::new();
+            for line in lines {
+                let (path, kind) = match line.split_once(" -> ") {
+                    Some((path, target)) => (path, Kind::Link(target.into())),
+                    None if line.ends_with('/') => (line, Kind::Directory),
+                    None => (line, Kind::File),
+                };
+                let path = PathBuf::from(path.trim_end_matches('/'));
+                for parent in path.ancestors().skip(1) {
+                    paper.entry(parent.to_owned()).or_insert(Kind::Directory);
+                }
+                paper.insert(path, kind);
+            }
+            Self(paper)
+        }
+    }
+
+    impl Look for Paper {
+        fn look(&self, path: &Path) -> Option<Kind> {
+            self.0.get(path).cloned()
+        }
+    }
+
+    #[test]
+    fn every_link_on_the_way_is_told() {
+        let paper = Paper::new(["/data/p/", "/home/u/p -> ../../data/p", "/h -> /home"]);
+        let found = resolve(&paper, Path::new("/h/u/p")).expect("there");
+        assert_eq!(found.path, Path::new("/data/p"));
+        assert_eq!(
+            found.links,
+            [
+                ("/h".into(), "/home".into()),
+                ("/home/u/p".into(), "../../data/p".into())
+            ]
+        );
+        assert_eq!(resolve(&paper, Path::new("/h/none")), None);
+    }
+
+    #[test]
+    fn a_circle_leads_nowhere() {
+        let paper = Paper::new(["/a -> /b", "/b -> /a"]);
+        assert_eq!(resolve(&paper, Path::new("/a")), None);
+    }
+}

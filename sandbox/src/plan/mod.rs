@@ -1,0 +1,173 @@
+//! From what is allowed to what is done: [`plan`] is a function of a policy, of facts about the
+//! environment, the caller and the host, and of what paths are. It changes nothing, so what a sandbox
+//! is made of is tested without privilege; [`crate::helper`] carries it out.
+
+mod limits;
+mod mounts;
+mod variables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer};
+pub use mounts::{Access, Mount, Scratch};
+
+use crate::cgroups::Cgroups;
+use crate::places::Look;
+use crate::{Level, Policy};
+
+/// The environment whose code runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Environment {
+    /// Where its user finds it: a prefix, or a link to one. `None` for code of no environment.
+    pub prefix: Option<PathBuf>,
+    /// Its base interpreter.
+    pub interpreter: Option<PathBuf>,
+    /// Root of its project.
+    pub project: Option<PathBuf>,
+    /// What nobody inside may see, whatever the policy says: the store, the cache, the daemon's socket.
+    pub secret: Vec<PathBuf>,
+    /// Variables that belong to it.
+    pub variables: BTreeMap<OsString, OsString>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caller {
+    /// The working directory.
+    pub directory: PathBuf,
+    /// The home directory.
+    pub home: Option<PathBuf>,
+    /// All environment variables.
+    pub variables: BTreeMap<OsString, OsString>,
+    /// What may be kept less well than was asked for.
+    pub allow_degraded: BTreeSet<Layer>,
+}
+
+/// What matters of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Machine {
+    /// Who runs this, as the system calls it.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// All memory, in bytes; 0 if unknown.
+    pub memory_bytes: u64,
+    /// The cgroups that can be made.
+    pub cgroups: Cgroups,
+}
+
+/// What a program may reach of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Nothing: a network namespace with nothing but a loopback of its own.
+    Nothing,
+    /// What the host reaches.
+    Host,
+}
+
+/// A sandbox as data: all that [`crate::helper`] does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// How strict it was meant.
+    pub level: Level,
+    /// Who runs inside: the same as outside.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// What is seen, in the order of mounting: what holds a place comes before it.
+    pub mounts: Vec<Mount>,
+    /// Size of all private files together, in bytes; `None` leaves it to the kernel (half of all memory).
+    pub scratch_bytes: Option<u64>,
+    /// What is reached.
+    pub network: Network,
+    /// Limits of each process.
+    pub process: ProcessLimits,
+    /// Limits of all processes together, by a cgroup.
+    pub group: GroupLimits,
+    /// Where those are set.
+    pub cgroups: Cgroups,
+    /// All environment variables.
+    pub variables: BTreeMap<OsString, OsString>,
+    /// The working directory inside.
+    pub directory: PathBuf,
+    /// What is kept less well than the policy says, and why.
+    pub degraded: Vec<Degraded>,
+    /// What the user should know beside.
+    pub notes: Vec<String>,
+}
+
+/// Something that this host cannot keep wholly.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Degraded {
+    /// What.
+    pub layer: Layer,
+    /// Why, and what is done instead.
+    pub reason: String,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// Nothing is to be kept away.
+    #[error("level none is no sandbox, so nothing can be kept or given")]
+    NoSandbox,
+    /// The host cannot do it, and nobody said that less will do.
+    #[error("the limit of {} cannot be enforced here: {}", .0.layer, .0.reason)]
+    NotEnforceable(Degraded),
+    /// The policy allows hosts, and nothing filters.
+    #[error("allowing single hosts ({0}) is not enforceable here: nothing filters the network")]
+    NoFilter(String),
+    /// A path that the policy gives is not there.
+    #[error("{} is to be given to the sandbox, but there is no such path", .0.display())]
+    Missing(PathBuf),
+    /// The environment cannot be found.
+    #[error("the environment is not shown at {}", .0.display())]
+    NoEnvironment(PathBuf),
+}
+
+/// Plans a sandbox.
+///
+/// # Errors
+/// See [`PlanError`]: what cannot be kept is refused, never left open.
+pub fn plan(
+    policy: &Policy,
+    environment: &Environment,
+    caller: &Caller,
+    machine: &Machine,
+    look: &dyn Look,
+) -> Result<Plan, PlanError> {
+    if policy.level == Level::None {
+        return Err(PlanError::NoSandbox);
+    }
+    if let Some(host) = policy.network.allowed.first() {
+        return Err(PlanError::NoFilter(host.clone()));
+    }
+    let limits = limits::of(policy, machine);
+    for degraded in &limits.degraded {
+        if !caller.allow_degraded.contains(&degraded.layer) {
+            return Err(PlanError::NotEnforceable(degraded.clone()));
+        }
+    }
+    let seen = mounts::of(policy, environment, caller, look)?;
+    let variables = variables::of(policy, environment, caller, &seen.directory);
+    Ok(Plan {
+        level: policy.level,
+        uid: machine.uid,
+        gid: machine.gid,
+        mounts: seen.mounts,
+        scratch_bytes: policy.files.temporary_bytes.or(limits.scratch_bytes),
+        network: Network::Nothing,
+        process: limits.process,
+        group: limits.group,
+        cgroups: machine.cgroups.clone(),
+        variables,
+        directory: seen.directory,
+        degraded: limits.degraded,
+        notes: seen.notes,
+    })
+}
+
+#[cfg(test)]
+mod tests;

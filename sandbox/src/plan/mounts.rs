@@ -1,0 +1,511 @@
+//! What a program sees: a list of mounts on an empty root, each after what holds its place.
+//!
+//! What is not in the list is not there. A more exact path beats one above it, so the project is seen
+//! in a hidden home; but what the policy hides is hidden from everything that the policy gives, and
+//! what is secret (the store, the daemon's socket) from everything. Paths are followed to where they
+//! lead, and links on the way are made anew, so that a link can widen nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Caller, Environment, PlanError};
+use crate::places::{Kind, Look, resolve};
+use crate::{Level, Policy};
+
+/// What may be done with a place of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Access {
+    /// Read, and run.
+    Read,
+    /// Changed as well.
+    Write,
+    /// Opened as the device it is.
+    Device,
+}
+
+/// A part of the private files, which all live and end with the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scratch {
+    /// `/tmp`.
+    Temporary,
+    /// `/var/tmp`.
+    VarTemporary,
+    /// The home directory.
+    Home,
+    /// `/dev/shm`.
+    SharedMemory,
+}
+
+/// One step on the way to what a program sees. Paths are absolute, as they are seen inside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mount {
+    /// A place of the host, at the same path.
+    Bind {
+        /// The path, outside and inside, without links.
+        at: PathBuf,
+        /// What may be done there.
+        access: Access,
+        /// Whether it is a directory.
+        directory: bool,
+        /// Whether it stays away if it cannot be opened.
+        optional: bool,
+    },
+    /// A link, as on the host.
+    Link {
+        /// Where.
+        at: PathBuf,
+        /// What it holds.
+        target: PathBuf,
+    },
+    /// Private files.
+    Scratch {
+        /// Where.
+        at: PathBuf,
+        /// Which.
+        part: Scratch,
+    },
+    /// A tree of an environment with private files above it, or read only where the kernel cannot.
+    View {
+        /// The path, outside and inside, without links.
+        at: PathBuf,
+    },
+    /// Processes of this sandbox; of the kernel's own files a few, or all but the dangerous ones.
+    Processes {
+        /// Where.
+        at: PathBuf,
+        /// Nothing but processes.
+        only: bool,
+    },
+    /// Terminals of this sandbox.
+    Terminals {
+        /// Where.
+        at: PathBuf,
+    },
+    /// What is there already, now read only.
+    Frozen {
+        /// Where.
+        at: PathBuf,
+    },
+    /// Nothing, over what is there.
+    Hidden {
+        /// Where.
+        at: PathBuf,
+        /// Whether it is a directory: an empty one; else a file that cannot be opened.
+        directory: bool,
+    },
+}
+
+impl Mount {
+    /// Where it is.
+    pub fn at(&self) -> &Path {
+        match self {
+            Self::Bind { at, .. }
+            | Self::Link { at, .. }
+            | Self::Scratch { at, .. }
+            | Self::View { at }
+            | Self::Processes { at, .. }
+            | Self::Terminals { at }
+            | Self::Frozen { at }
+            | Self::Hidden { at, .. } => at,
+        }
+    }
+}
+
+/// The system, at both levels; what of it is not there is left out.
+const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/nix/store",
+    "/gnu/store",
+];
+/// More of it at level standard.
+const SYSTEM_STANDARD: &[&str] = &["/etc", "/opt", "/sys/devices/system/cpu"];
+/// Of `/etc` at level strict: how names, users, libraries, certificates and time are found.
+const ETC_STRICT: &[&str] = &[
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/debian_version",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/locale.alias",
+    "/etc/localtime",
+    "/etc/magic",
+    "/etc/mime.types",
+    "/etc/nsswitch.conf",
+    "/etc/os-release",
+    "/etc/passwd",
+    "/etc/pki/tls/certs",
+    "/etc/profile",
+    "/etc/protocols",
+    "/etc/python3",
+    "/etc/services",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+    "/etc/timezone",
+];
+/// Of `/etc`, what holds secrets: a user who is root could read them.
+const ETC_SECRET: &[&str] = &[
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+    "/etc/ssh",
+    "/etc/ssl/private",
+    "/etc/pki/tls/private",
+    "/etc/krb5.keytab",
+    "/etc/machine-id",
+    "/etc/NetworkManager",
+    "/etc/wireguard",
+    "/etc/openvpn",
+    "/etc/docker",
+    "/etc/kubernetes",
+];
+/// Devices that only are what they are called.
+const DEVICES: &[&str] = &[
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/tty",
+];
+/// Links of `/dev` (the kernel's `Documentation/admin-guide/devices.rst`).
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/ptmx", "pts/ptmx"),
+];
+/// Of `/proc`, what tells about the host or steers it.
+const PROC_SECRET: &[&str] = &[
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/config.gz",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/interrupts",
+    "/proc/kallsyms",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/kmsg",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/modules",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/sysrq-trigger",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/vmallocinfo",
+];
+/// Of `/proc`, what is read and never changed: its owner could, being root.
+const PROC_READ: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+/// What is seen.
+pub(super) struct Seen {
+    pub(super) mounts: Vec<Mount>,
+    pub(super) directory: PathBuf,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) fn of(
+    policy: &Policy,
+    environment: &Environment,
+    caller: &Caller,
+    look: &dyn Look,
+) -> Result<Seen, PlanError> {
+    let mut list = List::new(look);
+    list.system(policy.level);
+    let home = caller.home.clone().unwrap_or_else(|| "/".into());
+    list.private(&home);
+    list.environment(environment)?;
+    let hidden: Vec<PathBuf> = policy
+        .files
+        .hidden
+        .iter()
+        .filter_map(|path| Some(resolve(look, path)?.path))
+        .collect();
+    let workplace = workplace(environment, caller, &home, look);
+    let given = (policy
+        .files
+        .read_only
+        .iter()
+        .map(|path| (path, Access::Read)))
+    .chain(
+        policy
+            .files
+            .read_write
+            .iter()
+            .map(|path| (path, Access::Write)),
+    );
+    if let Some(path) = &workplace {
+        list.bind(path, Access::Write, false);
+    }
+    for (path, access) in given {
+        if !list.bind(path, access, false) {
+            return Err(PlanError::Missing(path.clone()));
+        }
+    }
+    list.hide(&hidden);
+    list.keep_secret(&environment.secret);
+    let directory = resolve(look, &caller.directory)
+        .map(|found| found.path)
+        .filter(|path| list.shows(path));
+    let mut notes = Vec::new();
+    let directory = directory.unwrap_or_else(|| {
+        notes.push(format!(
+            "{} is not seen in the sandbox, so the command starts in {}: give it with `--read-write {}`",
+            caller.directory.display(),
+            home.display(),
+            caller.directory.display(),
+        ));
+        home
+    });
+    Ok(Seen {
+        mounts: list.in_order(),
+        directory,
+        notes,
+    })
+}
+
+/// The directory that is worked in: the project's, else the caller's, if giving that gives away
+/// neither the home directory nor a part of the system.
+fn workplace(
+    environment: &Environment,
+    caller: &Caller,
+    home: &Path,
+    look: &dyn Look,
+) -> Option<PathBuf> {
+    if let Some(project) = &environment.project {
+        return Some(project.clone());
+    }
+    let directory = resolve(look, &caller.directory)?.path;
+    let home = resolve(look, home).map_or_else(|| home.to_owned(), |found| found.path);
+    let secret = |path: &PathBuf| {
+        resolve(look, path).is_some_and(|found| found.path.starts_with(&directory))
+    };
+    let system = (SYSTEM.iter().chain(SYSTEM_STANDARD))
+        .chain(&["/dev", "/proc", "/sys", "/run", "/boot"])
+        .any(|path| directory.starts_with(path) && Path::new(path) != "/opt");
+    let shared = ["/tmp", "/var/tmp", "/var", "/opt", "/mnt", "/srv", "/home"];
+    let too_much = home.starts_with(&directory)
+        || shared.iter().any(|path| directory == Path::new(path))
+        || environment.secret.iter().any(secret);
+    (!system && !too_much).then_some(directory)
+}
+
+/// The list while it grows: one entry per path, the last one said.
+struct List<'a> {
+    look: &'a dyn Look,
+    mounts: BTreeMap<PathBuf, Mount>,
+}
+
+impl<'a> List<'a> {
+    fn new(look: &'a dyn Look) -> Self {
+        Self {
+            look,
+            mounts: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, mount: Mount) {
+        self.mounts.insert(mount.at().to_owned(), mount);
+    }
+
+    /// A place of the host by any path that leads there. Whether there is one.
+    fn bind(&mut self, path: &Path, access: Access, optional: bool) -> bool {
+        let Some(found) = resolve(self.look, path) else {
+            return false;
+        };
+        for (at, target) in found.links {
+            self.add(Mount::Link { at, target });
+        }
+        self.add(Mount::Bind {
+            at: found.path,
+            access,
+            directory: found.kind == Kind::Directory,
+            optional,
+        });
+        true
+    }
+
+    fn hidden(&mut self, path: &Path) {
+        let kind = self.look.look(path);
+        if let Some(kind) = kind.filter(|kind| !matches!(kind, Kind::Link(_))) {
+            self.add(Mount::Hidden {
+                at: path.to_owned(),
+                directory: kind == Kind::Directory,
+            });
+        }
+    }
+
+    fn system(&mut self, level: Level) {
+        let strict = level == Level::Strict;
+        let more = if strict { ETC_STRICT } else { SYSTEM_STANDARD };
+        for path in SYSTEM.iter().chain(more) {
+            self.bind(Path::new(path), Access::Read, true);
+        }
+        if !strict {
+            for path in ETC_SECRET {
+                self.hidden(Path::new(path));
+            }
+        }
+        self.add(Mount::Processes {
+            at: "/proc".into(),
+            only: strict,
+        });
+        if !strict {
+            for path in PROC_READ.iter().map(Path::new) {
+                if self.look.look(path).is_some() {
+                    self.add(Mount::Frozen { at: path.into() });
+                }
+            }
+            for path in PROC_SECRET {
+                self.hidden(Path::new(path));
+            }
+        }
+        for path in DEVICES {
+            self.bind(Path::new(path), Access::Device, true);
+        }
+        for (at, target) in DEVICE_LINKS {
+            self.add(Mount::Link {
+                at: at.into(),
+                target: target.into(),
+            });
+        }
+        self.add(Mount::Terminals {
+            at: "/dev/pts".into(),
+        });
+    }
+
+    fn private(&mut self, home: &Path) {
+        for (at, part) in [
+            (Path::new("/tmp"), Scratch::Temporary),
+            (Path::new("/var/tmp"), Scratch::VarTemporary),
+            (Path::new("/dev/shm"), Scratch::SharedMemory),
+            (home, Scratch::Home),
+        ] {
+            let found = resolve(self.look, at);
+            let links = found.iter().flat_map(|found| found.links.clone());
+            for (at, target) in links.collect::<Vec<_>>() {
+                self.add(Mount::Link { at, target });
+            }
+            let at = found.map_or_else(|| at.to_owned(), |found| found.path);
+            if at != Path::new("/") {
+                self.add(Mount::Scratch { at, part });
+            }
+        }
+    }
+
+    fn environment(&mut self, environment: &Environment) -> Result<(), PlanError> {
+        if let Some(prefix) = &environment.prefix {
+            let Some(found) = resolve(self.look, prefix) else {
+                return Err(PlanError::NoEnvironment(prefix.clone()));
+            };
+            for (at, target) in found.links {
+                self.add(Mount::Link { at, target });
+            }
+            self.add(Mount::View { at: found.path });
+        }
+        if let Some(interpreter) = &environment.interpreter
+            && let Some(found) = resolve(self.look, interpreter)
+        {
+            for (at, target) in found.links {
+                self.add(Mount::Link { at, target });
+            }
+            // `PREFIX/bin/python`: the library of an interpreter is beside its programs.
+            let prefix = found.path.parent().and_then(Path::parent);
+            if let Some(prefix) = prefix.filter(|prefix| *prefix != Path::new("/")) {
+                self.bind(prefix, Access::Read, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what is at or below these, and hides what is above.
+    fn hide(&mut self, hidden: &[PathBuf]) {
+        for path in hidden {
+            self.mounts.retain(|at, mount| {
+                !at.starts_with(path) || matches!(mount, Mount::View { .. } | Mount::Link { .. })
+            });
+            self.hidden(path);
+        }
+    }
+
+    /// Hides the secrets that something given would show; the environment itself stays.
+    fn keep_secret(&mut self, secret: &[PathBuf]) {
+        for path in secret {
+            let Some(found) = resolve(self.look, path) else {
+                continue;
+            };
+            let path = found.path;
+            self.mounts.retain(|at, mount| {
+                !at.starts_with(&path) || matches!(mount, Mount::View { .. } | Mount::Link { .. })
+            });
+            if matches!(self.holder(&path), Some(Mount::Bind { .. })) {
+                self.hidden(&path);
+            }
+        }
+    }
+
+    /// The mount that a path is on.
+    fn holder(&self, path: &Path) -> Option<&Mount> {
+        path.ancestors().find_map(|at| match self.mounts.get(at) {
+            None | Some(Mount::Link { .. }) => None,
+            found => found,
+        })
+    }
+
+    /// Whether the host's path is what a program sees there.
+    fn shows(&self, path: &Path) -> bool {
+        match self.holder(path) {
+            Some(Mount::Bind { .. } | Mount::View { .. }) => true,
+            Some(mount) => mount.at() == path && !matches!(mount, Mount::Hidden { .. }),
+            None => false,
+        }
+    }
+
+    /// All mounts, what is above first, without links and hidden places that something above makes
+    /// needless.
+    fn in_order(self) -> Vec<Mount> {
+        let needed: Vec<bool> = self
+            .mounts
+            .iter()
+            .map(|(at, mount)| {
+                let above = at.parent().and_then(|parent| self.holder(parent));
+                match mount {
+                    Mount::Link { .. } => !matches!(above, Some(Mount::Bind { .. })),
+                    Mount::Bind { access, .. } => !matches!(above,
+                        Some(Mount::Bind { access: held, .. }) if held == access),
+                    Mount::Hidden { .. } => matches!(
+                        above,
+                        Some(Mount::Bind { .. } | Mount::Processes { only: false, .. })
+                    ),
+                    _ => true,
+                }
+            })
+            .collect();
+        let mut needed = needed.into_iter();
+        let mut mounts: Vec<Mount> = self
+            .mounts
+            .into_values()
+            .filter(|_| needed.next().unwrap_or(true))
+            .collect();
+        mounts.sort_by_key(|mount| mount.at().components().count());
+        mounts
+    }
+}

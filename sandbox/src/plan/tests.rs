@@ -1,0 +1,285 @@
+use std::path::Path;
+
+use super::*;
+use crate::places::tests::Paper;
+
+fn machine() -> Machine {
+    Machine {
+        uid: 1000,
+        gid: 1000,
+        memory_bytes: 4 << 30,
+        cgroups: Cgroups::None,
+    }
+}
+
+fn policy(level: Level) -> Policy {
+    Policy {
+        level,
+        ..Policy::default()
+    }
+}
+
+fn caller(directory: &str) -> Caller {
+    Caller {
+        directory: directory.into(),
+        home: Some("/home/u".into()),
+        variables: [
+            ("PATH", "/usr/bin"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("SSH_AUTH_SOCK", "/run/agent"),
+            ("PYTHONUNBUFFERED", "1"),
+            ("TOKEN", "t"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect(),
+        ..Caller::default()
+    }
+}
+
+fn environment() -> Environment {
+    Environment {
+        prefix: Some("/home/u/.blast/live/demo".into()),
+        interpreter: Some("/home/u/.pyenv/3.12/bin/python3".into()),
+        project: Some("/home/u/work/p".into()),
+        secret: vec!["/home/u/.blast".into(), "/run/user/1000/blast".into()],
+        variables: BTreeMap::new(),
+    }
+}
+
+fn paper() -> Paper {
+    Paper::new([
+        "/usr/bin/",
+        "/bin -> usr/bin",
+        "/etc/shadow",
+        "/etc/passwd",
+        "/proc/sys/",
+        "/proc/kcore",
+        "/dev/null",
+        "/tmp/",
+        "/home/u/.ssh/",
+        "/home/u/work/p/.env",
+        "/home/u/work/q/",
+        "/home/u/link -> work/q",
+        "/home/u/.blast/live/.generation/7/",
+        "/home/u/.blast/live/demo -> .generation/7",
+        "/home/u/.pyenv/3.12/bin/python3 -> python3.12",
+        "/home/u/.pyenv/3.12/bin/python3.12",
+        "/run/user/1000/blast/daemon.sock",
+    ])
+}
+
+fn planned(policy: &Policy, environment: &Environment, caller: &Caller) -> Plan {
+    plan(policy, environment, caller, &machine(), &paper()).expect("a plan")
+}
+
+fn at<'a>(plan: &'a Plan, path: &str) -> Option<&'a Mount> {
+    plan.mounts
+        .iter()
+        .find(|mount| mount.at() == Path::new(path))
+}
+
+#[test]
+fn a_project_is_written_in_a_hidden_home_and_the_system_only_read() {
+    let plan = planned(
+        &policy(Level::Standard),
+        &environment(),
+        &caller("/home/u/work/p"),
+    );
+    assert!(matches!(at(&plan, "/home/u"), Some(Mount::Scratch { .. })));
+    assert!(matches!(
+        at(&plan, "/home/u/work/p"),
+        Some(Mount::Bind {
+            access: Access::Write,
+            ..
+        })
+    ));
+    for path in ["/usr", "/etc", "/home/u/.pyenv/3.12"] {
+        let found = at(&plan, path);
+        assert!(
+            matches!(
+                found,
+                Some(Mount::Bind {
+                    access: Access::Read,
+                    ..
+                })
+            ),
+            "{path}"
+        );
+    }
+    assert!(matches!(at(&plan, "/bin"), Some(Mount::Link { .. })));
+    assert!(matches!(
+        at(&plan, "/etc/shadow"),
+        Some(Mount::Hidden { .. })
+    ));
+    assert!(matches!(
+        at(&plan, "/proc/kcore"),
+        Some(Mount::Hidden { .. })
+    ));
+    assert_eq!(plan.directory, PathBuf::from("/home/u/work/p"));
+    assert!(plan.notes.is_empty());
+}
+
+#[test]
+fn what_holds_a_place_comes_before_it() {
+    let plan = planned(
+        &policy(Level::Standard),
+        &environment(),
+        &caller("/home/u/work/p"),
+    );
+    for (number, mount) in plan.mounts.iter().enumerate() {
+        let late = plan.mounts.iter().skip(number + 1);
+        for later in late {
+            assert!(
+                !mount.at().starts_with(later.at()),
+                "{mount:?} before {later:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_view_is_at_the_path_that_its_user_knows_and_the_store_is_not_seen() {
+    let plan = planned(
+        &policy(Level::Strict),
+        &environment(),
+        &caller("/home/u/work/p"),
+    );
+    assert!(matches!(
+        at(&plan, "/home/u/.blast/live/.generation/7"),
+        Some(Mount::View { .. })
+    ));
+    assert!(matches!(
+        at(&plan, "/home/u/.blast/live/demo"),
+        Some(Mount::Link { .. })
+    ));
+    assert_eq!(at(&plan, "/home/u/.blast"), None);
+
+    let mut given = policy(Level::Strict);
+    given.files.read_write = vec!["/home/u".into()];
+    let plan = planned(&given, &environment(), &caller("/home/u/work/p"));
+    assert!(matches!(
+        at(&plan, "/home/u/.blast"),
+        Some(Mount::Hidden { .. })
+    ));
+    assert!(matches!(
+        at(&plan, "/home/u/.blast/live/.generation/7"),
+        Some(Mount::View { .. })
+    ));
+    given.files.read_write = vec!["/home/u/.blast".into(), "/run/user/1000/blast".into()];
+    let plan = planned(&given, &environment(), &caller("/home/u/work/p"));
+    assert_eq!(at(&plan, "/home/u/.blast"), None);
+    assert_eq!(at(&plan, "/run/user/1000/blast"), None);
+}
+
+#[test]
+fn what_is_hidden_is_hidden_from_what_is_given() {
+    let mut policy = policy(Level::Standard);
+    policy.files.hidden = vec!["/home/u/work/p/.env".into(), "/home/u/.ssh".into()];
+    policy.files.read_only = vec!["/home/u/.ssh".into()];
+    let plan = planned(&policy, &environment(), &caller("/home/u/work/p"));
+    assert!(matches!(
+        at(&plan, "/home/u/work/p/.env"),
+        Some(Mount::Hidden {
+            directory: false,
+            ..
+        })
+    ));
+    assert_eq!(at(&plan, "/home/u/.ssh"), None);
+}
+
+#[test]
+fn a_link_is_followed_and_made_anew() {
+    let mut policy = policy(Level::Standard);
+    policy.files.read_only = vec!["/home/u/link".into()];
+    let plan = planned(&policy, &environment(), &caller("/home/u/work/p"));
+    assert!(matches!(
+        at(&plan, "/home/u/link"),
+        Some(Mount::Link { .. })
+    ));
+    assert!(matches!(
+        at(&plan, "/home/u/work/q"),
+        Some(Mount::Bind {
+            access: Access::Read,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn without_a_project_the_callers_directory_is_given_but_never_its_home() {
+    let mut environment = environment();
+    environment.project = None;
+    let plan = planned(
+        &policy(Level::Standard),
+        &environment,
+        &caller("/home/u/work/q"),
+    );
+    assert!(at(&plan, "/home/u/work/q").is_some());
+    for directory in ["/home/u", "/", "/home", "/etc", "/tmp", "/home/u/.blast"] {
+        let caller = caller(directory);
+        let plan = planned(&policy(Level::Standard), &environment, &caller);
+        let writes = plan.mounts.iter().any(|mount| {
+            matches!(
+                mount,
+                Mount::Bind {
+                    access: Access::Write,
+                    ..
+                }
+            )
+        });
+        assert!(!writes, "{directory}: {:?}", plan.mounts);
+    }
+    let plan = planned(&policy(Level::Standard), &environment, &caller("/"));
+    assert_eq!(plan.directory, PathBuf::from("/home/u"));
+    assert_eq!(plan.notes.len(), 1);
+}
+
+#[test]
+fn variables_are_kept_by_name_and_given_by_the_policy() {
+    let mut policy = policy(Level::Standard);
+    policy.variables.insert("TOKEN".into(), None);
+    policy.variables.insert("MODE".into(), Some("test".into()));
+    let plan = planned(&policy, &environment(), &caller("/home/u/work/p"));
+    let names: Vec<_> = plan
+        .variables
+        .keys()
+        .map(|name| name.to_string_lossy())
+        .collect();
+    assert_eq!(names, ["MODE", "PATH", "PWD", "PYTHONUNBUFFERED", "TOKEN"]);
+    policy.level = Level::Strict;
+    policy.variables.clear();
+    let plan = planned(&policy, &environment(), &caller("/home/u/work/p"));
+    let names: Vec<_> = plan
+        .variables
+        .keys()
+        .map(|name| name.to_string_lossy())
+        .collect();
+    assert_eq!(names, ["PATH", "PWD"]);
+}
+
+#[test]
+fn a_limit_that_cannot_be_kept_is_refused_unless_less_will_do() {
+    let mut policy = policy(Level::Strict);
+    policy.limits.memory_bytes = Some(1 << 20);
+    let refused = plan(&policy, &environment(), &caller("/"), &machine(), &paper());
+    assert!(
+        matches!(refused, Err(PlanError::NotEnforceable(found)) if found.layer == Layer::Memory)
+    );
+    let mut caller = caller("/");
+    caller.allow_degraded.insert(Layer::Memory);
+    let plan = planned(&policy, &environment(), &caller);
+    assert_eq!(plan.process.memory_bytes, Some(1 << 20));
+    assert_eq!(plan.degraded.len(), 1);
+}
+
+#[test]
+fn hosts_are_never_open_without_a_filter_and_no_level_is_no_plan() {
+    let mut policy = policy(Level::Standard);
+    policy.network.allowed.push("example.org".into());
+    let refused = plan(&policy, &environment(), &caller("/"), &machine(), &paper());
+    assert!(matches!(refused, Err(PlanError::NoFilter(_))));
+    let none = Policy::default();
+    let refused = plan(&none, &environment(), &caller("/"), &machine(), &paper());
+    assert_eq!(refused, Err(PlanError::NoSandbox));
+}
