@@ -14,7 +14,7 @@ use std::time::Instant;
 use blast_index::{Index, RedactedUrl, Sources};
 use blast_store::{
     Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, OperationDraft,
-    OperationKind, Package, WheelKey, WheelRecord,
+    OperationKind, Package, WheelRecord,
 };
 use blast_types::{
     ArchiveInfo, DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement,
@@ -26,6 +26,7 @@ use super::error::{EngineError, at};
 use super::generated;
 use super::home::{Home, now_ms};
 use super::ingest::{Artifact, Ingest, ingest, scheme_key};
+use super::records;
 use super::requirements::{Needs, merged, package_name, understand};
 use super::resolve;
 use super::secrets;
@@ -223,13 +224,7 @@ impl Job {
     }
 
     fn record(&self, package: &Package) -> Result<Arc<WheelRecord>, EngineError> {
-        let missing = || EngineError::Bug(format!("the record of {} is lost", package.name));
-        let sha256 = package.artifact.wheel().ok_or_else(missing)?;
-        let key = WheelKey {
-            sha256,
-            scheme: package.scheme.clone(),
-        };
-        self.home.store.wheel(&key)?.ok_or_else(missing)
+        records::of_package(&self.home.store, package)
     }
 
     /// An installed package as part of a plan.

@@ -34,6 +34,18 @@ pub(crate) enum EngineError {
         /// What was asked for.
         wanted: String,
     },
+    /// A state of an environment with another Python.
+    #[error("`{from}` has Python {wanted} there, and `{env}` has {has}")]
+    OtherInterpreter {
+        /// The environment that it shall come to.
+        env: EnvName,
+        /// Its version.
+        has: String,
+        /// The environment that the state is of.
+        from: EnvName,
+        /// The version that it has there.
+        wanted: String,
+    },
     /// A requirement cannot be read.
     #[error("`{text}`{origin} is no requirement: {reason}")]
     BadRequirement {
@@ -317,6 +329,7 @@ impl EngineError {
             | Self::NoSuchState { .. }
             | Self::NoSuchOperation { .. }
             | Self::TooLongAgo { .. }
+            | Self::OtherInterpreter { .. }
             | Self::NeverInstalled { .. }
             | Self::NoSnapshot { .. }
             | Self::WrongHash { .. }
@@ -385,6 +398,9 @@ impl Hint for EngineError {
                 format!("`blast envs rm {name}` deletes it, then start it anew"),
                 "or choose another name".to_owned(),
             ],
+            Self::OtherInterpreter { wanted, .. } => vec![format!(
+                "`blast start OTHER-NAME --python {wanted}` makes an environment that it fits"
+            )],
             Self::NotInstalled { env, .. } => {
                 vec![format!("`blast list --env {env}` shows what is installed")]
             }

@@ -11,7 +11,7 @@ use blast_types::{EnvName, GenerationId};
 use super::change::Asker;
 use super::error::EngineError;
 use super::home::{Home, now_ms};
-use super::{snapshots, target, undo, views};
+use super::{carry, snapshots, target, undo, views};
 use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationDetail, OperationView, Reply};
 
 /// Carries out one move.
@@ -26,8 +26,15 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
     let (kind, target, summary) = destination(home, &state, to)?;
     let before = home.store.generation(state.head)?;
     let after = home.store.generation(target)?;
-    let is_there =
-        target == state.head && !matches!(to.target, MoveTarget::Undo | MoveTarget::Redo);
+    let lender = match &to.target {
+        MoveTarget::Snapshot { from, .. } => from.as_ref().filter(|from| **from != to.env),
+        _ => None,
+    };
+    let is_there = match (&to.target, lender) {
+        (MoveTarget::Undo | MoveTarget::Redo, _) => false,
+        (_, Some(_)) => carry::same(&before, &after),
+        (_, None) => target == state.head,
+    };
     let mut changed = Changed {
         operation: None,
         generation: Some(target),
@@ -38,19 +45,31 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
         summary: Some(summary),
     };
     if !to.dry_run && !is_there {
+        let note = (lender.is_some() && !after.captured.is_empty())
+            .then(|| "what other tools wrote there came along as it was".to_owned());
         let draft = OperationDraft {
             kind,
             command: asker.command,
             who: asker.who,
             started_ms,
-            note: None,
+            note,
         };
-        let mut unpublished = home.store.begin(&to.env)?.select(target)?;
+        let transaction = home.store.begin(&to.env)?;
+        let mut unpublished = match lender {
+            None => transaction.select(target)?,
+            Some(lender) => {
+                let staging = home.store.stage()?;
+                let from = home.env(lender)?.record;
+                let own = carry::over(home, &state.record, &from, &after, &staging)?;
+                transaction.write(&own, staging)?
+            }
+        };
         let held = home.prepare(&to.env, &mut unpublished)?;
         let operation = unpublished.publish(draft, now_ms())?;
         home.swap(&to.env, operation.after)?;
         drop(held);
         changed.operation = Some(operation.id.0);
+        changed.generation = Some(operation.after);
     }
     changed.took_ms = started.elapsed().as_secs_f64() * 1000.0;
     Ok(changed)
@@ -86,16 +105,19 @@ fn destination(
             let summary = format!("{did} operation {} ({})", undo.id, views::summary(&undo));
             (OperationKind::Redo { of: undo.id }, to, summary)
         }
-        MoveTarget::Snapshot { name } => {
-            let snapshot = snapshots::named(home, env, name)?;
+        MoveTarget::Snapshot { from, name } => {
+            let from = from.clone().filter(|from| from != env);
+            let owner = from.as_ref().unwrap_or(env);
+            home.env(owner)?;
+            let snapshot = snapshots::named(home, owner, name)?;
+            let of = from.as_ref().map(|from| format!(" of {from}"));
+            let of = of.unwrap_or_default();
+            let summary = format!("{} the snapshot {name}{of}", say("loaded", "would load"));
             let kind = OperationKind::Load {
                 snapshot: name.clone(),
+                from,
             };
-            (
-                kind,
-                snapshot,
-                format!("{} the snapshot {name}", say("loaded", "would load")),
-            )
+            (kind, snapshot, summary)
         }
         MoveTarget::Named { target } => {
             let to = target::state_named(home, state, target)?;

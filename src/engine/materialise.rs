@@ -14,13 +14,13 @@ use std::time::Instant;
 
 use blast_fs::plain::{self, LinkKind, Written};
 use blast_fs::{Bytecode, Content, ContentError, TreeSpec};
-use blast_store::{EntryIndex, EnvState, Generation, Layer, LayerNumber, TreeNumber, WheelKey};
+use blast_store::{EntryIndex, EnvState, Generation, Layer, LayerNumber, TreeNumber};
 use blast_types::{BlobId, GenerationId};
 
 use super::content::{StoreContent, flavour};
 use super::error::{EngineError, at};
 use super::home::Home;
-use super::{generated, target};
+use super::{generated, records, target};
 use crate::ipc::protocol::{Materialise, Materialised, Reply};
 
 /// Number of the layer that is made for the directory, which the store never gives.
@@ -147,15 +147,7 @@ fn spec(
     to: &Path,
 ) -> Result<TreeSpec, EngineError> {
     let store = &home.store;
-    let mut records = Vec::with_capacity(generation.packages.len());
-    for package in &generation.packages {
-        let lost = || EngineError::Bug(format!("the record of {} is lost", package.name));
-        let key = WheelKey {
-            sha256: package.artifact.sha256.ok_or_else(lost)?,
-            scheme: package.scheme.clone(),
-        };
-        records.push(store.wheel(&key)?.ok_or_else(lost)?);
-    }
+    let records = records::of_generation(store, generation)?;
     let read_blob = |blob| {
         let path = store.blob_path(blob);
         fs::read(&path).map_err(at(path))

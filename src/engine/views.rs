@@ -113,7 +113,14 @@ pub(crate) fn summary(operation: &Operation) -> String {
         OperationKind::Revert { to } => format!("revert to {}", to.short()),
         OperationKind::Undo { of } => format!("undo operation {of}"),
         OperationKind::Redo { of } => format!("redo what operation {of} undid"),
-        OperationKind::Load { snapshot } => format!("load {snapshot}"),
+        OperationKind::Load {
+            snapshot,
+            from: Some(env),
+        } => format!("load {env}@{snapshot}"),
+        OperationKind::Load {
+            snapshot,
+            from: None,
+        } => format!("load {snapshot}"),
         OperationKind::Save { snapshot, .. } => format!("save {snapshot}"),
         OperationKind::DeleteSnapshot { snapshot, .. } => format!("delete the snapshot {snapshot}"),
         other => {

@@ -69,10 +69,13 @@ pub enum OperationKind {
         /// The undo or revert that was taken back.
         of: OperationId,
     },
-    /// A snapshot became the head.
+    /// A snapshot became the head, or what it holds did.
     Load {
         /// Its name.
         snapshot: SnapshotName,
+        /// The environment that it is of, where it is another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<EnvName>,
     },
     /// A generation got a name; the head stayed.
     Save {

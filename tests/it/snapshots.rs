@@ -1,5 +1,7 @@
 //! `blast save` and `blast load`.
 
+use blast_harness::WheelSpec;
+
 use crate::world::{World, demo_wheels, packages};
 
 #[test]
@@ -39,6 +41,57 @@ fn loading_is_undone_like_any_change() {
     world.change("load", "demo", &["empty"]).success();
     world.change("revert", "demo", &[]).success();
     assert_eq!(world.inside("demo"), packages([("helper", "2.0")]));
+}
+
+#[test]
+fn another_environment_gets_what_a_snapshot_holds() {
+    let script = WheelSpec::simple("tool", "1.0").entry_point("tool", "tool:main");
+    let wheels = demo_wheels().into_iter().chain([script]);
+    let Some(mut world) = World::started(wheels) else {
+        return;
+    };
+    world.install("demo", &["demo==1.0", "tool"]).success();
+    world.change("save", "demo", &["good"]).success();
+    world.start("other");
+    world.install("other", &["helper==2.0"]).success();
+    world.index.stop();
+    let dry = world.change("load", "other", &["demo@good", "--dry-run"]);
+    dry.success().says("would load the snapshot good of demo");
+    insta::assert_snapshot!(world.change("load", "other", &["demo@good"]), @"
+    exit status: 0
+    --- stderr
+    loaded the snapshot good of demo
+     + demo==1.0
+     ~ helper 2.0 -> 1.0
+     + tool==1.0
+    operation 3 · undo with `blast revert --env other` (3 packages, [TIME])
+    ");
+    let held = packages([("demo", "1.0"), ("helper", "1.0"), ("tool", "1.0")]);
+    assert_eq!(world.inside("other"), held);
+    let script = world.blast([
+        "run",
+        "--env",
+        "other",
+        "--",
+        "sh",
+        "-c",
+        "head -1 $(command -v tool)",
+    ]);
+    script.success().prints("live/other/bin/python");
+    let again = world.change("load", "other", &["demo@good"]).success();
+    again.says("nothing to do");
+    let log = world.change("log", "other", &["--json"]).success().json();
+    assert_eq!(log["operations"][0]["summary"], "load demo@good");
+    world.blast(["envs", "rm", "demo"]).success();
+    world.blast(["clean"]).success();
+    assert_eq!(world.inside("other"), held);
+    world.change("revert", "other", &[]).success();
+    assert_eq!(world.inside("other"), packages([("helper", "2.0")]));
+    world
+        .change("load", "other", &["demo@good"])
+        .exits(2)
+        .says("demo");
+    world.blast(["check", "--deep"]).success();
 }
 
 #[test]

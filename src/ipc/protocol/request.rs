@@ -376,6 +376,9 @@ pub(crate) enum MoveTarget {
     },
     /// A snapshot.
     Snapshot {
+        /// The environment that it is of, where it is another: what it holds is carried over.
+        #[serde(default)]
+        from: Option<EnvName>,
         /// Its name.
         name: SnapshotName,
     },
