@@ -3,6 +3,7 @@
 //!
 //! ```toml
 //! view = "auto"     # or "fuse" or "files"; BLAST_VIEW
+//! keep = { operations = 100, days = 90 }     # what `blast clean` leaves of histories
 //! ```
 //!
 //! The same file may say where packages come from; `blast_index::config` reads that.
@@ -17,7 +18,7 @@ use serde::Deserialize;
 
 use crate::env_vars;
 use crate::error::Error;
-use crate::ipc::protocol::ViewChoice;
+use crate::ipc::protocol::{Keep, ViewChoice};
 use crate::known_keys;
 
 /// What the user set, once for all projects.
@@ -26,6 +27,8 @@ use crate::known_keys;
 pub(crate) struct Settings {
     /// How environments are shown.
     pub(crate) view: ViewChoice,
+    /// How much of histories `blast clean` keeps, where their projects do not say.
+    pub(crate) keep: Keep,
 }
 
 impl Settings {
@@ -110,6 +113,9 @@ mod tests {
         assert_eq!(view(None).expect("readable"), ViewChoice::Files);
         assert_eq!(view(Some("fuse")).expect("known"), ViewChoice::Fuse);
         assert_eq!(view(Some("")).expect("not set"), ViewChoice::Files);
+        fs::write(&file, "keep = { operations = 3 }").expect("written");
+        let keep = load(folder.path(), None).expect("readable").keep;
+        assert_eq!((keep.operations, keep.days), (Some(3), None));
         fs::write(&file, "index-url = \"http://127.0.0.1/simple/\"\n").expect("written");
         assert_eq!(view(None).expect("of another part"), ViewChoice::Auto);
     }
@@ -121,7 +127,13 @@ mod tests {
         assert!(error.message.contains("BLAST_VIEW"), "{}", error.message);
         fs::create_dir(folder.path().join("blast")).expect("made");
         let file = folder.path().join("blast/config.toml");
-        for text in ["view = \"mount\"", "wiev = \"files\"", "view ="] {
+        for text in [
+            "keep = { opperations = 3 }",
+            "keep = 3",
+            "view = \"mount\"",
+            "wiev = \"files\"",
+            "view =",
+        ] {
             fs::write(&file, text).expect("written");
             let error = load(folder.path(), None).expect_err(text);
             assert!(error.message.contains("config.toml"), "{}", error.message);

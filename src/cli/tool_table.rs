@@ -4,7 +4,7 @@ use std::path::Path;
 
 use blast_index::config::ProjectSettings;
 
-use super::{bytecode, project, resolution};
+use super::{bytecode, clean, project, resolution};
 use crate::error::Error;
 use crate::known_keys;
 use crate::settings;
@@ -14,13 +14,15 @@ pub(super) fn check(table: &toml::Table, path: &Path) -> Result<(), Error> {
     let known = [
         known_keys::of::<ProjectSettings>(),
         known_keys::of::<bytecode::Settings>(),
+        known_keys::of::<clean::Settings>(),
         known_keys::of::<project::Settings>(),
         known_keys::of::<resolution::Settings>(),
     ]
     .concat();
     let place = format!("[tool.blast] of {}", path.display());
     let of_users = known_keys::of::<settings::Settings>();
-    if let Some(key) = of_users.iter().find(|key| table.contains_key(**key)) {
+    let misplaced = |key: &&&str| table.contains_key(**key) && !known.contains(*key);
+    if let Some(key) = of_users.iter().find(misplaced) {
         return Err(Error::usage(format!(
             "{place} has the key `{key}`, which is a setting of the user's, not of a project"
         ))
@@ -55,6 +57,7 @@ mod tests {
             "index",
             "index-strategy",
             "index-url",
+            "keep",
             "keyring-provider",
             "no-binary",
             "no-index",

@@ -218,10 +218,12 @@ impl ChannelReporter {
 
 impl Reporter for ChannelReporter {
     fn report(&self, event: Event) {
-        if let Event::Download { file, done, total } = &event
-            && done != total
-            && !self.is_due(file)
-        {
+        let passing = match &event {
+            Event::Download { file, done, total } => (done != total).then_some(file.as_str()),
+            Event::Cleaning { done, total } => (done != total).then_some(""),
+            _ => None,
+        };
+        if passing.is_some_and(|what| !self.is_due(what)) {
             return;
         }
         // A client that is gone has its request dropped by the connection's task.

@@ -8,7 +8,7 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, blame, change, environment, graph, history, lock, materialise,
+    Asker, EngineError, Home, blame, change, clean, environment, graph, history, lock, materialise,
     outdated, refresh, repair, snapshots, status,
 };
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -84,6 +84,17 @@ pub(super) async fn answer(
             })
             .await
         }
+        Request::Clean {
+            dry_run,
+            keep,
+            keep_of,
+        } => {
+            blocking(home, move |home| {
+                let cleaned = clean::clean(home, dry_run, keep, keep_of, &*reporter)?;
+                Ok(Reply::Cleaned(cleaned))
+            })
+            .await
+        }
         Request::Enter { env, pin } => {
             blocking(home, move |home| {
                 environment::enter(home, &env, pin, &*reporter)
@@ -138,10 +149,6 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
             environments: environment::list(home)?,
         }),
         Request::Check { deep } => status::check(home, deep),
-        Request::Clean {
-            dry_run,
-            keep_operations,
-        } => status::clean(home, dry_run, keep_operations),
         Request::Pythons { search } => Ok(Reply::Pythons {
             pythons: environment::pythons(home, &search),
         }),

@@ -384,6 +384,30 @@ impl EngineError {
     }
 }
 
+impl EngineError {
+    /// Hints of what history says no to.
+    fn history_hints(&self) -> Vec<String> {
+        match self {
+            Self::NothingTo { env, .. }
+            | Self::NoSuchState { env, .. }
+            | Self::NoSuchOperation { env, .. }
+            | Self::NeverInstalled { env, .. }
+            | Self::TooLongAgo { env, .. } => {
+                vec![format!("`blast log --env {env}` shows the history")]
+            }
+            Self::NoSnapshot { env, .. } => {
+                vec![format!(
+                    "`blast save --list --env {env}` shows the snapshots"
+                )]
+            }
+            Self::OtherInterpreter { wanted, .. } => vec![format!(
+                "`blast start OTHER-NAME --python {wanted}` makes an environment that it fits"
+            )],
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Hint for EngineError {
     fn hints(&self) -> Vec<String> {
         match self {
@@ -398,9 +422,6 @@ impl Hint for EngineError {
                 format!("`blast envs rm {name}` deletes it, then start it anew"),
                 "or choose another name".to_owned(),
             ],
-            Self::OtherInterpreter { wanted, .. } => vec![format!(
-                "`blast start OTHER-NAME --python {wanted}` makes an environment that it fits"
-            )],
             Self::NotInstalled { env, .. } => {
                 vec![format!("`blast list --env {env}` shows what is installed")]
             }
@@ -410,18 +431,13 @@ impl Hint for EngineError {
                     needed_by.join(" ")
                 )]
             }
-            Self::NothingTo { env, .. }
-            | Self::NoSuchState { env, .. }
-            | Self::NoSuchOperation { env, .. }
-            | Self::NeverInstalled { env, .. }
-            | Self::TooLongAgo { env, .. } => {
-                vec![format!("`blast log --env {env}` shows the history")]
-            }
-            Self::NoSnapshot { env, .. } => {
-                vec![format!(
-                    "`blast save --list --env {env}` shows the snapshots"
-                )]
-            }
+            Self::NothingTo { .. }
+            | Self::NoSuchState { .. }
+            | Self::NoSuchOperation { .. }
+            | Self::NeverInstalled { .. }
+            | Self::TooLongAgo { .. }
+            | Self::OtherInterpreter { .. }
+            | Self::NoSnapshot { .. } => self.history_hints(),
             Self::WrongHash { .. } => vec![
                 "the file was changed after it was locked, or on its way; do not install it"
                     .to_owned(),

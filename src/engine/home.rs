@@ -400,17 +400,28 @@ impl Home {
         }
     }
 
-    /// The generations that programs or the kernel may still hold something of.
-    pub(super) fn generations_in_use(&self) -> Result<Vec<GenerationId>, EngineError> {
-        let trees = lock(&self.view)
-            .as_ref()
-            .map(View::trees_in_use)
-            .unwrap_or_default();
-        let generations = trees
-            .into_iter()
-            .map(|tree| Ok(self.store.tree(tree)?.generation));
-        let mut generations = generations.collect::<Result<Vec<_>, EngineError>>()?;
-        generations.extend(self.files.trees());
+    /// The generations that programs or the kernel may still hold something of, but for plain files
+    /// that are about to go.
+    pub(super) fn generations_in_use(
+        &self,
+        going: &[GenerationId],
+    ) -> Result<Vec<GenerationId>, EngineError> {
+        let trees = lock(&self.view).as_ref().map(View::trees_in_use);
+        let mut generations = Vec::new();
+        for tree in trees.iter().flatten() {
+            generations.push(self.store.tree(*tree)?.generation);
+        }
+        if trees.is_some() {
+            // A Python that was started from a tree comes back to it with each import, though the
+            // kernel may have forgotten the tree in between.
+            for name in super::processes::entries_used(&self.live.join(".generation")) {
+                let number = name.to_str().and_then(|name| name.parse().ok());
+                let tree = number.map(|number| self.store.tree(TreeNumber(number)));
+                generations.extend(tree.and_then(Result::ok).map(|tree| tree.generation));
+            }
+        }
+        let files = self.files.trees().into_iter();
+        generations.extend(files.filter(|tree| !going.contains(tree)));
         Ok(generations)
     }
 

@@ -12,6 +12,7 @@ mod bytecode;
 mod caches;
 mod carry;
 pub(crate) mod change;
+pub(crate) mod clean;
 mod content;
 pub(crate) mod environment;
 mod error;

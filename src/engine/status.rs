@@ -1,6 +1,5 @@
-//! What `status`, `check` and `clean` say.
+//! What `status` and `check` say.
 
-use blast_store::CleanOptions;
 use blast_types::EnvName;
 
 use super::error::EngineError;
@@ -71,32 +70,5 @@ pub(crate) fn check(home: &Home, deep: bool) -> Result<Reply, EngineError> {
         objects: objects as u64,
         bytes: report.bytes_read,
         findings: report.findings.iter().map(findings::view).collect(),
-    })
-}
-
-/// Frees what nothing refers to. What running programs see is kept, whether or not the history
-/// still names it. Blocks.
-pub(crate) fn clean(
-    home: &Home,
-    dry_run: bool,
-    keep_operations: Option<usize>,
-) -> Result<Reply, EngineError> {
-    home.retire_old_trees();
-    let trees = if dry_run {
-        home.files.retirable()
-    } else {
-        home.retire_files()
-    };
-    let in_use = home.generations_in_use()?;
-    let report = home.store.clean(&CleanOptions {
-        dry_run,
-        keep_operations,
-        in_use,
-    })?;
-    Ok(Reply::Cleaned {
-        objects: report.blobs.count + report.layers.count + report.generations.count,
-        bytes: report.object_bytes(),
-        operations: report.operations,
-        trees: trees as u64,
     })
 }

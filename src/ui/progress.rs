@@ -111,7 +111,24 @@ impl Bars {
                 self.head
                     .set_message(format!("compiled {done} of {total} modules"));
             }
+            Event::Cleaning { done, total } => self.count(*done, *total),
             Event::Warning { .. } => {}
+        }
+    }
+
+    /// A bar of its own for what is counted rather than measured.
+    fn count(&mut self, done: u64, total: u64) {
+        let bar = self.transfers.entry(String::new()).or_insert_with(|| {
+            let bar = self.all.add(ProgressBar::new(total));
+            let template = "  {bar:44} {pos:>9}/{len} objects";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar
+        });
+        bar.set_position(done);
+        if done >= total {
+            bar.finish_and_clear();
         }
     }
 
@@ -164,6 +181,10 @@ fn line(event: &Event) -> Option<String> {
         Event::Download { file, done, total } if done == total => {
             Some(format!("downloaded {file} ({})", units::bytes(*total)))
         }
+        Event::Cleaning { done, total } if done == total => Some(format!(
+            "removed {}",
+            units::count(*total as usize, "object")
+        )),
         Event::Compiling { done, total } if done == total => Some(format!(
             "compiled {}",
             units::count(*total as usize, "module")
@@ -171,6 +192,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Resolving { .. }
         | Event::Download { .. }
         | Event::Compiling { .. }
+        | Event::Cleaning { .. }
         | Event::Warning { .. } => None,
     }
 }

@@ -180,16 +180,7 @@ impl Journal {
     }
 
     fn begin(path: &Path, epoch: Epoch, events: &[Event]) -> Result<Self, StoreError> {
-        let heading = Heading {
-            format: FORMAT.to_owned(),
-            version: JOURNAL_VERSION,
-            features: Vec::new(),
-            epoch: hex::encode(epoch.0),
-        };
-        let mut bytes = encode_line(&heading)?;
-        for event in events {
-            bytes.extend_from_slice(&encode_line(event)?);
-        }
+        let bytes = encode(epoch, events)?;
         let fresh = path.with_extension("new");
         let mut file = open_file(&fresh, true)?;
         file.write_all(&bytes).at("write", &fresh)?;
@@ -241,6 +232,11 @@ impl Journal {
 
     pub(crate) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The length that a journal of just these events has.
+    pub(crate) fn length_with(&self, events: &[Event]) -> Result<u64, StoreError> {
+        Ok(encode(self.epoch, events)?.len() as u64)
     }
 
     /// Reads the events from `offset` (0: from the beginning) and cuts off a torn tail.
@@ -461,6 +457,21 @@ impl Event {
     pub(crate) fn line(&self) -> Result<Vec<u8>, StoreError> {
         encode_line(self)
     }
+}
+
+/// A whole journal.
+fn encode(epoch: Epoch, events: &[Event]) -> Result<Vec<u8>, StoreError> {
+    let heading = Heading {
+        format: FORMAT.to_owned(),
+        version: JOURNAL_VERSION,
+        features: Vec::new(),
+        epoch: hex::encode(epoch.0),
+    };
+    let mut bytes = encode_line(&heading)?;
+    for event in events {
+        bytes.extend_from_slice(&encode_line(event)?);
+    }
+    Ok(bytes)
 }
 
 fn encode_line<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {

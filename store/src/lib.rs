@@ -35,7 +35,7 @@ mod usage;
 mod wal;
 
 pub use check::{CheckReport, Damage, Finding, Problem};
-pub use clean::{CleanOptions, CleanReport, Count};
+pub use clean::{CleanOptions, CleanReport, Count, Retention};
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};
 pub use journal::JOURNAL_VERSION;

@@ -10,6 +10,7 @@ mod activate;
 mod build;
 mod bytecode;
 mod cache;
+mod clean;
 mod concurrency;
 mod doctor;
 mod envs;

@@ -44,6 +44,13 @@ pub enum Event {
         /// Sources in all.
         total: u64,
     },
+    /// How far a collection is that frees objects of the store.
+    Cleaning {
+        /// Objects that are freed.
+        done: u64,
+        /// Objects in all.
+        total: u64,
+    },
     /// Something the user should read, though the work goes on.
     Warning {
         /// One sentence.

@@ -63,14 +63,15 @@ impl Files {
         }
     }
 
-    /// How many trees would go now.
-    pub(in crate::engine) fn retirable(&self) -> usize {
+    /// The trees that would go now.
+    pub(in crate::engine) fn retirable(&self) -> Vec<GenerationId> {
         let used = self.used();
         let linked = self.linked();
         let stays = |tree: &GenerationId| {
             linked.contains(tree) || used.contains(&OsString::from(tree.to_hex()))
         };
-        self.trees().iter().filter(|tree| !stays(tree)).count()
+        let trees = self.trees().into_iter();
+        trees.filter(|tree| !stays(tree)).collect()
     }
 
     fn used(&self) -> HashSet<OsString> {

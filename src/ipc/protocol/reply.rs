@@ -8,6 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::{EnvironmentView, FindingView, PackageView, Place, PythonView, Status};
 use crate::ipc::packages::{DependencyGraph, OutdatedPackage};
 
+/// What a collection freed, or would free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cleaned {
+    /// Whether nothing was touched.
+    pub(crate) dry_run: bool,
+    /// Objects of the store.
+    pub(crate) objects: u64,
+    /// Bytes of objects and records.
+    pub(crate) bytes: u64,
+    /// Operations forgotten.
+    pub(crate) operations: u64,
+    /// Trees of plain files removed.
+    pub(crate) trees: u64,
+}
+
 /// See [`super::Reply::Refreshed`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Refreshed {
@@ -134,17 +149,7 @@ pub(crate) enum Reply {
         in_use: bool,
     },
     /// To [`super::Request::Clean`].
-    Cleaned {
-        /// Objects freed (or to be freed).
-        objects: u64,
-        /// Bytes freed (or to be freed).
-        bytes: u64,
-        /// Operations forgotten.
-        operations: u64,
-        /// Trees of plain files removed.
-        #[serde(default)]
-        trees: u64,
-    },
+    Cleaned(Cleaned),
     /// To [`super::Request::Refresh`].
     Refreshed(Refreshed),
     /// To [`super::Request::Pythons`].

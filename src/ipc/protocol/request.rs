@@ -132,8 +132,10 @@ pub(crate) enum Request {
     Clean {
         /// Only say what would be freed.
         dry_run: bool,
-        /// Keep at most so many operations of each environment.
-        keep_operations: Option<usize>,
+        /// What stays of each environment's history.
+        keep: Keep,
+        /// What stays of the histories of these instead.
+        keep_of: BTreeMap<EnvName, Keep>,
     },
     /// Bring cached pages of indexes up to date. Answered by [`super::Reply::Refreshed`].
     Refresh {
@@ -159,6 +161,17 @@ pub(crate) enum Request {
         /// Do not wait for running requests.
         force: bool,
     },
+}
+
+/// How much of a history a collection keeps: what either of the two lets stay, and all where neither
+/// is said. Also the setting `keep`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Keep {
+    /// The newest so many operations.
+    pub(crate) operations: Option<usize>,
+    /// Operations that are not older than so many days.
+    pub(crate) days: Option<u32>,
 }
 
 /// See [`super::Request::Start`].

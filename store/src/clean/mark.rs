@@ -1,11 +1,12 @@
 //! What is in use, and by difference what is not.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use blast_types::{BlobId, GenerationId, LayerId};
 use rustc_hash::FxHashSet;
 
-use super::{CleanOptions, CleanReport};
+use super::{CleanOptions, CleanReport, Retention};
 use crate::index::{EnvEntry, Key, from_json};
 use crate::objects::{Kind, ObjectId};
 use crate::store::Inner;
@@ -43,7 +44,12 @@ impl Live {
         let mut live = Self::default();
         live.generations.extend(&options.in_use);
         for entry in inner.env_entries()? {
-            live.history(inner, entry, options.keep_operations)?;
+            let all = Retention {
+                operations: options.keep_operations,
+                since_ms: options.keep_since_ms,
+            };
+            let own = options.keep_of.get(&entry.record.name).copied();
+            live.history(inner, entry, own.unwrap_or(all))?;
         }
         for id in inner.pins.pinned() {
             match id {
@@ -61,7 +67,7 @@ impl Live {
     pub(super) fn histories_of(inner: &Inner) -> Result<Self, StoreError> {
         let mut live = Self::default();
         for entry in inner.env_entries()? {
-            live.history(inner, entry, None)?;
+            live.history(inner, entry, Retention::default())?;
         }
         Ok(live)
     }
@@ -70,12 +76,10 @@ impl Live {
         &mut self,
         inner: &Inner,
         entry: EnvEntry,
-        keep: Option<usize>,
+        keep: Retention,
     ) -> Result<(), StoreError> {
         let mut operations = inner.operations_of(entry.serial)?;
-        if let Some(keep) = keep {
-            operations.drain(..operations.len().saturating_sub(keep));
-        }
+        operations.drain(..keep.surplus(&operations));
         let snapshots = inner.snapshots_of(entry.serial)?;
         self.generations.insert(entry.head);
         for operation in &operations {
@@ -132,16 +136,20 @@ impl Live {
         Ok(())
     }
 
-    pub(super) fn garbage(&self, inner: &Inner) -> Result<Garbage, StoreError> {
+    pub(super) fn garbage(&self, inner: &Inner, dry_run: bool) -> Result<Garbage, StoreError> {
         let mut garbage = Garbage::default();
+        garbage.report.dry_run = dry_run;
         let Garbage {
             report, objects, ..
         } = &mut garbage;
         inner.objects.walk(Kind::Blobs, |digest, bytes| {
             let id = BlobId::from_bytes(digest);
             if !self.blobs.contains(&id) {
-                report.blobs.add(bytes);
-                objects.push(inner.objects.path(id));
+                let path = inner.objects.path(id);
+                let names = std::fs::symlink_metadata(&path).map_or(1, |found| found.nlink());
+                let stays = names > 1 && !report.dry_run;
+                report.blobs.add(if stays { 0 } else { bytes });
+                objects.push(path);
             }
             Ok(())
         })?;

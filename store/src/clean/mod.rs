@@ -17,22 +17,55 @@
 mod mark;
 mod sweep;
 
-use blast_types::GenerationId;
+use std::collections::BTreeMap;
+
+use blast_types::{EnvName, GenerationId};
 use serde::Serialize;
 
 use self::mark::{Garbage, Live};
 use crate::store::{Inner, Writer};
-use crate::{Store, StoreError};
+use crate::{Operation, Store, StoreError};
 
 /// How to collect.
 #[derive(Debug, Clone, Default)]
 pub struct CleanOptions {
     /// Only say what would be freed.
     pub dry_run: bool,
-    /// How many operations of each environment's history stay; all, where not given.
+    /// How many operations of each environment's history stay.
     pub keep_operations: Option<usize>,
+    /// Operations that are not older stay too; in milliseconds since the epoch. Where neither this
+    /// nor a number is given, all stay.
+    pub keep_since_ms: Option<i64>,
+    /// What stays of single environments instead.
+    pub keep_of: BTreeMap<EnvName, Retention>,
     /// Generations that are mounted, or that running processes stand in.
     pub in_use: Vec<GenerationId>,
+}
+
+/// How much of a history stays: what either of the two lets stay; all, where neither is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// The newest so many operations.
+    pub operations: Option<usize>,
+    /// Operations of this time and later; in milliseconds since the epoch.
+    pub since_ms: Option<i64>,
+}
+
+impl Retention {
+    /// How many operations go, of a history that is given oldest first.
+    fn surplus(self, history: &[Operation]) -> usize {
+        if self == Self::default() {
+            return 0;
+        }
+        let by_number = self.operations.map_or(0, |keep| keep.min(history.len()));
+        let by_age = self.since_ms.map_or(0, |since| {
+            let first = history
+                .iter()
+                .position(|operation| operation.at_ms >= since);
+            first.map_or(0, |first| history.len() - first)
+        });
+        history.len() - by_number.max(by_age)
+    }
 }
 
 /// Objects of one kind, counted.
@@ -56,7 +89,8 @@ impl Count {
 pub struct CleanReport {
     /// Whether nothing was touched.
     pub dry_run: bool,
-    /// Blobs.
+    /// Blobs. Those that have another name elsewhere, as plain files, free no bytes; a dry run cannot
+    /// know, and counts them.
     pub blobs: Count,
     /// Layers.
     pub layers: Count,
@@ -71,6 +105,11 @@ pub struct CleanReport {
 }
 
 impl CleanReport {
+    /// How many objects were freed.
+    pub fn objects(&self) -> u64 {
+        self.blobs.count + self.layers.count + self.generations.count
+    }
+
     /// All bytes of objects that were freed.
     pub fn object_bytes(&self) -> u64 {
         self.blobs.bytes + self.layers.bytes + self.generations.bytes
@@ -80,16 +119,23 @@ impl CleanReport {
 impl Store {
     /// Frees what nothing uses. Safe beside anything else that uses this store.
     pub fn clean(&self, options: &CleanOptions) -> Result<CleanReport, StoreError> {
+        self.clean_observed(options, &mut |_, _| {})
+    }
+
+    /// [`Store::clean`], which tells how many objects are freed of how many.
+    pub fn clean_observed(
+        &self,
+        options: &CleanOptions,
+        tell: &mut dyn FnMut(u64, u64),
+    ) -> Result<CleanReport, StoreError> {
         let inner = &self.inner;
         let gate = inner.close_gate();
         let mut writer = inner.writer();
         let live = Live::mark(inner, options)?;
-        let garbage = live.garbage(inner)?;
-        let mut report = CleanReport {
-            dry_run: options.dry_run,
-            ..garbage.report
-        };
+        let garbage = live.garbage(inner, options.dry_run)?;
+        let mut report = garbage.report;
         if options.dry_run {
+            report.journal_bytes = sweep::shrinkage(inner, &writer, &live, &garbage)?;
             return Ok(report);
         }
         report.journal_bytes = sweep::rewrite_records(inner, &mut writer, &live, &garbage)?;
@@ -97,7 +143,7 @@ impl Store {
         inner.caches.clear();
         let trash = sweep::move_away(inner, &garbage)?;
         drop(gate);
-        sweep::empty(&trash)?;
+        sweep::empty(&trash, tell)?;
         Ok(report)
     }
 }

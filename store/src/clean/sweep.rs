@@ -40,6 +40,19 @@ pub(super) fn rewrite_records(
     Ok(before.saturating_sub(writer.journal.length()))
 }
 
+/// By how many bytes [`rewrite_records`] would make the journal shrink.
+pub(super) fn shrinkage(
+    inner: &Inner,
+    writer: &Writer,
+    live: &Live,
+    garbage: &Garbage,
+) -> Result<u64, StoreError> {
+    let dead = garbage.records.iter().map(Vec::as_slice).collect();
+    let events = events_that_stay(inner, writer, live, &dead)?;
+    let after = writer.journal.length_with(&events)?;
+    Ok(writer.journal.length().saturating_sub(after))
+}
+
 type Keys<'a> = rustc_hash::FxHashSet<&'a [u8]>;
 
 fn events_that_stay(
@@ -122,7 +135,15 @@ pub(super) fn move_away(inner: &Inner, garbage: &Garbage) -> Result<PathBuf, Sto
     Ok(trash)
 }
 
-/// Frees what was moved away.
-pub(super) fn empty(trash: &Path) -> Result<(), StoreError> {
-    fs::remove_dir_all(trash).at("remove", trash)
+/// Frees what was moved away. What a crash leaves of it, opening frees.
+pub(super) fn empty(trash: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
+    let files = fs::read_dir(trash).and_then(Iterator::collect);
+    let files: Vec<_> = files.at("list", trash)?;
+    let total = files.len() as u64;
+    for (done, file) in (1..).zip(files) {
+        let path = file.path();
+        fs::remove_file(&path).at("remove", &path)?;
+        tell(done, total);
+    }
+    fs::remove_dir(trash).at("remove", trash)
 }

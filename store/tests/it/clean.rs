@@ -1,6 +1,6 @@
 //! Collection takes what nothing uses and nothing else.
 
-use blast_store::{CleanOptions, Count, LayerBuilder, OperationKind, Store, StoreError};
+use blast_store::{CleanOptions, Count, LayerBuilder, OperationKind, Retention, Store, StoreError};
 use blast_types::BlobId;
 
 use crate::fixture::{
@@ -74,6 +74,61 @@ fn history_keeps_its_objects_until_it_is_cut() {
         assert_eq!(store.operations(&env("demo")).unwrap().count(), 2);
         assert!(store.check(true).unwrap().is_clean());
     }
+}
+
+/// How many operations two equal histories of five keep. The first is of 1500, the others of 2000.
+fn left(options: &CleanOptions) -> [usize; 2] {
+    let home = Home::new();
+    let store = Twin::Memory.open(&home.path());
+    for name in ["demo", "other"] {
+        create(&store, name, &[("a", 1)]);
+        for version in 2..6 {
+            install(&store, name, &[("a", version)]);
+        }
+    }
+    let dry = CleanOptions {
+        dry_run: true,
+        ..options.clone()
+    };
+    let dry = store.clean(&dry).unwrap();
+    let mut told = Vec::new();
+    let tell = &mut |done, total| told.push((done, total));
+    let mut report = store.clean_observed(options, tell).unwrap();
+    let total = report.objects();
+    let counted: Vec<_> = (1..=total).map(|done| (done, total)).collect();
+    assert_eq!(told, counted, "each object is told of");
+    report.dry_run = true;
+    assert_eq!(report, dry, "a dry run says the same");
+    ["demo", "other"].map(|name| store.operations(&env(name)).unwrap().count())
+}
+
+#[test]
+fn a_history_is_cut_by_number_or_age_whichever_keeps_more() {
+    let keep = |operations, since_ms| CleanOptions {
+        keep_operations: operations,
+        keep_since_ms: since_ms,
+        ..CleanOptions::default()
+    };
+    for (operations, since_ms, stay) in [
+        (None, None, 5),
+        (Some(2), None, 2),
+        (Some(9), None, 5),
+        (None, Some(1500), 5),
+        (None, Some(2000), 4),
+        (None, Some(2001), 0),
+        (Some(2), Some(2001), 2),
+        (Some(2), Some(1501), 4),
+    ] {
+        let said = format!("{operations:?} {since_ms:?}");
+        assert_eq!(left(&keep(operations, since_ms)), [stay; 2], "{said}");
+    }
+    let mut own = keep(Some(1), None);
+    let retention = Retention {
+        operations: Some(3),
+        since_ms: None,
+    };
+    own.keep_of.insert(env("other"), retention);
+    assert_eq!(left(&own), [1, 3]);
 }
 
 #[test]
