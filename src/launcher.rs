@@ -1,7 +1,7 @@
 //! The Python, or another program, of an environment whose view is not mounted:
 //! `live/<env>/bin/python` on disk leads to this executable, and `live/<env>/bin/TOOL` to `python`
-//! beside it (`engine/skeleton.rs`). It has the daemon show the environment and runs the same path
-//! again, which then leads to the interpreter or the program itself.
+//! beside it (`engine/skeleton.rs`). It has the daemon show the environment, goes to where that is
+//! seen ([`namespace`]) and runs the same path again, which then leads to the interpreter or the program itself.
 //!
 //! The home is told from the path that was used, not from variables: what is found at
 //! `H/live/demo/bin/python` belongs to home `H`. If the path still leads to ourselves after the
@@ -24,6 +24,7 @@ use crate::exit_code::Exit;
 use crate::ipc::client::Client;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::{Reply, Request};
+use crate::namespace;
 use crate::settings::Settings;
 use crate::ui::{Level, Printer};
 
@@ -88,9 +89,10 @@ pub(crate) fn run(words: &[OsString]) -> Result<Exit, Error> {
         }
     };
     let client = Client::new(places, settings.view, &command);
-    let Reply::Entered { .. } = client.ask(request, &mut tell)? else {
+    let Reply::Entered { place } = client.ask(request, &mut tell)? else {
         return Err(Error::unexpected_reply());
     };
+    namespace::follow(&place)?;
     if is_this_executable(&path) {
         return Err(Error::new(
             Kind::CommandNotExecutable,

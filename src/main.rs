@@ -21,6 +21,7 @@ mod interpreter;
 mod ipc;
 mod known_keys;
 mod launcher;
+mod namespace;
 mod settings;
 mod ui;
 

@@ -41,10 +41,7 @@ impl Settings {
             None => Self::default(),
         };
         if let Some(value) = set(env_vars::BLAST_VIEW) {
-            let choice = value
-                .to_str()
-                .map(|text| clap::ValueEnum::from_str(text, false));
-            settings.view = choice.and_then(Result::ok).ok_or_else(|| {
+            settings.view = ViewChoice::of(&value).ok_or_else(|| {
                 Error::usage(format!(
                     "the variable {} is {:?}",
                     env_vars::BLAST_VIEW,

@@ -18,8 +18,8 @@
 //!   of the same path in the layers that have it.
 //!
 //! The server (`server.rs`) knows nothing of FUSE and is tested without a mount; `fuse.rs`
-//! translates; `mount.rs` knows the host, `handover.rs` how a mount changes hands; [`View`] joins
-//! them. Where nothing can be mounted, [`plain`] writes the same trees as files. Where the layers and
+//! translates; `mount.rs` knows the host, [`namespace`] the way round a missing helper, `handover.rs`
+//! how a mount changes hands; [`View`] joins them. Where nothing can be mounted, [`plain`] writes the same trees as files. Where the layers and
 //! blobs come from
 //! is behind the [`Content`] trait. Several kernel requests are served at once: all handlers take
 //! `&self`, and no lock is held across a call into [`Content`] or a notification to the kernel.
@@ -36,6 +36,7 @@ mod handover;
 pub mod memory;
 mod mount;
 mod mountinfo;
+pub mod namespace;
 mod node;
 pub mod plain;
 mod recent;

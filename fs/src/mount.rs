@@ -22,11 +22,12 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::statfs::statfs;
 
 use crate::mountinfo::{MountLine, mount_at};
+use crate::namespace;
 
 /// The file system name under which our mounts are listed.
 pub(crate) const SOURCE: &str = "blast";
 
-const DEVICE: &str = "/dev/fuse";
+pub(crate) const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
 const TABLE: &str = "/proc/self/mountinfo";
 /// How long a mount point may take to answer before it counts as busy rather than dead.
@@ -164,7 +165,7 @@ pub struct HostSupport {
     pub device: bool,
     /// Whether the helper through which normal users mount is installed.
     pub helper: bool,
-    /// Whether this process may mount without the helper.
+    /// Whether this process may mount without the helper: as root, or where it is.
     pub privileged: bool,
     /// Why no view can be mounted; none where one can.
     pub reason: Option<MountError>,
@@ -181,7 +182,7 @@ impl HostSupport {
 pub fn host_support() -> HostSupport {
     let device = OpenOptions::new().read(true).write(true).open(DEVICE);
     let helper = helper().is_some();
-    let privileged = nix::unistd::geteuid().is_root();
+    let privileged = nix::unistd::geteuid().is_root() || namespace::is_inside();
     let (device, reason) = match device {
         Ok(_) if helper || privileged => (true, None),
         Ok(_) => (true, Some(MountError::NoHelper)),

@@ -17,8 +17,9 @@ use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::launch;
 use crate::ipc::paths::Places;
-use crate::ipc::protocol::{Reply, Request};
-use crate::{daemon, env_vars, holder};
+use crate::ipc::protocol::{Reply, Request, ViewChoice};
+use crate::namespace::Serve;
+use crate::{daemon, env_vars, holder, namespace};
 
 /// What a process in the background is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(crate) enum Role {
     Serve,
     /// The holder.
     Hold,
+    /// One that tries what a daemon could do.
+    Try,
 }
 
 /// The role that these words, the first being our own name, give to this process.
@@ -34,12 +37,16 @@ pub(crate) fn role(words: &[OsString]) -> Option<Role> {
     match words {
         [_, words @ ..] if words == launch::DAEMON => Some(Role::Serve),
         [_, words @ ..] if words == launch::HOLDER => Some(Role::Hold),
+        [_, words @ ..] if words == launch::NAMESPACE => Some(Role::Try),
         _ => None,
     }
 }
 
 /// Detaches from whoever started us, sets up the log, and plays the role to its end.
 pub(crate) fn play(role: Role) -> Result<Exit, Error> {
+    if role == Role::Try {
+        return namespace::attempt();
+    }
     close_inherited()
         .map_err(|error| Error::internal("cannot see our open files").caused_by(&error))?;
     match setsid() {
@@ -59,10 +66,20 @@ pub(crate) fn play(role: Role) -> Result<Exit, Error> {
         .init();
     let places = Places::new(|name| env::var_os(name))?;
     match role {
-        Role::Serve => daemon::run(&places).map_err(|error| shown(&error))?,
+        Role::Serve => serve(&places)?,
         Role::Hold => holder::run(&places).map_err(|error| shown(&error))?,
+        Role::Try => {}
     }
     Ok(Exit::Ok)
+}
+
+fn serve(places: &Places) -> Result<(), Error> {
+    // No other setting: a file that is broken meanwhile must not keep a daemon from coming back.
+    let choice = env::var_os(env_vars::BLAST_VIEW).and_then(|word| ViewChoice::of(&word));
+    if namespace::settle(places, choice.unwrap_or_default())? == Serve::Here {
+        daemon::run(places).map_err(|error| shown(&error))?;
+    }
+    Ok(())
 }
 
 fn shown(error: &dyn StdError) -> Error {

@@ -19,6 +19,7 @@ use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
+use crate::namespace;
 
 /// Run a command in an environment, without activating it
 ///
@@ -52,6 +53,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let [program, arguments @ ..] = args.command.as_slice() else {
         return Err(Error::usage("no command to run"));
     };
+    namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
     if args.sandbox.is_wanted() {
         return match sandbox::run(&args.sandbox, context, &place, variables, &args.command)? {
@@ -150,6 +152,7 @@ mod tests {
             site_packages: "lib/python3.12/site-packages".into(),
             generation: "ab".repeat(32).parse().expect("a digest"),
             mode: "view".into(),
+            namespace: None,
         };
         let of = |kind| {
             not_run(OsStr::new("x"), &io::Error::from(kind), &place)

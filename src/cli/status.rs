@@ -52,7 +52,15 @@ fn render(status: &Status, verbose: bool) -> String {
                 format!("{mode} at {live}: plain files, {links} ({reason})")
             }
             (_, Some(reason)) => format!("{} ({reason})", view.mode),
-            (_, None) => format!("{} at {}", view.mode, view.live.display()),
+            (_, None) => match view.namespace {
+                None => format!("{} at {}", view.mode, view.live.display()),
+                Some(process) => format!(
+                    "{} at {}, in the namespaces of process {process} (`fusermount3` is not \
+                     installed): seen by what blast starts, and by no other program",
+                    view.mode,
+                    view.live.display()
+                ),
+            },
         },
     ));
     if view.bytecode_pending > 0 {
@@ -165,6 +173,7 @@ mod tests {
                 reason: None,
                 links: None,
                 live: "/home/blast/live".into(),
+                namespace: None,
                 requests: [("lookup".to_owned(), 12)].into(),
                 resend: true,
                 takeovers: 2,

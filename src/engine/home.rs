@@ -610,7 +610,14 @@ impl Home {
             site_packages: record.interpreter.scheme.purelib.clone(),
             generation: state.head,
             mode: if files { "materialised" } else { "view" }.to_owned(),
+            namespace: if files { None } else { self.namespace() },
         })
+    }
+
+    /// A process in whose namespaces the view is mounted, where this one mounts in its own.
+    pub(super) fn namespace(&self) -> Option<u32> {
+        // The holder outlives daemons.
+        blast_fs::namespace::is_inside().then(|| self.holder().unwrap_or_else(std::process::id))
     }
 }
 

@@ -17,6 +17,7 @@ use super::error::EngineError;
 use super::files::Hold;
 use super::home::{Home, lock};
 use crate::ipc::protocol::{Place, ViewChoice};
+use crate::namespace;
 
 /// What was asked for, and what turned out.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ impl Mode {
             ViewChoice::Auto => {
                 if state.reason.is_none() {
                     let host = blast_fs::host_support();
-                    state.reason = host.reason.as_ref().map(in_words);
+                    state.reason = host.reason.as_ref().map(in_words_of_host);
                 }
                 state.reason.clone()
             }
@@ -62,6 +63,21 @@ impl Mode {
 fn in_words(error: &MountError) -> String {
     let source = std::error::Error::source(error);
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+/// The same, and why the way round a missing helper is closed.
+fn in_words_of_host(error: &MountError) -> String {
+    let why = in_words(error);
+    if !matches!(error, MountError::NoHelper) {
+        return why;
+    }
+    match namespace::try_apart() {
+        Err(refused) => format!("{why}, and {refused}"),
+        Ok(()) => format!(
+            "{why}, and the daemon was started for plain files; `blast daemon restart` starts one \
+             that can mount in a namespace"
+        ),
+    }
 }
 
 impl Home {

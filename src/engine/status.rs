@@ -25,6 +25,7 @@ pub(crate) fn view_status(home: &Home) -> ViewStatus {
         reason,
         links: kind.and_then(Result::ok).map(|kind| kind.to_string()),
         live: home.live().to_owned(),
+        namespace: (mode == "view").then(|| home.namespace()).flatten(),
         requests: home.requests(),
         resend,
         takeovers,

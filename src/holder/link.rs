@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use blast_fs::{Handover, MountRecord};
+use blast_fs::{Handover, MountRecord, namespace};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{self, Message, Packet, connect_to, receive, send};
@@ -104,11 +104,13 @@ impl Link {
     fn start(&self, state: &mut State) -> io::Result<OwnedFd> {
         let path = self.places.holder_socket();
         let program = launch::executable().map_err(|error| io::Error::other(error.message))?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(launch::HOLDER)
             .current_dir("/")
-            .stdin(Stdio::null())
-            .spawn()?;
+            .stdin(Stdio::null());
+        // The daemons that it starts will have to unmount.
+        let mut child = namespace::lending(|| command.spawn())?;
         let deadline = Instant::now() + START_LIMIT;
         let socket = loop {
             if let Some(socket) = connect_to(&path)? {

@@ -79,7 +79,7 @@ impl Client {
         let mut may_replace = true;
         let mut may_repeat = repeatable;
         loop {
-            let stream = launch::connect_or_start(&self.places)?;
+            let stream = launch::connect_or_start(&self.places, self.view)?;
             let peer = peer(&stream)?;
             match converse(stream, &line, events)? {
                 Outcome::Reply(reply) => return Ok(*reply),
@@ -128,7 +128,7 @@ impl Client {
 
     /// Has a daemon make room, and starts ours.
     fn succeed(&self, old: Pid) -> Result<Pid, Error> {
-        let stream = launch::succeed(&self.places, || {
+        let stream = launch::succeed(&self.places, self.view, || {
             signal(old, Signal::SIGHUP)?;
             if wait_for_end(old) {
                 return Ok(());

@@ -3,7 +3,8 @@
 //! Clients that come at once take turns by `start.lock`; the second finds the first one's daemon.
 //! The daemon is our own executable with the hidden command `daemon serve`. It makes itself a session of
 //! its own, so that a closed terminal or Ctrl-C does not reach it, works in `/`, so that it holds no
-//! directory busy, and says what it has to say into `daemon.log` beside its socket.
+//! directory busy, and says what it has to say into `daemon.log` beside its socket. How environments are to be shown
+//! matters to it before anybody can ask (see [`crate::namespace`]), so it is told by a variable.
 
 use std::env;
 use std::fs::{self, File};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::paths::Places;
+use super::protocol::ViewChoice;
 use crate::env_vars;
 use crate::error::Error;
 
@@ -25,6 +27,9 @@ pub(crate) const DAEMON: [&str; 2] = ["daemon", "serve"];
 
 /// The hidden command that holds mounts.
 pub(crate) const HOLDER: [&str; 2] = ["daemon", "hold"];
+
+/// The hidden command that tries whether a view can be mounted in a namespace.
+pub(crate) const NAMESPACE: [&str; 2] = ["daemon", "try-namespace"];
 
 /// How long a daemon may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -54,7 +59,7 @@ pub(super) fn means_nobody(error: &io::Error) -> bool {
 }
 
 /// A connection to the daemon, started if need be.
-pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
+pub(super) fn connect_or_start(places: &Places, view: ViewChoice) -> Result<UnixStream, Error> {
     let socket = places.socket();
     match UnixStream::connect(&socket) {
         Ok(stream) => return Ok(stream),
@@ -65,7 +70,7 @@ pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
     // Somebody may have started it while we waited.
     let stream = match UnixStream::connect(&socket) {
         Ok(stream) => stream,
-        Err(_) => start(places)?,
+        Err(_) => start(places, view)?,
     };
     drop(turn);
     Ok(stream)
@@ -75,11 +80,12 @@ pub(super) fn connect_or_start(places: &Places) -> Result<UnixStream, Error> {
 /// one meanwhile.
 pub(super) fn succeed(
     places: &Places,
+    view: ViewChoice,
     make_room: impl FnOnce() -> Result<(), Error>,
 ) -> Result<UnixStream, Error> {
     let turn = take_turn(&places.start_lock())?;
     make_room()?;
-    let stream = start(places)?;
+    let stream = start(places, view)?;
     drop(turn);
     Ok(stream)
 }
@@ -131,11 +137,11 @@ fn take_turn(path: &Path) -> Result<Flock<File>, Error> {
     }
 }
 
-fn start(places: &Places) -> Result<UnixStream, Error> {
+fn start(places: &Places, view: ViewChoice) -> Result<UnixStream, Error> {
     let log_path = places.log_file();
     let log = open_log(&log_path)?;
     let before = log.metadata().map_or(0, |meta| meta.len());
-    let mut child = spawn(&log, &log_path)?;
+    let mut child = spawn(&log, &log_path, view)?;
     let deadline = Instant::now() + START_LIMIT;
     loop {
         if let Ok(stream) = UnixStream::connect(places.socket()) {
@@ -159,7 +165,7 @@ fn start(places: &Places) -> Result<UnixStream, Error> {
     }
 }
 
-fn spawn(log: &File, log_path: &Path) -> Result<Child, Error> {
+fn spawn(log: &File, log_path: &Path, view: ViewChoice) -> Result<Child, Error> {
     let program = executable()?;
     let output = || {
         log.try_clone()
@@ -178,6 +184,7 @@ fn spawn(log: &File, log_path: &Path) -> Result<Child, Error> {
         .env_remove(env_vars::VIRTUAL_ENV_PROMPT)
         .env_remove(env_vars::PYTHONHOME)
         .envs(ALLOCATOR)
+        .env(env_vars::BLAST_VIEW, view.word())
         .spawn()
         .map_err(|error| Error::io("start the daemon", &program, &error))
 }

@@ -30,6 +30,7 @@ mod list;
 mod lock;
 mod looking_back;
 mod materialise;
+mod namespace;
 mod options;
 mod oracle;
 mod project;

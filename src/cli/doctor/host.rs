@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use blast_fs::MountError;
 use blast_types::Hint as _;
 
 use super::Check;
 use crate::error::Error;
 use crate::ipc::protocol::ViewChoice;
+use crate::namespace;
 
 /// All of them.
 pub(super) fn checks(choice: ViewChoice) -> Vec<Check> {
@@ -28,6 +30,13 @@ fn fuse(choice: ViewChoice) -> Check {
         };
         return Check::ok("fuse", format!("/dev/fuse can be used, mounting {how}"));
     };
+    let mut apart = None;
+    if matches!(reason, MountError::NoHelper) {
+        match namespace::try_apart() {
+            Ok(()) => return in_a_namespace(choice),
+            Err(refused) => apart = Some(refused),
+        }
+    }
     let error = Error::internal(reason.to_string()).caused_by(reason);
     // The first cause is the reason itself.
     let behind = error
@@ -35,7 +44,9 @@ fn fuse(choice: ViewChoice) -> Check {
         .get(1)
         .map(|cause| format!(": {cause}"))
         .unwrap_or_default();
-    let message = format!("no view can be mounted: {reason}{behind}");
+    let apart = apart.map(|refused| format!(", and {refused}"));
+    let apart = apart.unwrap_or_default();
+    let message = format!("no view can be mounted: {reason}{behind}{apart}");
     let check = match choice {
         ViewChoice::Fuse => Check::fail("fuse", message),
         ViewChoice::Auto => Check::warn(
@@ -47,6 +58,25 @@ fn fuse(choice: ViewChoice) -> Check {
         }
     };
     reason.hints().into_iter().fold(check, Check::hint)
+}
+
+fn in_a_namespace(choice: ViewChoice) -> Check {
+    const MESSAGE: &str =
+        "/dev/fuse can be used, mounting in a user namespace, as `fusermount3` is not installed";
+    match choice {
+        ViewChoice::Files => Check::ok("fuse", format!("{MESSAGE}; plain files are asked for")),
+        ViewChoice::Auto | ViewChoice::Fuse => Check::warn(
+            "fuse",
+            format!(
+                "{MESSAGE}: what blast starts sees the packages, other programs (editors) do not"
+            ),
+        )
+        .hint(
+            "install FUSE 3 (`apt install fuse3`, `dnf install fuse3`, `apk add fuse3`), then \
+             `blast kill --all`",
+        )
+        .hint("or set `view = \"files\"`: environments are plain files then"),
+    }
 }
 
 /// What sandboxes will need; nothing depends on it yet.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use blast_fs::MountState;
+use blast_fs::{MountError, MountState};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
@@ -12,6 +12,7 @@ use crate::cli::context::Context;
 use crate::error::Error;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::{Reply, Request, ViewChoice};
+use crate::namespace;
 use crate::ui::units;
 
 /// Less than this is likely to run out in the next install.
@@ -137,21 +138,30 @@ fn view(context: &Context, live: &Path) -> Result<Check, Error> {
     // Trouble with the daemon is told by its own check.
     if let Ok(Some(Reply::Status(status))) =
         context.client()?.ask_running(Request::Status { env: None })
-        && let Some(links) = &status.view.links
     {
-        let shown = live.display();
-        let reason = status.view.reason.unwrap_or_default();
-        let message = format!("plain files below {shown}, {links} ({reason})");
-        return Ok(match choice {
-            ViewChoice::Fuse => Check::warn(VIEW, message)
-                .hint("the next command that uses an environment mounts a view"),
-            ViewChoice::Auto | ViewChoice::Files => Check::ok(VIEW, message),
-        });
+        if status.view.namespace.is_some() {
+            let message = format!("mounted at {}, in a namespace of its own", live.display());
+            return Ok(Check::ok(VIEW, message));
+        }
+        if let Some(links) = &status.view.links {
+            let shown = live.display();
+            let reason = status.view.reason.unwrap_or_default();
+            let message = format!("plain files below {shown}, {links} ({reason})");
+            return Ok(match choice {
+                ViewChoice::Fuse => Check::warn(VIEW, message)
+                    .hint("the next command that uses an environment mounts a view"),
+                ViewChoice::Auto | ViewChoice::Files => Check::ok(VIEW, message),
+            });
+        }
     }
     let files = match choice {
         ViewChoice::Fuse => false,
         ViewChoice::Files => true,
-        ViewChoice::Auto => !blast_fs::host_support().usable(),
+        ViewChoice::Auto => match blast_fs::host_support().reason {
+            None => false,
+            Some(MountError::NoHelper) => namespace::try_apart().is_err(),
+            Some(_) => true,
+        },
     };
     if files && blast_fs::mount_state(live) == MountState::NotMounted {
         let message = format!("plain files, below {} when needed", live.display());

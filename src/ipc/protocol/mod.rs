@@ -16,6 +16,7 @@ mod reply;
 mod request;
 mod state;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use blast_types::Event;
@@ -59,6 +60,22 @@ pub(crate) enum ViewChoice {
     Fuse,
     /// As plain files.
     Files,
+}
+
+impl ViewChoice {
+    /// As the setting has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Fuse => "fuse",
+            Self::Files => "files",
+        }
+    }
+
+    /// What a word of the setting means.
+    pub(crate) fn of(word: &OsStr) -> Option<Self> {
+        clap::ValueEnum::from_str(word.to_str()?, false).ok()
+    }
 }
 
 /// A line of the daemon.

@@ -50,6 +50,9 @@ pub(crate) struct ViewStatus {
     pub(crate) links: Option<String>,
     /// Where it is mounted.
     pub(crate) live: PathBuf,
+    /// A process in whose namespaces it is mounted, where it is not seen everywhere.
+    #[serde(default)]
+    pub(crate) namespace: Option<u32>,
     /// FUSE requests served, by kind.
     pub(crate) requests: BTreeMap<String, u64>,
     /// Whether the mount outlives its daemon: the kernel can send requests again (Linux 6.9).
@@ -175,4 +178,7 @@ pub(crate) struct Place {
     pub(crate) generation: GenerationId,
     /// How it is shown: `view` (FUSE) or `materialised`.
     pub(crate) mode: String,
+    /// A process in whose namespaces it is seen, where it is not seen everywhere.
+    #[serde(default)]
+    pub(crate) namespace: Option<u32>,
 }
