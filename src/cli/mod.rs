@@ -24,6 +24,7 @@ mod doctor;
 mod envs;
 mod export;
 mod hook;
+mod image;
 mod init;
 mod install;
 mod json_errors;
@@ -113,6 +114,7 @@ enum Command {
     Diff(diff::Args),
     Save(save::Args),
     Load(load::Args),
+    Image(image::Args),
     Envs(envs::Args),
     Materialise(materialise::Args),
     Check(check::Args),
@@ -180,6 +182,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Diff(args) => diff::run(args, context),
         Command::Save(args) => save::run(args, context),
         Command::Load(args) => load::run(args, context),
+        Command::Image(args) => image::run(args, context),
         Command::Envs(args) => envs::run(args, context),
         Command::Materialise(args) => materialise::run(&args, context),
         Command::Check(args) => check::run(&args, context),

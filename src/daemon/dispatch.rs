@@ -8,9 +8,10 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, blame, change, clean, environment, graph, history, lock, materialise,
-    outdated, refresh, repair, snapshots, status,
+    Asker, EngineError, Home, blame, change, clean, environment, graph, history, image, lock,
+    materialise, outdated, refresh, repair, snapshots, status,
 };
+use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 
 /// Answers one request. Dropping the future cancels it, up to the moment of publishing.
@@ -101,12 +102,31 @@ pub(super) async fn answer(
             })
             .await
         }
+        Request::Image(request) => images(home, request, asker, reporter).await,
         Request::Materialise(request) => materialise::materialise(home, request).await,
         reading => {
             let daemon = Arc::clone(daemon);
             blocking(home, move |home| read(&daemon, home, reading)).await
         }
     }
+}
+
+async fn images(
+    home: Arc<Home>,
+    request: ImageRequest,
+    asker: Asker,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Reply, EngineError> {
+    Ok(match request {
+        ImageRequest::Build(request) => {
+            Reply::ImageBuilt(image::build(home, request, reporter).await?)
+        }
+        ImageRequest::Load(request) => {
+            Reply::Changed(image::load(home, request, asker, reporter).await?)
+        }
+        ImageRequest::Inspect { path } => Reply::Image(Box::new(image::inspect(path).await?)),
+        ImageRequest::Verify { path } => Reply::Image(Box::new(image::verify(path).await?)),
+    })
 }
 
 async fn blocking(

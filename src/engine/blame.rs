@@ -66,6 +66,7 @@ fn goes_back(kind: &OperationKind) -> bool {
         | OperationKind::Sync
         | OperationKind::Save { .. }
         | OperationKind::DeleteSnapshot { .. }
+        | OperationKind::LoadImage { .. }
         | OperationKind::Capture => false,
     }
 }

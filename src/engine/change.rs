@@ -350,7 +350,17 @@ impl Job {
 
     /// Notes which sources of the plan are installed as they are now.
     fn recognise(&self, plan: &mut Plan) -> Result<(), EngineError> {
+        let own = scheme_key(&self.state.record.interpreter.scheme);
         for planned in &mut plan.packages {
+            if let Some(package) = self.before.package(&planned.name)
+                && package.scheme != own
+                && package.artifact.sha256.is_some()
+                && package.artifact.sha256 == planned.artifact.file.sha256
+            {
+                // It came from an image, which alone says what this file became.
+                planned.artifact.scheme = Some(package.scheme.clone());
+                planned.artifact.built = planned.artifact.built.or(package.artifact.built);
+            }
             let Some(source) = &planned.artifact.source else {
                 continue;
             };
@@ -421,10 +431,9 @@ impl Job {
         draft: OperationDraft,
     ) -> Result<blast_store::Operation, EngineError> {
         let record = &self.state.record;
-        let scheme = scheme_key(&record.interpreter.scheme);
         let mut packages = Vec::with_capacity(plan.packages.len());
         for (planned, ingested) in plan.packages.into_iter().zip(ingested) {
-            packages.push(planned.installed(ingested, &scheme));
+            packages.push(planned.installed(ingested));
         }
         let prefix = self.home.prefix(&record.name);
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
@@ -465,7 +474,7 @@ impl Job {
 
 impl Planned {
     /// The package that it became.
-    pub(super) fn installed(self, ingested: &super::ingest::Ingested, scheme: &str) -> Package {
+    pub(super) fn installed(self, ingested: &super::ingest::Ingested) -> Package {
         let file = &self.artifact.file;
         Package {
             name: self.name,
@@ -487,7 +496,7 @@ impl Planned {
             }),
             requested: self.requested,
             extras: self.extras,
-            scheme: scheme.to_owned(),
+            scheme: ingested.scheme.clone(),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Environments coming, going, and being found.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use blast_store::{EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind};
+use blast_store::{
+    EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind, Staging,
+};
 use blast_types::{EnvName, Event, Interpreter, Reporter};
 
 use super::change::Asker;
@@ -36,25 +39,8 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
         interpreter,
         created_ms: started_ms,
     };
-    let prefix = home.prefix(&record.name);
     let staging = home.store.stage()?;
-    let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-    let spec = generated::Spec::of(&record, &prefix, &blast);
-    let no_scripts = |_| {
-        Err(EngineError::Bug(
-            "an empty environment has no scripts".to_owned(),
-        ))
-    };
-    let generation = Generation {
-        interpreter: InterpreterRef::from(&record.interpreter),
-        prefix: prefix.clone(),
-        packages: Vec::new(),
-        generated: staging.layer(generated::layer(&spec, [], &no_scripts)?)?,
-        captured: Vec::new(),
-        requirements: Vec::new(),
-        lock: None,
-        policy: None,
-    };
+    let generation = empty(&record, &home.prefix(&record.name), &staging)?;
     let draft = OperationDraft {
         kind: OperationKind::Create,
         command: asker.command,
@@ -70,6 +56,31 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
     Ok(Reply::Started {
         created: true,
         place: home.place(&state, false)?,
+    })
+}
+
+/// The first generation of an environment, its generated layer staged.
+pub(super) fn empty(
+    record: &EnvRecord,
+    prefix: &Path,
+    staging: &Staging,
+) -> Result<Generation, EngineError> {
+    let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
+    let spec = generated::Spec::of(record, prefix, &blast);
+    let no_scripts = |_| {
+        Err(EngineError::Bug(
+            "an empty environment has no scripts".to_owned(),
+        ))
+    };
+    Ok(Generation {
+        interpreter: InterpreterRef::from(&record.interpreter),
+        prefix: prefix.to_owned(),
+        packages: Vec::new(),
+        generated: staging.layer(generated::layer(&spec, [], &no_scripts)?)?,
+        captured: Vec::new(),
+        requirements: Vec::new(),
+        lock: None,
+        policy: None,
     })
 }
 

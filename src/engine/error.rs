@@ -253,6 +253,9 @@ pub(crate) enum EngineError {
     /// Two changes at once.
     #[error(transparent)]
     Publish(#[from] blast_store::PublishError),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] super::image::ImageTrouble),
     /// A layer cannot be made.
     #[error("the layer of {what} cannot be made")]
     Layer {
@@ -345,6 +348,7 @@ impl EngineError {
             | Self::Index(_)
             | Self::Wheel(_)
             | Self::Publish(_) => ErrorKind::No,
+            Self::Image(error) => error.kind(),
             Self::Store(_)
             | Self::Unpack { .. }
             | Self::Layer { .. }
@@ -482,6 +486,7 @@ impl Hint for EngineError {
                 vec!["leave `--link` out: files are copied then, or reflinked".to_owned()]
             }
             Self::Store(error) => error.hints(),
+            Self::Image(error) => error.hints(),
             Self::Publish(error) => error.hints(),
             Self::Mount(error) => error.hints(),
             Self::BadRequirement { .. }
@@ -528,6 +533,12 @@ fn in_words(at_ms: i64) -> String {
             zoned.strftime("%Y-%m-%d %H:%M:%S").to_string()
         },
     )
+}
+
+impl From<blast_store::ImageError> for EngineError {
+    fn from(error: blast_store::ImageError) -> Self {
+        Self::Image(error.into())
+    }
 }
 
 /// Gives an I/O error its path.

@@ -40,6 +40,8 @@ pub(crate) struct Artifact {
     pub(crate) stated_by: String,
     /// SHA-256 of the wheel that was built from it, where it is installed and no wheel.
     pub(crate) built: Option<Sha256>,
+    /// Under which scheme the store knows what it became, where it is installed already.
+    pub(crate) scheme: Option<String>,
     /// The sources, where they are something else than a source distribution of an index.
     pub(crate) source: Option<Source>,
 }
@@ -55,6 +57,8 @@ pub(crate) struct Ingested {
     pub(crate) built: Option<Sha256>,
     /// Layer and summary.
     pub(crate) record: Arc<WheelRecord>,
+    /// Under which scheme the store knows the record, or shall.
+    pub(crate) scheme: String,
     /// Under which name the store shall remember the record, where it does not know it yet. Its
     /// layer must be published first.
     pub(crate) fresh: Option<WheelKey>,
@@ -162,17 +166,23 @@ fn known(
     let Some(wheel) = built.or(artifact.file.sha256) else {
         return Ok(None);
     };
-    let key = WheelKey {
-        sha256: wheel,
-        scheme: scheme.to_owned(),
-    };
-    Ok(ingest.store.wheel(&key)?.map(|record| Ingested {
-        sha256: artifact.file.sha256,
-        filename,
-        built,
-        record,
-        fresh: None,
-    }))
+    for scheme in artifact.scheme.as_deref().into_iter().chain([scheme]) {
+        let key = WheelKey {
+            sha256: wheel,
+            scheme: scheme.to_owned(),
+        };
+        if let Some(record) = ingest.store.wheel(&key)? {
+            return Ok(Some(Ingested {
+                sha256: artifact.file.sha256,
+                filename,
+                built,
+                record,
+                scheme: key.scheme,
+                fresh: None,
+            }));
+        }
+    }
+    Ok(None)
 }
 
 async fn fetch(
@@ -198,6 +208,7 @@ async fn fetch(
         [only] => Some(*only),
         _ => None,
     };
+    let scheme = scheme_key(&ingest.scheme);
     let download = ingest
         .index
         .download(&artifact.file, expected, &path, &*ingest.reporter);
@@ -211,6 +222,7 @@ async fn fetch(
         filename: None,
         built: None,
         record,
+        scheme,
         fresh,
     })
 }
@@ -231,6 +243,7 @@ async fn build(
         .path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
+    let scheme = scheme_key(&ingest.scheme);
     let unpacked = unpack(ingest, unpacking, built.path, built.filename, built.sha256);
     let (record, fresh) = unpacked.await?;
     Ok(Ingested {
@@ -238,6 +251,7 @@ async fn build(
         sha256,
         built: Some(built.sha256),
         record,
+        scheme,
         fresh,
     })
 }
@@ -349,6 +363,7 @@ impl Artifact {
             allowed: Vec::new(),
             stated_by: String::new(),
             built: None,
+            scheme: None,
             source: None,
         }
     }

@@ -293,7 +293,7 @@ fn of_version(markers: &MarkerVariables, version: &Version) -> MarkerVariables {
 }
 
 /// What the lock is for, as PEP 751 states it: one kind of Python on one platform.
-fn environment_of(markers: &MarkerVariables) -> Result<MarkerTree, EngineError> {
+pub(super) fn environment_of(markers: &MarkerVariables) -> Result<MarkerTree, EngineError> {
     let text = format!(
         "python_version == '{}' and implementation_name == '{}' and sys_platform == '{}' and \
          platform_machine == '{}'",

@@ -22,6 +22,7 @@ mod generated;
 pub(crate) mod graph;
 pub(crate) mod history;
 mod home;
+pub(crate) mod image;
 mod ingest;
 mod keeper;
 pub(crate) mod lock;

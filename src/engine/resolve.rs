@@ -401,6 +401,7 @@ fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifa
             .and_then(|asked| asked.origin.clone())
             .unwrap_or_else(|| "its requirement".to_owned()),
         built: None,
+        scheme: None,
         source: None,
     }
 }
@@ -560,6 +561,7 @@ impl Artifact {
             allowed: Vec::new(),
             stated_by: String::new(),
             built: package.artifact.built,
+            scheme: Some(package.scheme.clone()),
             source: None,
         })
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blast_store::{Changes, EnvState, Generation, Operation, OperationKind, PackageChange};
+use blast_store::{
+    Changes, EnvState, Generation, Operation, OperationKind, Package, PackageChange,
+};
 use blast_types::PackageName;
 
 use super::change::Plan;
@@ -49,6 +51,32 @@ pub(crate) fn changes_between(
     to: &Generation,
 ) -> Vec<PackageChangeView> {
     changes(&Changes::between(from, to))
+}
+
+/// What differs between the packages of a generation and others, by name.
+pub(crate) fn changes_to_packages(
+    from: Option<&Generation>,
+    to: &[Package],
+) -> Vec<PackageChangeView> {
+    let old = from
+        .map(|from| from.packages.as_slice())
+        .unwrap_or_default();
+    let by_name = |packages: &[Package], name: &PackageName| {
+        let found = packages.iter().find(|package| &package.name == name);
+        found.map(|package| (package.version.to_string(), package.layer))
+    };
+    let names: BTreeSet<_> = old.iter().chain(to).map(|package| &package.name).collect();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let (before, after) = (by_name(old, name), by_name(to, name));
+            (before != after).then(|| PackageChangeView {
+                name: name.to_string(),
+                before: before.map(|(version, _)| version),
+                after: after.map(|(version, _)| version),
+            })
+        })
+        .collect()
 }
 
 /// The store's summary of a change, by name.
@@ -104,6 +132,7 @@ fn kind(kind: &OperationKind) -> &'static str {
         OperationKind::Save { .. } => "save",
         OperationKind::DeleteSnapshot { .. } => "delete-snapshot",
         OperationKind::Capture => "capture",
+        OperationKind::LoadImage { .. } => "load-image",
     }
 }
 
@@ -122,6 +151,7 @@ pub(crate) fn summary(operation: &Operation) -> String {
             from: None,
         } => format!("load {snapshot}"),
         OperationKind::Save { snapshot, .. } => format!("save {snapshot}"),
+        OperationKind::LoadImage { image } => format!("load the image {}", image.short()),
         OperationKind::DeleteSnapshot { snapshot, .. } => format!("delete the snapshot {snapshot}"),
         other => {
             let names: Vec<_> = changes(&operation.changes)

@@ -19,6 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::{Pid, Uid};
 
+use super::images::ImageRequest;
 use super::launch;
 use super::paths::Places;
 use super::protocol::{Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION, ViewChoice};
@@ -257,9 +258,14 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Pythons { .. }
         | Request::Clean { .. }
         | Request::Refresh { .. }
+        // An image that is built again replaces the first.
+        | Request::Image(
+            ImageRequest::Build(_) | ImageRequest::Inspect { .. } | ImageRequest::Verify { .. },
+        )
         | Request::Hide { .. } => true,
         Request::Change(_)
         | Request::Move(_)
+        | Request::Image(ImageRequest::Load(_))
         | Request::Save { .. }
         | Request::DeleteSnapshot { .. }
         | Request::RemoveEnvironments { .. }

@@ -1,8 +1,9 @@
 //! How command line and daemon speak: where they meet ([`paths`]), what they say ([`protocol`],
-//! [`packages`]), the client's half of the conversation ([`client`]), starting the daemon
+//! [`packages`], [`images`]), the client's half of the conversation ([`client`]), starting the daemon
 //! ([`launch`]), and being the only one ([`instance`]).
 
 pub(crate) mod client;
+pub(crate) mod images;
 pub(crate) mod instance;
 pub(crate) mod launch;
 pub(crate) mod packages;

@@ -79,6 +79,12 @@ pub enum StoreError {
         /// The blob.
         id: BlobId,
     },
+    /// A blob whose bytes are not what its name says.
+    #[error("blob {} is damaged", id.short())]
+    DamagedBlob {
+        /// The blob.
+        id: BlobId,
+    },
     /// A layer that something refers to is not in the store.
     #[error("layer {} is not in the store", id.short())]
     MissingLayer {
@@ -147,6 +153,7 @@ impl Hint for StoreError {
             Self::Locked { .. } => "stop the other daemon with `blast kill --all`".to_owned(),
             Self::DamagedLayer { .. }
             | Self::DamagedGeneration { .. }
+            | Self::DamagedBlob { .. }
             | Self::MissingBlob { .. }
             | Self::MissingLayer { .. }
             | Self::MissingGeneration { .. } => {

@@ -19,6 +19,7 @@ mod clean;
 mod copies;
 mod error;
 mod generation;
+mod image;
 mod index;
 mod journal;
 mod layer;
@@ -38,6 +39,9 @@ pub use check::{CheckReport, Damage, Finding, Problem};
 pub use clean::{CleanOptions, CleanReport, Count, Retention};
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};
+pub use image::{
+    IMAGE_VERSION, Image, ImageContent, ImageError, ImagePack, ImageSpec, PackSource, WrittenImage,
+};
 pub use journal::JOURNAL_VERSION;
 pub use layer::{
     EncodedLayer, Entry, EntryIndex, EntryKind, INLINE_BYTES, LAYER_VERSION, Layer, LayerBuilder,
@@ -49,6 +53,6 @@ pub use record::{
     PackageChange, PythonScript, Snapshot, TreeRecord, WheelKey, WheelRecord,
 };
 pub use staging::{BlobWriter, Staging};
-pub use store::Store;
+pub use store::{EnvChange, Store};
 pub use transaction::{Kept, PublishError, Transaction, Unpublished};
 pub use usage::{StoreCounters, Usage};

@@ -93,6 +93,11 @@ pub enum OperationKind {
     },
     /// What another tool wrote became part of the environment.
     Capture,
+    /// The environment became what an image holds.
+    LoadImage {
+        /// SHA-256 of its manifest.
+        image: Sha256,
+    },
 }
 
 /// What the caller knows of an operation before it has happened.

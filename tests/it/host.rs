@@ -11,7 +11,7 @@ use crate::files::eventually;
 use crate::world::{World, demo_wheels, packages};
 
 /// Pseudo-random text that no compression makes small.
-fn noise(bytes: usize) -> String {
+pub(crate) fn noise(bytes: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut text = String::with_capacity(bytes + 20);
     while text.len() < bytes {
@@ -24,7 +24,7 @@ fn noise(bytes: usize) -> String {
 }
 
 /// A small file system as the store's home, unmounted at the end.
-struct SmallDisk<'a>(&'a std::path::Path);
+pub(crate) struct SmallDisk<'a>(pub(crate) &'a std::path::Path);
 
 impl Drop for SmallDisk<'_> {
     fn drop(&mut self) {

@@ -21,6 +21,7 @@ mod help;
 mod history;
 mod host;
 mod hostile_wheels;
+mod image;
 mod index_trouble;
 mod indexes;
 mod init;

@@ -16,7 +16,7 @@ use super::super::change::Planned;
 use super::super::error::{EngineError, at};
 use super::super::generated;
 use super::super::home::Home;
-use super::super::ingest::{Artifact, Ingest, ingest, scheme_key};
+use super::super::ingest::{Artifact, Ingest, ingest};
 use super::super::provider::IndexProvider;
 use super::Builder;
 
@@ -142,11 +142,10 @@ impl BuildEnvironment {
         let ingested = ingest(Arc::new(work), artifacts.collect()).await?;
         let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || {
-            let scheme = scheme_key(&shared.interpreter.scheme);
             let mut packages: Vec<_> = planned
                 .into_iter()
                 .zip(&ingested)
-                .map(|(planned, ingested)| planned.installed(ingested, &scheme))
+                .map(|(planned, ingested)| planned.installed(ingested))
                 .collect();
             packages.sort_by(|a, b| a.name.cmp(&b.name));
             let holds = holds(&packages);

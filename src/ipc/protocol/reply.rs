@@ -6,6 +6,7 @@ use blast_types::{EnvName, GenerationId, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 use super::{EnvironmentView, FindingView, PackageView, Place, PythonView, Status};
+use crate::ipc::images::{BuiltImage, ImageView};
 use crate::ipc::packages::{DependencyGraph, OutdatedPackage};
 
 /// What a collection freed, or would free.
@@ -126,6 +127,10 @@ pub(crate) enum Reply {
     },
     /// To [`super::Request::Materialise`].
     Materialised(Materialised),
+    /// To [`crate::ipc::images::ImageRequest::Build`].
+    ImageBuilt(BuiltImage),
+    /// To requests that look at an image.
+    Image(Box<ImageView>),
     /// To [`super::Request::Check`].
     Checked {
         /// Objects looked at.

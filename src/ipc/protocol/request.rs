@@ -9,6 +9,8 @@ use blast_resolver::{PrereleaseMode, ResolutionMode};
 use blast_types::{EnvName, ExtraName, GroupName, NamedPlatform, PackageName, SnapshotName};
 use serde::{Deserialize, Serialize};
 
+use crate::ipc::images::ImageRequest;
+
 /// What a client can ask.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
@@ -112,6 +114,8 @@ pub(crate) enum Request {
     },
     /// Write an environment to a directory as plain files. Answered by [`super::Reply::Materialised`].
     Materialise(Materialise),
+    /// About images. Answered as [`ImageRequest`] says.
+    Image(ImageRequest),
     /// Compile the bytecode of an environment that is not compiled yet, and wait for it. Answered
     /// by [`super::Reply::Compiled`].
     Compile {

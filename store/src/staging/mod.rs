@@ -137,6 +137,49 @@ impl Staging {
         Ok(id)
     }
 
+    /// Whether the layer is in the store or in this staging; it stays there while this lives.
+    pub fn has_layer(&self, id: LayerId) -> bool {
+        self.shared.is_there(id.into(), None)
+    }
+
+    /// Whether the blob is in the store or in this staging; it stays there while this lives.
+    pub fn has_blob(&self, id: BlobId) -> bool {
+        self.shared.is_there(id.into(), None)
+    }
+
+    /// Adds a generation that an operation refers to beside its own.
+    pub(crate) fn generation(&self, generation: &Generation) -> Result<GenerationId, StoreError> {
+        let (id, bytes) = generation.encode()?;
+        for layer in generation.layers() {
+            if !self.has_layer(layer) {
+                return Err(StoreError::MissingLayer { id: layer });
+            }
+        }
+        self.shared.object(id.into(), &bytes)?;
+        Ok(id)
+    }
+
+    /// Adds a layer whose name is known to be right. Every blob that it refers to must be in the
+    /// store or in this staging.
+    pub(crate) fn layer_of_image(&self, layer: &Layer) -> Result<(), StoreError> {
+        for blob in layer.blobs() {
+            self.shared.require(blob)?;
+        }
+        self.shared.object(layer.id().into(), layer.encoded())
+    }
+
+    /// Adds a file's bytes whose name is known to be right.
+    pub(crate) fn checked_blob(&self, id: BlobId, bytes: &[u8]) -> Result<(), StoreError> {
+        self.shared.blob(id, bytes).map(drop)
+    }
+
+    /// Whether all these blobs, of these sizes in bytes, are in the store or in this staging.
+    pub(crate) fn has_all(&self, blobs: &[(BlobId, u64)]) -> bool {
+        blobs
+            .iter()
+            .all(|&(id, size)| self.shared.is_there(id.into(), Some(size)))
+    }
+
     /// A layer of this staging or of the store.
     pub fn open_layer(&self, id: LayerId) -> Result<Arc<Layer>, StoreError> {
         let place = self.shared.lock().get(&ObjectId::Layer(id)).cloned();
@@ -172,13 +215,7 @@ impl Staging {
         self,
         generation: &Generation,
     ) -> Result<(GenerationId, Pending), StoreError> {
-        let (id, bytes) = generation.encode()?;
-        for layer in generation.layers() {
-            if !self.shared.is_there(layer.into(), None) {
-                return Err(StoreError::MissingLayer { id: layer });
-            }
-        }
-        self.shared.object(id.into(), &bytes)?;
+        let id = self.generation(generation)?;
         let pending = Pending::new(self)?;
         Ok((id, pending))
     }

@@ -1,5 +1,7 @@
 //! Environments, their histories and their snapshots.
 
+use std::sync::Arc;
+
 use blast_types::{EnvName, GenerationId, SnapshotName};
 
 use super::{Durability, Inner, Store, Writer};
@@ -7,7 +9,7 @@ use crate::index::{EnvEntry, Key, from_json, get_json};
 use crate::journal::{EnvironmentEvent, Event};
 use crate::{
     Changes, EnvRecord, EnvState, Generation, Operation, OperationDraft, OperationId,
-    OperationKind, Snapshot, Staging, StoreError,
+    OperationKind, Snapshot, Staging, StoreError, WheelKey, WheelRecord,
 };
 
 impl From<EnvEntry> for EnvState {
@@ -18,6 +20,17 @@ impl From<EnvEntry> for EnvState {
             operation: entry.operation,
         }
     }
+}
+
+/// The first change of an environment that is made with it.
+#[derive(Debug)]
+pub struct EnvChange<'a> {
+    /// What it shows afterwards.
+    pub generation: &'a Generation,
+    /// What is done.
+    pub draft: OperationDraft,
+    /// What wheels of it became.
+    pub wheels: Vec<(WheelKey, Arc<WheelRecord>)>,
 }
 
 impl Store {
@@ -31,13 +44,41 @@ impl Store {
         draft: OperationDraft,
         now_ms: i64,
     ) -> Result<Operation, StoreError> {
+        self.create(record, first, None, staging, draft, now_ms)
+    }
+
+    /// Creates an environment and changes it by a first operation, both or neither. What the wheels
+    /// of the second generation became is remembered with it.
+    pub fn create_env_with(
+        &self,
+        record: EnvRecord,
+        first: &Generation,
+        change: EnvChange<'_>,
+        staging: Staging,
+        draft: OperationDraft,
+        now_ms: i64,
+    ) -> Result<Operation, StoreError> {
+        self.create(record, first, Some(change), staging, draft, now_ms)
+    }
+
+    fn create(
+        &self,
+        record: EnvRecord,
+        first: &Generation,
+        change: Option<EnvChange<'_>>,
+        staging: Staging,
+        draft: OperationDraft,
+        now_ms: i64,
+    ) -> Result<Operation, StoreError> {
         let inner = &self.inner;
         let name = record.name.clone();
         // Asked first without the lock, so that the usual mistake costs no disk write.
         if inner.find_env(&name)?.is_some() {
             return Err(StoreError::EnvExists(name));
         }
-        let (head, pending) = staging.write_generation(first)?;
+        let made = staging.generation(first)?;
+        let last = change.as_ref().map_or(first, |change| change.generation);
+        let (head, pending) = staging.write_generation(last)?;
         let _gate = inner.gate();
         let mut writer = inner.writer();
         if inner.find_env(&name)?.is_some() {
@@ -45,21 +86,43 @@ impl Store {
         }
         let changes = Changes::between(None, first);
         let step = HeadMove {
-            env: name,
+            env: name.clone(),
             id: OperationId(1),
             before: None,
-            after: head,
+            after: made,
         };
-        let operation = step.operation(draft, now_ms, changes);
-        let event = Event::Environment(Box::new(EnvironmentEvent {
+        let mut operation = step.operation(draft, now_ms, changes);
+        let mut operations = vec![operation.clone()];
+        let mut events = Vec::new();
+        let mut wheels = Vec::new();
+        if let Some(change) = change {
+            let step = HeadMove {
+                env: name,
+                id: OperationId(2),
+                before: Some(made),
+                after: head,
+            };
+            let changes = Changes::between(Some(first), last);
+            operation = step.operation(change.draft, now_ms, changes);
+            operations.push(operation.clone());
+            wheels = change.wheels;
+            events.extend(wheels.iter().map(|(key, record)| Event::Wheel {
+                key: key.clone(),
+                record: Box::new(WheelRecord::clone(record)),
+            }));
+        }
+        events.push(Event::Environment(Box::new(EnvironmentEvent {
             serial: writer.marks.serial,
             head,
             operation: operation.id,
             record,
-            operations: vec![operation.clone()],
+            operations,
             snapshots: Vec::new(),
-        }));
-        inner.commit_with(&mut writer, &[event], pending)?;
+        })));
+        inner.commit_with(&mut writer, &events, pending)?;
+        for (key, record) in wheels {
+            inner.caches.wheels.replace(key, record);
+        }
         Ok(operation)
     }
 

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use blast_types::BlobId;
 
 use self::caches::Caches;
+pub use self::environments::EnvChange;
 pub(crate) use self::environments::HeadMove;
 use crate::apply::{changes_of, position, set_position};
 use crate::copies::Seen;
