@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::objects::{ObjectId, Objects, TEMPORARY};
 use crate::{Damage, OperationId, Store, StoreError};
 
@@ -54,6 +55,7 @@ impl Store {
             // A damaged object has no copy; the checker tells of it.
             if let Some(bytes) = Objects::read_whole(&inner.objects.path(id), id) {
                 let fresh = dir.join(format!("{TEMPORARY}{name}"));
+                failpoint::hit(Point::CopyWrite).at("write", &fresh)?;
                 fs::write(&fresh, bytes).at("write", &fresh)?;
                 fs::rename(&fresh, &copy).at("rename into place", &copy)?;
             }

@@ -129,6 +129,18 @@ pub enum StoreError {
     /// until the store is opened again and has settled which part was written.
     #[error("the store takes no changes since a write of its journal failed")]
     ReadOnlyAfterFailure,
+    /// The commit is durable, and something after it failed.
+    #[error("the change is made, but the store has to be opened anew to show it")]
+    Unfinished {
+        /// What failed.
+        source: Box<StoreError>,
+    },
+    /// The commit itself failed, and what of it is on disk cannot be known.
+    #[error("whether the change was made is not known before the store is opened anew")]
+    Uncertain {
+        /// What failed.
+        source: Box<StoreError>,
+    },
     /// A blob or layer of this staging could not be written, so what refers to it must not be
     /// published.
     #[error("a write into the staging area failed before")]
@@ -136,6 +148,26 @@ pub enum StoreError {
     /// The numbers that node numbers are made of are used up.
     #[error("the store has run out of {0} numbers")]
     OutOfNumbers(&'static str),
+}
+
+impl StoreError {
+    /// Once the commit is durable.
+    pub(crate) fn unfinished(self) -> Self {
+        Self::Unfinished {
+            source: Box::new(self),
+        }
+    }
+
+    /// Where nobody knows whether it is.
+    pub(crate) fn uncertain(self) -> Self {
+        match self {
+            // Nothing was tried.
+            Self::ReadOnlyAfterFailure => self,
+            source => Self::Uncertain {
+                source: Box::new(source),
+            },
+        }
+    }
 }
 
 impl Hint for StoreError {
@@ -169,6 +201,10 @@ impl Hint for StoreError {
             }
             Self::NoSuchOperation { env, .. } => {
                 format!("`blast log --env {env}` lists the operations")
+            }
+            Self::Unfinished { .. } | Self::Uncertain { .. } => {
+                "nothing is half-done: `blast log` opens the store anew and shows what is so"
+                    .to_owned()
             }
             Self::Index { .. } | Self::ReadOnlyAfterFailure => {
                 "restart the daemon with `blast kill --all`; the journal restores the index"

@@ -27,6 +27,7 @@ use blast_types::{EnvName, GenerationId, LayerId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::index::Marks;
 use crate::{
     EnvRecord, LayerNumber, Operation, OperationId, Snapshot, StoreError, TreeRecord, WheelKey,
@@ -182,11 +183,15 @@ impl Journal {
     fn begin(path: &Path, epoch: Epoch, events: &[Event]) -> Result<Self, StoreError> {
         let bytes = encode(epoch, events)?;
         let fresh = path.with_extension("new");
+        failpoint::hit(Point::JournalWrite).at("write", &fresh)?;
         let mut file = open_file(&fresh, true)?;
         file.write_all(&bytes).at("write", &fresh)?;
+        failpoint::hit(Point::JournalSync).at("sync", &fresh)?;
         file.sync_all().at("sync", &fresh)?;
+        failpoint::hit(Point::JournalRename).at("rename into place", path)?;
         std::fs::rename(&fresh, path).at("rename into place", path)?;
         let parent = path.parent().unwrap_or(Path::new("."));
+        failpoint::hit(Point::JournalFolder).at("sync", parent)?;
         File::open(parent)
             .and_then(|dir| dir.sync_all())
             .at("sync", parent)?;
@@ -291,6 +296,7 @@ impl Journal {
             return Err(StoreError::ReadOnlyAfterFailure);
         }
         let end = self.length + bytes as u64;
+        failpoint::hit(Point::CommitReserve).at("append to", &self.path)?;
         if end <= self.reserved {
             return Ok(());
         }
@@ -316,7 +322,9 @@ impl Journal {
         if self.broken {
             return Err(StoreError::ReadOnlyAfterFailure);
         }
-        if let Err(source) = self.file.write_all_at(lines, self.length) {
+        let written = failpoint::hit(Point::CommitAppend)
+            .and_then(|()| self.file.write_all_at(lines, self.length));
+        if let Err(source) = written {
             // What was written of a line must not be followed by another one.
             self.broken = self.file.set_len(self.length).is_err();
             return Err(StoreError::Io {
@@ -331,7 +339,9 @@ impl Journal {
 
     /// Makes all lines durable in the file itself.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.file.sync_data().at("sync", &self.path)
+        failpoint::hit(Point::CommitSync)
+            .and_then(|()| self.file.sync_data())
+            .at("sync", &self.path)
     }
 
     /// The bytes from `offset` to the end.
@@ -366,6 +376,7 @@ impl Journal {
             return Ok(false);
         }
         tracing::warn!(path = %self.path.display(), "lines that a power cut took are put back");
+        failpoint::hit(Point::RecoverJournal).at("write", &self.path)?;
         self.file
             .write_all_at(lines, offset)
             .at("write", &self.path)?;
@@ -384,6 +395,11 @@ impl Journal {
     /// The open file.
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
+    }
+
+    /// Whether it refuses all further lines.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Refuses all further lines: the index no longer follows.

@@ -18,6 +18,7 @@ mod check;
 mod clean;
 mod copies;
 mod error;
+pub mod failpoint;
 mod generation;
 mod image;
 mod index;

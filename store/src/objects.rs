@@ -9,6 +9,7 @@ use blast_types::{BlobId, GenerationId, LayerId};
 
 use crate::StoreError;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 
 /// How temporary files beside objects begin. A dot keeps them apart from objects, whose names are
 /// digits.
@@ -208,6 +209,7 @@ impl Objects {
             return Ok(());
         }
         tracing::warn!(path = %path.display(), "an object that was lost is put back");
+        failpoint::hit(Point::RecoverObject).at("write", &path)?;
         make_shard(&path)?;
         let fresh = path.with_file_name(format!("{TEMPORARY}restored"));
         match std::fs::remove_file(&fresh) {
@@ -267,6 +269,7 @@ pub(crate) fn create_new(path: &Path) -> Result<File, StoreError> {
 /// Makes the directory of an object's shard; says whether it was missing.
 pub(crate) fn make_shard(object: &Path) -> Result<bool, StoreError> {
     let shard = object.parent().unwrap_or(object);
+    failpoint::hit(Point::StageShard).at("create", shard)?;
     match std::fs::create_dir(shard) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),

@@ -8,6 +8,7 @@ use blast_types::LayerId;
 use super::mark::{Garbage, Live};
 use crate::apply::set_position;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::index::{Batch, Key, from_json};
 use crate::journal::{EnvironmentEvent, Event};
 use crate::store::{Inner, Writer};
@@ -33,9 +34,9 @@ pub(super) fn rewrite_records(
         batch.delete(key.as_slice());
     }
     set_position(&mut batch, writer.journal.epoch(), writer.journal.length());
-    inner
-        .index
-        .apply(batch)
+    failpoint::hit(Point::CleanIndex)
+        .at("write", inner.home())
+        .and_then(|()| inner.index.apply(batch))
         .inspect_err(|_| writer.journal.mark_broken())?;
     Ok(before.saturating_sub(writer.journal.length()))
 }
@@ -126,10 +127,12 @@ fn events_that_stay(
 pub(super) fn move_away(inner: &Inner, garbage: &Garbage) -> Result<PathBuf, StoreError> {
     let name = format!("trash-{}-{}", std::process::id(), inner.next_staging());
     let trash = inner.objects.staging().join(name);
+    failpoint::hit(Point::CleanTrash).at("create", &trash)?;
     fs::create_dir(&trash).at("create", &trash)?;
     // Collected from blobs to generations; taken the other way round, so that a crash leaves
     // nothing whose parts are gone.
     for (number, path) in garbage.objects.iter().rev().enumerate() {
+        failpoint::hit(Point::CleanMove).at("remove", path)?;
         fs::rename(path, trash.join(number.to_string())).at("remove", path)?;
     }
     Ok(trash)
@@ -139,6 +142,7 @@ pub(super) fn move_away(inner: &Inner, garbage: &Garbage) -> Result<PathBuf, Sto
 pub(super) fn empty(trash: &Path, tell: &mut dyn FnMut(u64, u64)) -> Result<(), StoreError> {
     let files = fs::read_dir(trash).and_then(Iterator::collect);
     let files: Vec<_> = files.at("list", trash)?;
+    failpoint::hit(Point::CleanEmpty).at("remove", trash)?;
     let total = files.len() as u64;
     for (done, file) in (1..).zip(files) {
         let path = file.path();

@@ -35,6 +35,7 @@ pub(crate) use pending::Pending;
 pub use writer::BlobWriter;
 
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::objects::{Kind, ObjectId, Objects, TEMPORARY, create_new, make_shard};
 use crate::pins::Guard;
 use crate::store::Inner;
@@ -293,6 +294,7 @@ impl Shared {
     }
 
     fn write_beside(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        failpoint::hit(Point::StageCreate).at("create", path)?;
         let file = match create_new(path) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 self.make_shard(path)?;
@@ -300,7 +302,9 @@ impl Shared {
             }
             result => result,
         };
-        file?.write_all(bytes).at("write", path)
+        let mut file = file?;
+        failpoint::hit(Point::StageWrite).at("write", path)?;
+        file.write_all(bytes).at("write", path)
     }
 
     fn make_shard(&self, object: &Path) -> Result<(), StoreError> {
@@ -329,6 +333,7 @@ impl Shared {
             return Ok(dir);
         }
         let dir = self.store.objects.staging().join(&self.name);
+        failpoint::hit(Point::StageFolder).at("create", &dir)?;
         match std::fs::create_dir(&dir) {
             // Another thread of this staging was first.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use super::{Place, Shared};
 use crate::StoreError;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::objects::{ObjectId, Objects};
 
 /// Up to so many files are synced one by one; more, by one `syncfs`, which is dear only where
@@ -33,6 +34,7 @@ impl Shared {
             return Ok(());
         }
         let few = moves.len() <= FEW_FILES;
+        failpoint::hit(Point::StageSync).at("sync", self.store.home())?;
         if few {
             moves
                 .iter()
@@ -84,6 +86,7 @@ impl Shared {
             self.place(step)?;
             self.lock().insert(step.id, Place::Store);
         }
+        failpoint::hit(Point::PlaceSync).at("sync", store.home())?;
         if few {
             self.sync_dirs(moves)?;
         } else {
@@ -107,6 +110,7 @@ impl Shared {
 
     pub(super) fn place(&self, step: &Move) -> Result<(), StoreError> {
         let Move { from, to, id } = step;
+        failpoint::hit(Point::PlaceRename).at("rename into place", to)?;
         if self.anew.contains(id) {
             self.make_shard(to)?;
             return fs::rename(from, to).at("rename into place", to);

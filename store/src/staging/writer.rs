@@ -10,6 +10,7 @@ use blast_types::BlobId;
 use super::{SPOOL_BYTES, Shared};
 use crate::StoreError;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::objects::create_new;
 
 /// Takes the bytes of one blob; [`BlobWriter::finish`] names it. Dropped, it leaves nothing.
@@ -60,6 +61,7 @@ impl BlobWriter {
         let Some(mut spool) = self.spool.take() else {
             return Ok((self.staging.blob(id, &self.buffer)?, self.size));
         };
+        failpoint::hit(Point::StageSpool).at("write", &spool.path)?;
         spool
             .file
             .write_all(&self.buffer)

@@ -37,6 +37,7 @@ pub(crate) use self::environments::HeadMove;
 use crate::apply::{changes_of, position, set_position};
 use crate::copies::Seen;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::index::{Batch, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
 use crate::journal::{Event, Journal, events_of};
 use crate::objects::Objects;
@@ -169,6 +170,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a write failed in a way that leaves open what is on disk: the store takes no change any
+    /// more, and has to be opened anew.
+    pub fn is_stuck(&self) -> bool {
+        self.inner.wal.has_failed() || self.inner.writer().journal.is_broken()
+    }
+
     /// Whether the blob is in the store.
     pub fn has_blob(&self, id: BlobId) -> bool {
         self.inner.objects.has(id)
@@ -259,22 +266,26 @@ impl Inner {
         if self
             .wal
             .commit(journal, &step.lines, pending.read()?)
-            .inspect_err(|_| journal.mark_broken())?
+            .inspect_err(|_| journal.mark_broken())
+            .map_err(StoreError::uncertain)?
         {
             // The log has it: the next opening would finish what fails here.
-            pending
-                .place()
+            failpoint::hit(Point::CommitPlace)
+                .at("write to", &self.home)
+                .and_then(|()| pending.place())
                 .and_then(|()| journal.append(&step.lines))
-                .inspect_err(|_| journal.mark_broken())?;
+                .inspect_err(|_| journal.mark_broken())
+                .map_err(StoreError::unfinished)?;
             self.wal.finished();
         } else {
             pending.publish()?;
             journal.append(&step.lines)?;
             self.wal
                 .sync(journal)
-                .inspect_err(|_| journal.mark_broken())?;
+                .inspect_err(|_| journal.mark_broken())
+                .map_err(StoreError::uncertain)?;
         }
-        self.apply(writer, step)
+        self.apply(writer, step).map_err(StoreError::unfinished)
     }
 
     /// Lets the index follow.
@@ -284,8 +295,9 @@ impl Inner {
         *marks = step.marks;
         set_position(&mut batch, journal.epoch(), journal.length());
         // The event has happened; an index that cannot follow is replayed at the next opening.
-        self.index
-            .apply(batch)
+        failpoint::hit(Point::CommitIndex)
+            .at("write to", &self.home)
+            .and_then(|()| self.index.apply(batch))
             .inspect_err(|_| journal.mark_broken())
     }
 }

@@ -35,6 +35,7 @@ pub(crate) use self::record::{Content, ObjectBytes};
 use self::record::{Lap, Record};
 use crate::StoreError;
 use crate::error::At as _;
+use crate::failpoint::{self, Point};
 use crate::journal::Journal;
 use crate::objects::{ObjectId, Objects};
 
@@ -175,8 +176,9 @@ impl Wal {
         let Some(file) = state.file.as_ref().filter(|_| end <= LOG_BYTES) else {
             return Ok(false);
         };
-        let written = file
-            .write_all_at(&record, state.next)
+        let written = failpoint::hit(Point::CommitLog)
+            .and_then(|()| file.write_all_at(&record, state.next))
+            .and_then(|()| failpoint::hit(Point::CommitLogSync))
             .and_then(|()| file.sync_data())
             .at("write", &self.shared.path);
         state.failed = written.is_err();
@@ -238,6 +240,11 @@ impl Wal {
             .flat_map(|record| record.content.objects)
             .find(|(found, _)| *found == id)
             .map(|(_, bytes)| bytes)
+    }
+
+    /// Whether a sync failed, so that nothing more is taken.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.shared.lock().failed
     }
 
     /// Goes on with a journal that is durable as a whole.
@@ -360,6 +367,9 @@ impl State {
 
 /// Makes the files of these objects and their names durable.
 fn sync_objects(objects: &Objects, ids: &[ObjectId]) -> Result<(), StoreError> {
+    if !ids.is_empty() {
+        failpoint::hit(Point::LogSettle).at("sync", objects.staging())?;
+    }
     if ids.len() > FEW_OBJECTS {
         return objects.sync_all();
     }
@@ -382,9 +392,8 @@ fn create(path: &Path) -> Result<File, StoreError> {
     let fresh = path.with_extension("new");
     let file = options(true).open(&fresh).at("create", &fresh)?;
     let zeros = vec![0; 256 << 10];
-    let written = (0..LOG_BYTES)
-        .step_by(zeros.len())
-        .try_for_each(|at| file.write_all_at(&zeros, at))
+    let written = failpoint::hit(Point::LogCreate)
+        .and_then(|()| write_zeros(&file, &zeros))
         .and_then(|()| file.sync_all())
         .at("write", &fresh);
     if let Err(error) = written {
@@ -394,6 +403,12 @@ fn create(path: &Path) -> Result<File, StoreError> {
     std::fs::rename(&fresh, path).at("rename into place", path)?;
     Objects::sync_one(path.parent().unwrap_or(Path::new(".")))?;
     Ok(file)
+}
+
+fn write_zeros(file: &File, zeros: &[u8]) -> std::io::Result<()> {
+    (0..LOG_BYTES)
+        .step_by(zeros.len())
+        .try_for_each(|at| file.write_all_at(zeros, at))
 }
 
 fn options(create: bool) -> OpenOptions {

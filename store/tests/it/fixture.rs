@@ -105,8 +105,12 @@ pub(crate) fn module_bytes(name: &str, version: u8) -> Vec<u8> {
 
 /// Stages the layer of a package.
 pub(crate) fn stage_package(staging: &Staging, name: &str, version: u8) -> LayerId {
+    try_stage_package(staging, name, version).expect("a layer")
+}
+
+fn try_stage_package(staging: &Staging, name: &str, version: u8) -> Result<LayerId, StoreError> {
     let bytes = module_bytes(name, version);
-    let blob = staging.blob(&bytes).expect("a blob");
+    let blob = staging.blob(&bytes)?;
     let site = "lib/python3.12/site-packages";
     let mut layer = LayerBuilder::new();
     layer
@@ -126,42 +130,52 @@ pub(crate) fn stage_package(staging: &Staging, name: &str, version: u8) -> Layer
             "blast\n",
         )
         .expect("a path");
-    staging.layer(layer).expect("a layer")
+    staging.layer(layer)
 }
 
 /// A generation of these packages, staged with all that it needs.
 pub(crate) fn stage_generation(staging: &Staging, packages: &BTreeMap<String, u8>) -> Generation {
+    try_stage_generation(staging, packages).expect("a generation")
+}
+
+/// The same where the disk may say no.
+pub(crate) fn try_stage_generation(
+    staging: &Staging,
+    packages: &BTreeMap<String, u8>,
+) -> Result<Generation, StoreError> {
     let mut generated = LayerBuilder::new();
     let names: Vec<_> = packages.keys().map(String::as_str).collect();
     generated
         .inline("pyvenv.cfg", 0o644, 0, names.join("\n"))
         .expect("a path");
-    let package = |(name, &version): (&String, &u8)| Package {
-        name: name.parse().expect("a package name"),
-        version: format!("{version}.0").parse().expect("a version"),
-        layer: stage_package(staging, name, version),
-        artifact: Artifact {
-            filename: format!("{name}-{version}.0-py3-none-any.whl"),
-            sha256: Some(Sha256::of(format!("{name}{version}").as_bytes())),
-            built: None,
-            url: None,
-            index: None,
-        },
-        direct_url: None,
-        requested: true,
-        extras: Vec::new(),
-        scheme: "cpython-312".to_owned(),
+    let package = |(name, &version): (&String, &u8)| {
+        Ok::<_, StoreError>(Package {
+            name: name.parse().expect("a package name"),
+            version: format!("{version}.0").parse().expect("a version"),
+            layer: try_stage_package(staging, name, version)?,
+            artifact: Artifact {
+                filename: format!("{name}-{version}.0-py3-none-any.whl"),
+                sha256: Some(Sha256::of(format!("{name}{version}").as_bytes())),
+                built: None,
+                url: None,
+                index: None,
+            },
+            direct_url: None,
+            requested: true,
+            extras: Vec::new(),
+            scheme: "cpython-312".to_owned(),
+        })
     };
-    Generation {
+    Ok(Generation {
         interpreter: InterpreterRef::from(&interpreter()),
         prefix: PathBuf::from("/prefix"),
-        packages: packages.iter().map(package).collect(),
-        generated: staging.layer(generated).expect("a layer"),
+        packages: packages.iter().map(package).collect::<Result<_, _>>()?,
+        generated: staging.layer(generated)?,
         captured: Vec::new(),
         requirements: packages.keys().cloned().collect(),
         lock: None,
         policy: None,
-    }
+    })
 }
 
 pub(crate) fn packages(list: &[(&str, u8)]) -> BTreeMap<String, u8> {

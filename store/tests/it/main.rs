@@ -6,6 +6,7 @@ mod clean;
 mod crash;
 mod disk_full;
 mod environments;
+mod failpoints;
 mod fixture;
 mod links;
 mod model;
