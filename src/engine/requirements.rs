@@ -136,20 +136,26 @@ pub(crate) fn applies(requirement: &Requirement, markers: &MarkerEnvironment) ->
 }
 
 /// The direct requirements of an environment after some were added: an addition replaces all that
-/// it has of the same name.
+/// it has of the same name, in their place, so that asking for what is there changes nothing.
 pub(crate) fn merged(
     existing: &[String],
     added: &[Requirement],
 ) -> Result<Vec<Requirement>, EngineError> {
-    let replaced: BTreeSet<_> = added.iter().map(|requirement| &requirement.name).collect();
+    let mut placed = BTreeSet::new();
     let mut all = Vec::new();
     for text in existing {
         let requirement = parse(text, None)?;
-        if !replaced.contains(&requirement.name) {
+        let same = |other: &&Requirement| other.name == requirement.name;
+        if !added.iter().any(|other| same(&other)) {
             all.push(requirement);
+        } else if placed.insert(requirement.name.clone()) {
+            all.extend(added.iter().filter(same).cloned());
         }
     }
-    all.extend(added.iter().cloned());
+    let new = added
+        .iter()
+        .filter(|requirement| !placed.contains(&requirement.name));
+    all.extend(new.cloned());
     Ok(all)
 }
 
@@ -252,7 +258,7 @@ mod tests {
             .iter()
             .map(ToString::to_string)
             .collect();
-        assert_eq!(texts, ["six>1", "flask==2.3.3"]);
+        assert_eq!(texts, ["flask==2.3.3", "six>1"]);
     }
 
     #[test]
