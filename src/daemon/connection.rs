@@ -89,6 +89,10 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
         },
     };
     send(&mut writing, &frame).await;
+    if matches!(frame, Frame::Error { .. }) && daemon.homes.is_any_stuck() {
+        // Opening a store settles what is on disk: the next process does, programs see nothing of it.
+        daemon.renew.notify_one();
+    }
     if stop && matches!(frame, Frame::Reply { .. }) {
         daemon.stop.notify_one();
     }

@@ -76,6 +76,11 @@ impl Homes {
         }
     }
 
+    /// Whether a store has to be opened anew before it takes changes again.
+    pub(super) fn is_any_stuck(&self) -> bool {
+        self.all().iter().any(|home| home.is_stuck())
+    }
+
     /// Whether any home shows an environment.
     pub(super) fn shows_anything(&self) -> bool {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

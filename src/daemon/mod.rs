@@ -53,6 +53,8 @@ struct Daemon {
     used: Notify,
     /// Told when the process shall end.
     stop: Notify,
+    /// Told when another process should go on in the place of this one.
+    renew: Notify,
 }
 
 impl Daemon {
@@ -134,6 +136,7 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
         active: AtomicUsize::new(0),
         used: Notify::new(),
         stop: Notify::new(),
+        renew: Notify::new(),
     });
     let heir = Arc::clone(&daemon);
     // Programs wait for the view: before anybody is answered.
@@ -159,6 +162,7 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
             _ = terminate.recv() => break End::ForGood,
             _ = interrupt.recv() => break End::ForGood,
             _ = hang_up.recv() => break End::Succeeded,
+            () = daemon.renew.notified() => break End::Succeeded,
             () = &mut quiet => break End::ForGood,
         }
     };

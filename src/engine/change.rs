@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use blast_index::{Index, RedactedUrl, Sources};
+use blast_store::failpoint::{self, Point};
 use blast_store::{
     Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, OperationDraft,
     OperationKind, Package, WheelRecord,
@@ -430,6 +431,7 @@ impl Job {
         staging: Arc<blast_store::Staging>,
         draft: OperationDraft,
     ) -> Result<blast_store::Operation, EngineError> {
+        failpoint::hit(Point::EngineWrite).map_err(at(self.home.store.home()))?;
         let record = &self.state.record;
         let mut packages = Vec::with_capacity(plan.packages.len());
         for (planned, ingested) in plan.packages.into_iter().zip(ingested) {
@@ -465,6 +467,7 @@ impl Job {
                 unpublished.remember(key.clone(), Arc::clone(&ingested.record));
             }
         }
+        failpoint::hit(Point::EnginePublish).map_err(at(self.home.store.home()))?;
         let operation = unpublished.publish(draft, now_ms())?;
         self.home.swap(&record.name, operation.after)?;
         drop(held);

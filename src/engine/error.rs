@@ -72,6 +72,14 @@ pub(crate) enum EngineError {
         /// The package.
         package: PackageName,
     },
+    /// The change is made, and programs do not see it.
+    #[error("the environment `{env}` is changed, but still shows what it was")]
+    NotShown {
+        /// The environment.
+        env: EnvName,
+        /// Why.
+        source: Box<EngineError>,
+    },
     /// A build failed.
     #[error("cannot build {what}")]
     Build {
@@ -350,6 +358,7 @@ impl EngineError {
             | Self::Publish(_) => ErrorKind::No,
             Self::Image(error) => error.kind(),
             Self::Store(_)
+            | Self::NotShown { .. }
             | Self::Unpack { .. }
             | Self::Layer { .. }
             | Self::Mount(_)
@@ -459,6 +468,10 @@ impl Hint for EngineError {
                         .to_owned(),
                 ]
             }
+            Self::NotShown { env, .. } => vec![
+                "the daemon starts anew to show it; `blast status` tells".to_owned(),
+                format!("`blast revert --env {env}` takes the change back"),
+            ],
             Self::Busy => vec!["wait for it, or add `--force`".to_owned()],
             Self::InUse { .. } => {
                 vec!["end them first, or add `--force`: they keep what they have open".to_owned()]

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use blast_fs::{Handover, Inheritance, MountOptions, View};
 use blast_index::Sources;
+use blast_store::failpoint::{self, Point};
 use blast_store::{EnvState, Generation, LayerNumber, Store, StoreError, TreeNumber};
 use blast_types::{EnvName, GenerationId};
 
@@ -47,6 +49,8 @@ pub(crate) struct Home {
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
+    /// Something is not shown as it is.
+    behind: AtomicBool,
     /// Keeps the compiler's listener alive.
     _listener: Arc<ViewListener>,
 }
@@ -147,6 +151,7 @@ impl Home {
             news: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
+            behind: AtomicBool::new(false),
             _listener: listener,
         })
     }
@@ -242,6 +247,12 @@ impl Home {
     /// Whether the directory is still the one that was opened.
     pub(crate) fn is_present(&self) -> bool {
         self.store.is_present()
+    }
+
+    /// Whether it has to be opened anew, before the store takes changes again, or to show what the
+    /// store has.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.store.is_stuck() || self.behind.load(Ordering::Relaxed)
     }
 
     /// The caches; those of the directory that [`Home::use_cache`] named last.
@@ -348,16 +359,30 @@ impl Home {
 
     /// Makes a new head visible, where the view is mounted. Blocks for no longer than the swap
     /// takes, which does not depend on what is in either head.
+    ///
+    /// # Errors
+    /// [`EngineError::NotShown`]: the change was made, and is not seen.
     pub(super) fn swap(&self, env: &EnvName, head: GenerationId) -> Result<(), EngineError> {
-        if let Some(view) = &*lock(&self.view) {
-            view.set_environment(env, self.store.tree_of(head)?.number);
-        }
-        self.swap_files(env)?;
+        self.try_swap(env, head).map_err(|source| {
+            self.behind.store(true, Ordering::Relaxed);
+            EngineError::NotShown {
+                env: env.clone(),
+                source: Box::new(source),
+            }
+        })?;
         // The change stands whatever happens here.
         if let Err(error) = self.renew_skeleton(env) {
             tracing::warn!(%error, "a skeleton is behind its environment");
         }
         Ok(())
+    }
+
+    fn try_swap(&self, env: &EnvName, head: GenerationId) -> Result<(), EngineError> {
+        failpoint::hit(Point::EngineSwap).map_err(at(&self.live))?;
+        if let Some(view) = &*lock(&self.view) {
+            view.set_environment(env, self.store.tree_of(head)?.number);
+        }
+        self.swap_files(env)
     }
 
     /// Shows a generation that something is built in, which no environment has; until
@@ -481,6 +506,7 @@ impl Home {
     /// The same for what the environment is now, where it exists; costs little where little changed.
     /// Blocks.
     fn renew_skeleton(&self, env: &EnvName) -> Result<(), EngineError> {
+        failpoint::hit(Point::EngineSkeleton).map_err(at(&self.live))?;
         let _turn = self.skeletons.turn();
         match self.store.env(env)? {
             Some(state) => self.skeletons.renew(&state, &self.programs(&state)?),

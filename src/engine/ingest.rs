@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
+use blast_store::failpoint::{self, Point};
 use blast_store::{Package, Staging, Store, StoreError, WheelKey, WheelRecord};
 use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256, WheelFilename};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
@@ -190,6 +191,7 @@ async fn fetch(
     unpacking: Arc<Semaphore>,
     artifact: Artifact,
 ) -> Result<Ingested, EngineError> {
+    failpoint::hit(Point::EngineFetch).map_err(at(&ingest.downloads))?;
     if let Some(source) = artifact.source() {
         return build(ingest, unpacking, artifact, source).await;
     }
@@ -313,6 +315,7 @@ async fn unpack(
         .await
         .map_err(|_| EngineError::Bug("the unpacking gate is closed".into()))?;
     let record = tokio::task::spawn_blocking(move || {
+        failpoint::hit(Point::EngineUnpack).map_err(at(&path))?;
         let record = wheel_to_layer(&ingest, &path, &filename)?;
         let package = format!("{}=={}", record.name, record.version);
         ingest.reporter.report(Event::Unpacked { package });

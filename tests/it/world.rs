@@ -123,6 +123,42 @@ impl World {
         )
     }
 
+    /// Asserts that programs see this, now or in a moment: a daemon may be on its way that shows it.
+    #[track_caller]
+    pub(crate) fn shows(&self, env: &str, expected: &BTreeMap<String, String>, case: &str) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let mut seen = self.inside(env);
+        while seen != *expected && std::time::Instant::now() < deadline {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            seen = self.inside(env);
+        }
+        assert_eq!(seen, *expected, "{case}");
+    }
+
+    /// Names and versions as `blast list` has them.
+    #[track_caller]
+    pub(crate) fn listed(&self, env: &str) -> BTreeMap<String, String> {
+        let json = self
+            .blast(["list", "--env", env, "--json"])
+            .success()
+            .json();
+        let packages = json["packages"].as_array().or(json.as_array());
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        packages
+            .expect("a list of packages")
+            .iter()
+            .map(|package| (text(&package["name"]), text(&package["version"])))
+            .collect()
+    }
+
+    /// How many operations the history has.
+    #[track_caller]
+    pub(crate) fn history_length(&self, env: &str) -> usize {
+        let json = self.blast(["log", "--env", env, "--json"]).success().json();
+        let operations = json["operations"].as_array().or(json.as_array());
+        operations.expect("a list of operations").len()
+    }
+
     /// Distributions and versions as `importlib.metadata` sees them inside the environment.
     #[track_caller]
     pub(crate) fn inside(&self, env: &str) -> BTreeMap<String, String> {
