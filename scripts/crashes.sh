@@ -13,6 +13,9 @@ export BLAST_TEST_OPERATIONS=${BLAST_TEST_OPERATIONS:-10000} BLAST_TEST_ALL_FAIL
 echo "== failpoints"
 cargo test --locked -p blast-store --test it -- --nocapture failpoints::at_every
 cargo test --locked --test it -- --nocapture failpoints::
+echo "== power cuts"
+BLAST_TEST_POWER_CUTS=${BLAST_TEST_POWER_CUTS:-100000} cargo test --locked -p blast-store --test it -- \
+    --nocapture power_cuts::whatever
 echo "== kills at random"
 cargo test --locked --test it -- --nocapture --exact \
     crashes::kills_at_random_leave_the_old_or_the_new_state

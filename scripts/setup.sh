@@ -39,6 +39,7 @@ if [[ $purpose == test ]]; then
     have zsh || missing+=(zsh)
     have fish || missing+=(fish)
     have unshare || missing+=(util-linux)
+    have strace || missing+=(strace)
 else
     python_works python3 || python_works /usr/bin/python3 || missing+=(python3 python3-venv)
 fi

@@ -51,7 +51,7 @@ fn a_full_disk_leaves_nothing_half_done() {
 }
 
 #[expect(clippy::print_stderr, reason = "a skip must be seen")]
-fn skip(means: &str) {
+pub(crate) fn skip(means: &str) {
     let required = std::env::var("BLAST_TEST_REQUIRE").unwrap_or_default();
     assert!(
         !required.split(',').any(|name| name == means),

@@ -18,7 +18,7 @@ const HOME: &str = "BLAST_STORE_FAIL_HOME";
 const VARIABLE: &str = "BLAST_FAILPOINTS";
 
 /// What round `round` makes the environment hold.
-fn wanted(round: u64) -> Vec<(&'static str, u8)> {
+pub(crate) fn wanted(round: u64) -> Vec<(&'static str, u8)> {
     let version = (round % 200) as u8;
     let mut wanted = vec![("a", version)];
     // So many files that they are published before the commit.
@@ -30,7 +30,7 @@ fn wanted(round: u64) -> Vec<(&'static str, u8)> {
 
 /// What the caller knows after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+pub(crate) enum Told {
     Made,
     NotMade,
     Either,
@@ -45,7 +45,7 @@ fn told(error: &StoreError) -> Told {
 }
 
 /// One change, in all the ways in which objects come.
-fn change(store: &Store, round: u64) -> Told {
+pub(crate) fn change(store: &Store, round: u64) -> Told {
     let try_it = || -> Result<(), StoreError> {
         let transaction = store.begin(&env("demo"))?;
         let staging = store.stage()?;
@@ -79,7 +79,7 @@ fn change(store: &Store, round: u64) -> Told {
 }
 
 /// The state, by what is shown and how many operations there were.
-fn observe(store: &Store) -> (u64, bool) {
+pub(crate) fn observe(store: &Store) -> (u64, bool) {
     let state = store.env(&env("demo")).unwrap().expect("it was created");
     let shown = packages_of(&store.generation(state.head).unwrap());
     let id = state.operation.0;
@@ -134,7 +134,7 @@ fn prepared(dir: &Path) -> PathBuf {
     home
 }
 
-fn wait_for(path: &Path) {
+pub(crate) fn wait_for(path: &Path) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !path.exists() {
         assert!(

@@ -12,5 +12,6 @@ mod links;
 mod model;
 mod open;
 mod power_cut;
+mod power_cuts;
 mod repair;
 mod staging;
