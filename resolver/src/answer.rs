@@ -128,6 +128,19 @@ fn warn(solver: &Solver<'_>, package: &ResolvedPackage) {
             "{name} {version} was withdrawn by its authors{why}"
         ));
     }
+    // PEP 792; what is installed or locked already has no page that was looked at.
+    let project = solver.known(name);
+    if let (Some(status), None) = (project.as_ref().and_then(|p| p.status()), &package.direct) {
+        let meaning = match status {
+            "archived" => ": no new versions are to be expected",
+            "deprecated" => ": its authors advise against it",
+            "quarantined" => ": it is thought to be unsafe",
+            _ => "",
+        };
+        let status = status.escape_debug();
+        let message = format!("{name} is marked as {status} on its index{meaning}");
+        solver.reporter.warn(message);
+    }
     for extra in &package.extras {
         let requirements = solver
             .policy()

@@ -77,6 +77,18 @@ impl Fetcher {
         })
     }
 
+    /// The same source of answers for another question; of what a lock has it knows nothing.
+    pub(crate) fn with_policy(&self, policy: Policy) -> Arc<Self> {
+        let (provider, policy) = (self.provider.clone(), Arc::new(policy));
+        let (runtime, cancel) = (self.runtime.clone(), self.cancel.child_token());
+        Self::new(provider, policy, Arc::default(), runtime, cancel)
+    }
+
+    /// Ends what was begun ahead and nobody waits for.
+    pub(crate) fn stop(&self) {
+        self.cancel.cancel();
+    }
+
     pub(crate) fn policy(&self) -> &Arc<Policy> {
         &self.policy
     }

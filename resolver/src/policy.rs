@@ -202,6 +202,11 @@ impl Policy {
         self.preferences.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// All versions to keep.
+    pub(crate) fn preferences(&self) -> &FxHashMap<PackageName, Vec<Version>> {
+        &self.preferences
+    }
+
     /// Whether the user asked for the package by name.
     pub(crate) fn is_requested(&self, name: &PackageName) -> bool {
         self.direct_names.contains(name)

@@ -210,6 +210,11 @@ impl Project {
         }
     }
 
+    /// What its index says of the project as a whole (PEP 792), if that is not `active`.
+    pub(crate) fn status(&self) -> Option<&str> {
+        self.page.as_ref()?.status.as_deref()
+    }
+
     /// Whether only what a lock has of the project is known.
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed

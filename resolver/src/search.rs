@@ -16,13 +16,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use blast_types::{PackageName, Reporter, Version};
-use pubgrub::PubGrubError;
+use pubgrub::{NoSolutionError, PubGrubError};
 use rustc_hash::{FxHashMap, FxHashSet};
 use uv_pep440::{Operator, VersionSpecifier};
 
 use crate::answer::{self, Assembled};
 use crate::error::ResolveError;
-use crate::explain;
+use crate::explain::{self, Explanation};
 use crate::fetch::Fetcher;
 use crate::project::{Project, Release};
 use crate::resolution::{Resolution, Statistics};
@@ -125,17 +125,46 @@ pub(crate) enum Outcome {
     Split(Split),
 }
 
-/// Searches until there is an answer or a proof that there is none.
+/// Searches until there is an answer or a proof that there is none, which is then explained.
 pub(crate) fn search(
     fetcher: &Arc<Fetcher>,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, ResolveError> {
+    match run(fetcher, reporter, usize::MAX, explain::explain)? {
+        Ok(outcome) => Ok(outcome),
+        Err(mut explanation) => {
+            explanation.hints = explain::proven(fetcher, explanation.hints)?;
+            Err(ResolveError::NoSolution(Box::new(explanation)))
+        }
+    }
+}
+
+/// Whether a search of so many versions finds an answer, `Err` within being why not. A region that
+/// would have to be split is taken to have one.
+pub(crate) fn attempt(
+    fetcher: &Arc<Fetcher>,
+    effort: usize,
+) -> Result<Result<(), Explanation>, ResolveError> {
+    let outcome = run(fetcher, &blast_types::Silent, effort, explain::explain);
+    fetcher.stop();
+    outcome.map(|outcome| outcome.map(drop))
+}
+
+/// Searches; `Err` within is what `explain` makes of the proof that there is no answer. Looking at
+/// more versions than `effort` ends the search as if it were cancelled.
+fn run<E>(
+    fetcher: &Arc<Fetcher>,
+    reporter: &dyn Reporter,
+    effort: usize,
+    explain: impl Fn(&Solver<'_>, &NoSolutionError<Solver<'_>>) -> E,
+) -> Result<Result<Outcome, E>, ResolveError> {
     let learned = RefCell::new(Learned::default());
     fetcher.anticipate(fetcher.policy().roots());
     learn_pinned_urls(fetcher, &learned)?;
     let mut statistics = Statistics::default();
     loop {
-        let solver = Solver::new(fetcher, &learned, reporter);
+        let left = effort.saturating_sub(statistics.versions_considered);
+        let solver = Solver::new(fetcher, &learned, reporter, left);
         let outcome = pubgrub::resolve(&solver, Node::Root, 0_u32);
         statistics.versions_considered += solver.considered.get();
         let stop = match outcome {
@@ -143,10 +172,10 @@ pub(crate) fn search(
                 Assembled::Packages(packages) => {
                     (statistics.projects_fetched, statistics.metadata_fetched) = fetcher.counts();
                     tracing::debug!(?statistics, "resolved");
-                    return Ok(Outcome::Answer(Resolution {
+                    return Ok(Ok(Outcome::Answer(Resolution {
                         packages,
                         statistics,
-                    }));
+                    })));
                 }
                 Assembled::Again => Stop::Restart,
                 Assembled::Split(split) => Stop::Split(split),
@@ -157,9 +186,7 @@ pub(crate) fn search(
                 } else if let Some(split) = split::of_proof(&solver, &tree) {
                     Stop::Split(split)
                 } else {
-                    return Err(ResolveError::NoSolution(Box::new(explain::explain(
-                        &solver, &tree,
-                    ))));
+                    return Ok(Err(explain(&solver, &tree)));
                 }
             }
             Err(
@@ -170,7 +197,7 @@ pub(crate) fn search(
         };
         match stop {
             Stop::Restart => statistics.restarts += 1,
-            Stop::Split(split) => return Ok(Outcome::Split(split)),
+            Stop::Split(split) => return Ok(Ok(Outcome::Split(split))),
             Stop::Failed(error) => return Err(*error),
         }
     }

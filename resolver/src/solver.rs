@@ -109,6 +109,8 @@ pub(crate) struct Solver<'a> {
     attempts: RefCell<FxHashMap<Node, FxHashSet<u32>>>,
     expected: RefCell<FxHashSet<PackageName>>,
     pub(crate) considered: Cell<usize>,
+    /// How many versions may be looked at.
+    effort: usize,
 }
 
 impl<'a> Solver<'a> {
@@ -116,8 +118,10 @@ impl<'a> Solver<'a> {
         fetcher: &'a Arc<Fetcher>,
         learned: &'a RefCell<Learned>,
         reporter: &'a dyn Reporter,
+        effort: usize,
     ) -> Self {
         Self {
+            effort,
             fetcher,
             learned,
             reporter,
@@ -455,7 +459,7 @@ impl DependencyProvider for Solver<'_> {
     }
 
     fn should_cancel(&self) -> Result<(), Stop> {
-        if self.fetcher.is_cancelled() {
+        if self.fetcher.is_cancelled() || self.considered.get() > self.effort {
             Err(Cancelled.into())
         } else {
             Ok(())

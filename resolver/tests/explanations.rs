@@ -284,3 +284,37 @@ fn the_facts_are_there_for_programs() {
     }
     "#);
 }
+
+#[test]
+fn a_way_out_that_leads_nowhere_is_not_shown() {
+    let mut universe = Universe::default();
+    universe.add("b", "1.0", &[]);
+    universe.add("b", "2.0", &["c>=5"]);
+    universe.add("a", "1.0", &["b>=2"]);
+    universe.add("c", "1.0", &[]);
+    // Without the bound there would still be no `c`.
+    assert_snapshot!(failure(universe, inputs(&["a", "b<2"])), @r"
+    no set of versions meets the requirements:
+      because you require `a` and `b<2`,
+      and a 1.0 depends on `b>=2`
+    ");
+}
+
+#[test]
+fn a_conflict_of_two_parts_takes_both_ways_out() {
+    let mut universe = Universe::default();
+    for package in ["b", "c"] {
+        universe.add(package, "1.0", &[]);
+        universe.add(package, "2.0", &[]);
+    }
+    universe.add("a", "2.0", &["b>=2"]);
+    universe.add("a", "1.0", &["c>=2"]);
+    universe.add("d", "1.0", &["b>=2", "c>=2"]);
+    assert_snapshot!(failure(universe, inputs(&["a", "b<2", "c<2", "d"])), @r"
+    no set of versions meets the requirements:
+      because you require `c<2` and `d`,
+      and d 1.0 depends on `c>=2`
+    hint: lift the upper bound of your `c<2`: d 1.0 asks for `c>=2`; that alone is not enough, so also do the next
+    hint: lift the upper bound of your `b<2`: d 1.0 asks for `b>=2`
+    ");
+}

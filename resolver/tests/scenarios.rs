@@ -473,6 +473,7 @@ fn what_the_user_should_know_of_an_answer_is_said_once() {
     }
     let mut universe = Universe::default();
     universe.add("a", "1.0", &[]).yanked = Yanked::Yes(Some("wrong file".into()));
+    universe.statuses.insert(name("a"), "archived".to_owned());
     let heard = Arc::new(Heard::default());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be had");
     let provider = Arc::new(support::Memory(Arc::new(universe)));
@@ -480,6 +481,7 @@ fn what_the_user_should_know_of_an_answer_is_said_once() {
     runtime.block_on(search).expect("the pin admits it");
     let expected = [
         "a 1.0 was withdrawn by its authors: wrong file",
+        "a is marked as archived on its index: no new versions are to be expected",
         "a 1.0 has no extra `x`",
     ];
     assert_eq!(*heard.0.lock().expect("nobody panicked"), expected);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use uv_pep440::Version;
 use uv_pep508::{MarkerEnvironment, MarkerEnvironmentBuilder};
 use uv_platform_tags::{Arch, Os, Platform, Tags, TagsOptions};
 
@@ -124,6 +125,36 @@ impl Target {
         .map_err(|error| TargetError::Tags(error.to_string()))?;
         Ok(Self {
             markers: markers.environment()?,
+            tags,
+        })
+    }
+
+    /// The same platform and implementation with the last patch release of another Python.
+    ///
+    /// # Errors
+    /// There are no wheel tags for it.
+    pub fn with_python(&self, major: u8, minor: u8) -> Result<Self, TargetError> {
+        let tags = Tags::from_env(
+            self.tags.python_platform().clone(),
+            (major, minor),
+            self.markers.implementation_name(),
+            (major, minor),
+            TagsOptions {
+                manylinux_compatible: true,
+                gil_disabled: self.tags.is_freethreaded(),
+                debug_enabled: false,
+                is_cross: false,
+            },
+        )
+        .map_err(|error| TargetError::Tags(error.to_string()))?;
+        let release = [u64::from(major), u64::from(minor), 99];
+        // No minor version ever had so many.
+        let full = Version::new(release);
+        Ok(Self {
+            markers: (self.markers.clone())
+                .with_python_version(Version::new([release[0], release[1]]))
+                .with_python_full_version(full.clone())
+                .with_implementation_version(full),
             tags,
         })
     }

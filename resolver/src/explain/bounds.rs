@@ -5,6 +5,7 @@ use pubgrub::VersionSet as _;
 use uv_pep440::Operator;
 
 use super::remedy::{Remedy, RemedyKind};
+use super::trial::Trial;
 use super::{Fact, Versions};
 use crate::solver::Solver;
 
@@ -111,7 +112,10 @@ fn remedy(first: &Need<'_>, second: &Need<'_>) -> Remedy {
                 first.text(),
                 second.text()
             );
-            return Remedy::new(RemedyKind::Requirement, package, text).range(second.text());
+            let either = [first, second].map(|need| Trial::Without(need.requirement.clone()));
+            return Remedy::new(RemedyKind::Requirement, package, text)
+                .range(second.text())
+                .tried_by(either);
         }
         (Some(_), Some(_)) => return between_dependencies(first, second),
         (None, Some(_)) => (first, second),
@@ -130,7 +134,9 @@ fn remedy(first: &Need<'_>, second: &Need<'_>) -> Remedy {
         mine.text(),
         other.text()
     );
-    Remedy::new(kind, package, text).range(mine.text())
+    Remedy::new(kind, package, text)
+        .range(mine.text())
+        .tried_by([Trial::AnyVersion(mine.requirement.clone())])
 }
 
 fn between_dependencies(first: &Need<'_>, second: &Need<'_>) -> Remedy {
@@ -153,4 +159,5 @@ fn between_dependencies(first: &Need<'_>, second: &Need<'_>) -> Remedy {
     Remedy::new(RemedyKind::UpperBound, capped.name.as_ref(), text)
         .range(capped.text())
         .option("--override FILE")
+        .tried_by([Trial::Override(other.requirement.clone())])
 }

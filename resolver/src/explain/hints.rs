@@ -1,9 +1,10 @@
 //! Ways out of a conflict, from its facts.
 
-use blast_types::{Version, versions};
+use blast_types::{PackageName, Version, versions};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::remedy::{Remedy, RemedyKind};
+use super::trial::Trial;
 use super::{Fact, Versions, bounds};
 use crate::inputs::PrereleaseMode;
 use crate::reason::Reason;
@@ -15,6 +16,12 @@ const PYTHONS: std::ops::RangeInclusive<u64> = 8..=14;
 /// Ways out for these facts, without repetition, the most promising first.
 pub(super) fn remedies(solver: &Solver<'_>, facts: &[Fact]) -> Vec<Remedy> {
     let mut remedies = Vec::from_iter(other_python(facts));
+    if solver.policy().scope.as_region().is_some() {
+        // A region has Pythons of its own, and its trial would be the same again.
+        for remedy in &mut remedies {
+            remedy.trials.clear();
+        }
+    }
     remedies.extend(bounds::remedies(solver, facts));
     for fact in facts {
         let remedy = match fact {
@@ -56,6 +63,7 @@ fn unusable(
     why: &Reason,
 ) -> Option<Remedy> {
     let words = &versions.words;
+    let name: Option<PackageName> = package.parse().ok();
     let remedy = |kind, text| Remedy::new(kind, package, text).range(versions.range.clone());
     Some(match why {
         Reason::Tags(_) => {
@@ -73,16 +81,21 @@ fn unusable(
             format!("a withdrawn version is used where `{package}==VERSION` pins it"),
         ),
         Reason::Prerelease => {
-            let option = match solver.policy().inputs.options.prereleases {
+            let (mode, option) = match solver.policy().inputs.options.prereleases {
                 // Another mode is what excludes them; the mildest one that does not is proposed.
-                PrereleaseMode::Disallow | PrereleaseMode::Explicit => "--prerelease if-necessary",
-                PrereleaseMode::IfNecessary | PrereleaseMode::Allow => "--prerelease allow",
+                PrereleaseMode::Disallow | PrereleaseMode::Explicit => {
+                    (PrereleaseMode::IfNecessary, "--prerelease if-necessary")
+                }
+                PrereleaseMode::IfNecessary | PrereleaseMode::Allow => {
+                    (PrereleaseMode::Allow, "--prerelease allow")
+                }
             };
             remedy(
                 RemedyKind::Prerelease,
                 format!("`{option}` would admit {words}"),
             )
             .option(option)
+            .tried_by([Trial::Prereleases(mode)])
         }
         Reason::TooNew => too_new(solver, package, versions)?,
         Reason::NoUploadTime => {
@@ -92,13 +105,15 @@ fn unusable(
                 format!("the index does not say when it was uploaded: `{option}` exempts it"),
             )
             .option(option)
+            .tried_by(name.map(|name| Trial::Uploaded(name, None)))
         }
         Reason::Constraint(text) => Remedy::new(
             RemedyKind::Constraint,
             package,
             format!("relax or drop the constraint `{text}`"),
         )
-        .range(text.clone()),
+        .range(text.clone())
+        .tried_by(name.map(Trial::Unconstrained)),
         Reason::OnlyBinary | Reason::NoBinary => {
             let option = if *why == Reason::NoBinary {
                 "--no-binary"
@@ -110,6 +125,7 @@ fn unusable(
                 format!("drop `{option}` for `{package}`"),
             )
             .option(option)
+            .tried_by(name.map(Trial::AnyFiles))
         }
         Reason::NotCached => online(package),
         Reason::NoFiles
@@ -139,17 +155,16 @@ fn too_new(solver: &Solver<'_>, package: &str, versions: &Versions) -> Option<Re
         .min()?;
     let uploaded = Timestamp::from_millisecond(oldest.0).ok()?;
     // The day after is later than the upload in every time zone.
-    let day = uploaded
-        .to_zoned(jiff::tz::TimeZone::UTC)
-        .date()
-        .checked_add(1.day())
-        .ok()?;
+    let later = uploaded.to_zoned(jiff::tz::TimeZone::UTC);
+    let day = later.date().checked_add(1.day()).ok()?;
+    let end = later.checked_add(2.days()).ok()?.timestamp();
     let option = format!("--exclude-newer-package {package}={day}");
     let text = format!("`{option}` would admit {package} {}", oldest.1);
     Some(
         Remedy::new(RemedyKind::Date, package, text)
             .range(format!("=={}", oldest.1))
-            .option(option),
+            .option(option)
+            .tried_by([Trial::Uploaded(name, Some(end.as_millisecond()))]),
     )
 }
 
@@ -174,7 +189,8 @@ fn other_python(facts: &[Fact]) -> Option<Remedy> {
     Some(
         Remedy::new(RemedyKind::Python, package.as_ref(), text)
             .range(versions.range.clone())
-            .option(format!("--python 3.{minor}")),
+            .option(format!("--python 3.{minor}"))
+            .tried_by(u8::try_from(minor).ok().map(Trial::Python)),
     )
 }
 

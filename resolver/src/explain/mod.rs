@@ -5,12 +5,13 @@
 //! nodes, most of them the same thought about another version. What is shown are the leaves alone,
 //! gathered by package and put in order from the user's requirements on: together they have no
 //! solution, and each can be looked up. [`gather`] reads the tree, [`words`] puts versions into
-//! words, [`hints`] and [`bounds`] know the ways out ([`remedy`]).
+//! words, [`hints`] and [`bounds`] know the ways out ([`remedy`]), and [`trial`] which of them lead out.
 
 mod bounds;
 mod gather;
 mod hints;
 mod remedy;
+mod trial;
 mod words;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use pubgrub::NoSolutionError;
 use serde::{Serialize, Serializer};
 
 pub use remedy::{Remedy, RemedyKind};
+pub(crate) use trial::proven;
 
 use crate::reason::Reason;
 use crate::solver::Solver;

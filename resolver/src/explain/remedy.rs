@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::trial::Trial;
+
 /// One way out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remedy {
@@ -17,6 +19,9 @@ pub struct Remedy {
     pub option: Option<String>,
     /// The same in words.
     pub text: String,
+    /// What to try, to know that it leads out: one of these is enough. None: it cannot be tried.
+    #[serde(skip)]
+    pub(super) trials: Vec<Trial>,
 }
 
 /// The kinds of way out.
@@ -56,12 +61,25 @@ impl Remedy {
             range: None,
             option: None,
             text,
+            trials: Vec::new(),
         }
     }
 
     pub(super) fn range(self, range: impl Into<String>) -> Self {
         let range = Some(range.into());
         Self { range, ..self }
+    }
+
+    pub(super) fn tried_by(self, trials: impl IntoIterator<Item = Trial>) -> Self {
+        let trials = trials.into_iter().collect();
+        Self { trials, ..self }
+    }
+
+    /// The first of two things to do.
+    pub(super) fn and_then(mut self) -> Self {
+        self.text
+            .push_str("; that alone is not enough, so also do the next");
+        self
     }
 
     pub(super) fn option(self, option: impl Into<String>) -> Self {

@@ -60,6 +60,8 @@ pub struct Universe {
     pub projects: BTreeMap<PackageName, BTreeMap<Version, Release>>,
     pub direct: BTreeMap<String, (PackageName, Version, Release)>,
     pub failing: BTreeMap<PackageName, ProviderError>,
+    /// What the index says of projects as a whole.
+    pub statuses: BTreeMap<PackageName, String>,
     /// Whether files have hashes (of their names).
     pub hashes: bool,
     pub pages: AtomicUsize,
@@ -168,7 +170,7 @@ impl Universe {
             name: project.clone(),
             index: Arc::from("https://index.example/simple/"),
             versions,
-            status: None,
+            status: self.statuses.get(project).cloned(),
             parts: Vec::new(),
         }))
     }
