@@ -15,28 +15,28 @@ use crate::ipc::protocol::{Action, Change, Request, RequirementLine};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    wanted: RequirementOptions,
+    pub(super) wanted: RequirementOptions,
     /// Install this dependency group of the project here
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
-    group: Vec<String>,
+    pub(super) group: Vec<String>,
     /// Take the newest versions, also of what is installed
     #[arg(short = 'U', long)]
-    upgrade: bool,
+    pub(super) upgrade: bool,
     /// Install the packages named and nothing they need
     #[arg(long)]
-    no_deps: bool,
+    pub(super) no_deps: bool,
     #[command(flatten)]
-    env: EnvOption,
+    pub(super) env: EnvOption,
     #[command(flatten)]
-    dry_run: DryRunOption,
+    pub(super) dry_run: DryRunOption,
     #[command(flatten)]
-    json: JsonOption,
+    pub(super) json: JsonOption,
     #[command(flatten)]
-    resolver: ResolverOptions,
+    pub(super) resolver: ResolverOptions,
     #[command(flatten)]
-    sources: SourceOptions,
+    pub(super) sources: SourceOptions,
     #[command(flatten)]
-    bytecode: BytecodeOptions,
+    pub(super) bytecode: BytecodeOptions,
 }
 
 /// Runs the command.

@@ -100,10 +100,12 @@ struct Wanted {
 }
 
 /// What was locked.
-struct Locked {
-    text: String,
+pub(super) struct Locked {
+    /// The text of the lock.
+    pub(super) text: String,
     packages: usize,
-    changes: Vec<PackageChangeView>,
+    /// What differs from the lock before.
+    pub(super) changes: Vec<PackageChangeView>,
     forks: Vec<ForkView>,
     effort: Effort,
 }
@@ -249,30 +251,7 @@ pub(super) fn renew(
     dry_run: bool,
     context: &Context,
 ) -> Result<String, Error> {
-    let everything = project.everything()?;
-    let set = RequirementSet {
-        requirements: everything.lines,
-    };
-    let gathered = Gathered::of(set).limited_by(resolver, context.cwd()?)?;
-    let locked = ask(
-        context,
-        LockRequest {
-            env: None,
-            python: None,
-            platform: None,
-            requires_python: project.requires_python().map(ToOwned::to_owned),
-            search: Context::python_search(&project.root),
-            of_env: false,
-            universal: true,
-            choices: Some(everything.choices),
-            previous: Some(previous.clone()),
-            output: Some(path.to_owned()),
-            upgrade: false,
-            options: resolution::compute(context, resolver, &gathered.options)?,
-            sources: sources::compute(context, options, &gathered.sources)?,
-            requirements: gathered.set,
-        },
-    )?;
+    let locked = renewed(project, (path, &previous), (resolver, options), context)?;
     if !dry_run && locked.text != previous {
         write(path, &locked.text)?;
     }
@@ -286,8 +265,45 @@ pub(super) fn renew(
     Ok(locked.text)
 }
 
+/// The lock of a project as it would be now, keeping what can be kept of the previous one.
+pub(super) fn renewed(
+    project: &Project,
+    (path, previous): (&Path, &str),
+    (resolver, options): (&ResolverOptions, &SourceOptions),
+    context: &Context,
+) -> Result<Locked, Error> {
+    let everything = project.everything()?;
+    let set = RequirementSet {
+        requirements: everything.lines,
+    };
+    let gathered = Gathered::of(set).limited_by(resolver, context.cwd()?)?;
+    ask(
+        context,
+        LockRequest {
+            env: None,
+            python: None,
+            platform: None,
+            requires_python: project.requires_python().map(ToOwned::to_owned),
+            search: Context::python_search(&project.root),
+            of_env: false,
+            universal: true,
+            choices: Some(everything.choices),
+            previous: Some(previous.to_owned()),
+            output: Some(path.to_owned()),
+            upgrade: false,
+            options: resolution::compute(context, resolver, &gathered.options)?,
+            sources: sources::compute(context, options, &gathered.sources)?,
+            requirements: gathered.set,
+        },
+    )
+}
+
 /// What a dry run would change is the answer and goes to stdout, what was changed is talk.
-fn report(changes: &[PackageChangeView], dry_run: bool, context: &Context) -> Result<(), Error> {
+pub(super) fn report(
+    changes: &[PackageChangeView],
+    dry_run: bool,
+    context: &Context,
+) -> Result<(), Error> {
     for line in changes::lines(changes) {
         if dry_run {
             context.printer.data(&(line + "\n"))?;

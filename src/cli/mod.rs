@@ -8,6 +8,7 @@
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed).
 
+mod add;
 mod blame;
 mod build_flags;
 mod bytecode;
@@ -92,7 +93,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Start(start::Args),
-    #[command(visible_alias = "add")]
+    Add(add::Args),
     Install(install::Args),
     Update(update::Args),
     #[command(visible_alias = "uninstall")]
@@ -162,6 +163,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
     };
     match command {
         Command::Start(args) => start::run(args, context),
+        Command::Add(args) => add::run(args, context),
         Command::Install(args) => install::run(&args, context),
         Command::Update(args) => update::run(&args, context),
         Command::Remove(args) => remove::run(args, context),

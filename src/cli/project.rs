@@ -124,7 +124,8 @@ impl Project {
         }
     }
 
-    fn parse(root: &Path, text: &str) -> Result<Self, Error> {
+    /// The project at `root`, were this the text of its file.
+    pub(super) fn parse(root: &Path, text: &str) -> Result<Self, Error> {
         let file: File = toml::from_str(text).map_err(|error| {
             Error::usage(format!(
                 "{} cannot be understood",

@@ -1,14 +1,17 @@
 //! `blast remove`: take packages out of an environment.
 
-use super::change;
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption, SourceOptions};
 use super::sources;
+use super::{add, change, project};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request, ResolveOptions};
 
 /// Remove packages and what only they needed
+///
+/// In a project, from its own environment, what is among the dependencies of `pyproject.toml` is
+/// taken out there too, and `pylock.toml` renewed if there is one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Packages to remove
@@ -24,8 +27,10 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let env = context.env(&args.env)?;
+    let of_project = add::without(&args.packages, &env, &args.sources, context)?;
     let change = Change {
-        env: context.env(&args.env)?,
+        env,
         action: Action::Remove {
             packages: args.packages,
         },
@@ -34,6 +39,18 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         no_bytecode: false,
         dry_run: args.dry_run.dry_run,
     };
+    if let Some((files, after, taken)) = of_project {
+        let dry_run = change.dry_run;
+        let how = (dry_run, args.env.env.as_ref());
+        files.replaced_by(&after, Some(change), how, context)?;
+        let (file, taken) = (project::FILE, taken.join(" "));
+        context.printer.say(if dry_run {
+            format!("would take {taken} out of the dependencies in {file}")
+        } else {
+            format!("took {taken} out of the dependencies in {file}; `blast add {taken}` puts it back there")
+        });
+        return Ok(Exit::Ok);
+    }
     change::ask(
         context,
         Request::Change(Box::new(change)),

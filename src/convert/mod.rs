@@ -10,6 +10,7 @@
 //! versions with the files and hashes of the index.
 
 mod conda;
+pub(crate) mod edit;
 pub(crate) mod export;
 mod node;
 mod pipfile;

@@ -7,6 +7,7 @@ use blast_harness::Sandbox;
 const COMMANDS: &[&[&str]] = &[
     &[],
     &["start"],
+    &["add"],
     &["install"],
     &["update"],
     &["remove"],

@@ -7,6 +7,7 @@
 mod world;
 
 mod activate;
+mod add;
 mod build;
 mod bytecode;
 mod cache;

@@ -1,0 +1,484 @@
+//! `blast add`: write requirements into the project here, renew its lock if it has one, and install
+//! them; and the same backwards for `blast remove`.
+//!
+//! Files and environment change together or not at all: everything is resolved before a byte is
+//! written, the files are replaced whole, and if the environment cannot follow they get back what
+//! they held.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use blast_resolver::lock::Lock;
+use blast_types::{
+    EnvName, ExtraName, GroupName, PackageName, Requirement, Version, VersionOrUrl, pep508,
+    versions,
+};
+
+use super::bytecode::{Bytecode, BytecodeOptions};
+use super::context::Context;
+use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
+use super::project::{self, Project};
+use super::requirements::{self, Gathered};
+use super::resolution::{self, ResolverOptions};
+use super::sync::LOCK;
+use super::{change, install, lock, sources};
+use crate::convert::edit::{Edit, EditError, Place};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{Action, Change, Reply, Request, RequirementLine, RequirementSet};
+
+/// Add requirements to the project here, and install them
+///
+/// Writes them into `pyproject.toml`, renews `pylock.toml` if there is one, and installs what is
+/// new into the environment. One without a version gets the present one as its lower bound.
+/// Where there is no project they are installed and nothing is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`, `"name @ URL"`)
+    #[arg(
+        value_name = "REQUIREMENT",
+        required_unless_present = "requirement_files"
+    )]
+    requirements: Vec<String>,
+    /// Take the requirements of this file as well (`-` reads the standard input)
+    #[arg(
+        short,
+        long = "requirements",
+        visible_alias = "requirement",
+        value_name = "FILE"
+    )]
+    requirement_files: Vec<PathBuf>,
+    /// Write them into this dependency group
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["dev", "optional"])]
+    group: Option<GroupName>,
+    /// Write them into the dependency group `dev`
+    #[arg(long, conflicts_with = "optional")]
+    dev: bool,
+    /// Write them into this extra
+    #[arg(long, value_name = "EXTRA")]
+    optional: Option<ExtraName>,
+    /// Write them down without installing them
+    #[arg(long)]
+    no_sync: bool,
+    #[command(flatten)]
+    env: EnvOption,
+    #[command(flatten)]
+    dry_run: DryRunOption,
+    #[command(flatten)]
+    resolver: ResolverOptions,
+    #[command(flatten)]
+    sources: SourceOptions,
+    #[command(flatten)]
+    bytecode: BytecodeOptions,
+}
+
+impl Args {
+    fn place(&self) -> Option<Place> {
+        if let Some(name) = &self.group {
+            return Some(Place::Group(name.clone()));
+        }
+        if self.dev {
+            return Some(Place::Group("dev".parse().ok()?));
+        }
+        self.optional.clone().map(Place::Extra)
+    }
+
+    fn wanted(&self) -> RequirementOptions {
+        RequirementOptions {
+            requirements: self.requirements.clone(),
+            requirement_files: self.requirement_files.clone(),
+            editable: Vec::new(),
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let Some(root) = Project::root_of(context.cwd()?) else {
+        return without_project(args, context);
+    };
+    let gathered = requirements::gather(&args.wanted(), context.cwd()?)?
+        .limited_by(&args.resolver, context.cwd()?)?;
+    let named = gathered.set.requirements.iter().map(named);
+    let mut named = named.collect::<Result<Vec<_>, _>>()?;
+    let env = (!args.no_sync)
+        .then(|| context.env(&args.env))
+        .transpose()?;
+    let dry_run = args.dry_run.dry_run;
+    let place = args.place().unwrap_or(Place::Dependencies);
+    let files = Files::read(root)?;
+    let options = (&args.resolver, &args.sources);
+
+    let mut after = files.with(&place, &named, options, context)?;
+    let known = match (&after.lock, &env) {
+        (Some(lock), _) => locked_versions(&lock.text),
+        (None, Some(env)) => installed_versions(&args, env, &gathered, &named, context)?,
+        (None, None) => BTreeMap::new(),
+    };
+    if bound_below(&mut named, &known)? {
+        after = files.with(&place, &named, options, context)?;
+    }
+    let bytecode = args.bytecode.choose(context)?;
+    let change = env.clone().map(|env| {
+        let mut change = installing(&args, env, &gathered, &named, context)?;
+        if let Some(lock) = &after.lock {
+            change.options.constraints.extend(pins(&lock.text));
+        }
+        change.dry_run = dry_run;
+        change.no_bytecode = bytecode == Bytecode::Off;
+        Ok::<_, Error>(change)
+    });
+    let how = (dry_run, args.env.env.as_ref());
+    files.replaced_by(&after, change.transpose()?, how, context)?;
+    let packages: Vec<_> = named
+        .iter()
+        .map(|requirement| requirement.name.as_str())
+        .collect();
+    let texts: Vec<_> = named
+        .iter()
+        .map(|requirement| format!("`{requirement}`"))
+        .collect();
+    let texts = texts.join(", ");
+    let file = project::FILE;
+    context.printer.say(match (dry_run, &place) {
+        (true, _) => format!("would add {texts} to {file}, {place}"),
+        (false, Place::Dependencies) => format!(
+            "added {texts} to {file}, {place}; `blast remove {}` takes it out again",
+            packages.join(" ")
+        ),
+        (false, _) => format!("added {texts} to {file}, {place}; edit it there to take it out"),
+    });
+    if let (Some(env), false) = (env, dry_run) {
+        bytecode.await_for(env, context)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Nothing to write into: what is left is to install.
+fn without_project(args: Args, context: &Context) -> Result<Exit, Error> {
+    if args.place().is_some() || args.no_sync {
+        return Err(Error::usage(format!(
+            "there is no {} here or above to write into",
+            project::FILE
+        ))
+        .hint("make one: `blast init`")
+        .hint("or install only: `blast install REQUIREMENT`"));
+    }
+    let install = install::Args {
+        wanted: args.wanted(),
+        group: Vec::new(),
+        upgrade: false,
+        no_deps: false,
+        env: args.env,
+        dry_run: args.dry_run,
+        json: JsonOption { json: false },
+        resolver: args.resolver,
+        sources: args.sources,
+        bytecode: args.bytecode,
+    };
+    install::run(&install, context)
+}
+
+/// What `blast remove` takes out of the project here, if the environment is that of the project
+/// and the project names one of the packages: its files as they were, and as they will be.
+pub(super) fn without(
+    packages: &[String],
+    env: &EnvName,
+    sources: &SourceOptions,
+    context: &Context,
+) -> Result<Option<(Files, Text, Vec<String>)>, Error> {
+    let Some(root) = Project::root_of(context.cwd()?) else {
+        return Ok(None);
+    };
+    let environments = context.environments()?;
+    let of_project = super::select::of_project(&environments, &root);
+    if of_project.is_none_or(|of_project| of_project.name != *env) {
+        return Ok(None);
+    }
+    let files = Files::read(root)?;
+    let mut edit = files.edit()?;
+    let mut taken = Vec::new();
+    for text in packages {
+        let Ok(name) = text.parse::<PackageName>() else {
+            continue;
+        };
+        if edit.remove(&name).map_err(|error| files.unfit(&error))? {
+            taken.push(name.to_string());
+        }
+    }
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    let options = (&ResolverOptions::default(), sources);
+    let after = files.after(edit.to_string(), options, context)?;
+    Ok(Some((files, after, taken)))
+}
+
+/// The files of a project that belong together.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: PathBuf,
+    project: String,
+    lock: Option<String>,
+}
+
+/// What they shall hold.
+pub(super) struct Text {
+    project: String,
+    lock: Option<lock::Locked>,
+}
+
+impl Files {
+    fn read(root: PathBuf) -> Result<Self, Error> {
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(|error| Error::io("read", path, &error));
+        let lock = root.join(LOCK);
+        Ok(Self {
+            project: read(&root.join(project::FILE))?,
+            lock: lock.is_file().then(|| read(&lock)).transpose()?,
+            root,
+        })
+    }
+
+    fn edit(&self) -> Result<Edit, Error> {
+        Edit::new(&self.project).map_err(|error| self.unfit(&error))
+    }
+
+    fn unfit(&self, error: &EditError) -> Error {
+        let path = self.root.join(project::FILE);
+        let message = format!("{} cannot be changed", path.display());
+        Error::usage(message).caused_by(error)
+    }
+
+    /// With requirements in addition.
+    fn with(
+        &self,
+        place: &Place,
+        named: &[Requirement],
+        options: (&ResolverOptions, &SourceOptions),
+        context: &Context,
+    ) -> Result<Text, Error> {
+        let mut edit = self.edit()?;
+        for requirement in named {
+            edit.add(place, requirement)
+                .map_err(|error| self.unfit(&error))?;
+        }
+        self.after(edit.to_string(), options, context)
+    }
+
+    fn after(
+        &self,
+        text: String,
+        options: (&ResolverOptions, &SourceOptions),
+        context: &Context,
+    ) -> Result<Text, Error> {
+        let project = Project::parse(&self.root, &text)?;
+        let path = self.root.join(LOCK);
+        let locked = self
+            .lock
+            .as_ref()
+            .map(|previous| lock::renewed(&project, (&path, previous), options, context));
+        Ok(Text {
+            project: text,
+            lock: locked.transpose()?,
+        })
+    }
+
+    /// Writes, then changes the environment; if that cannot be, the files are put back.
+    pub(super) fn replaced_by(
+        &self,
+        after: &Text,
+        change: Option<Change>,
+        (dry_run, named): (bool, Option<&EnvName>),
+        context: &Context,
+    ) -> Result<(), Error> {
+        let paths = [self.root.join(project::FILE), self.root.join(LOCK)];
+        let write = |texts: [Option<&str>; 2]| {
+            for (path, text) in paths.iter().zip(texts) {
+                if let Some(text) = text {
+                    lock::write(path, text)?;
+                }
+            }
+            Ok::<_, Error>(())
+        };
+        let lock_text = after.lock.as_ref().map(|locked| locked.text.as_str());
+        let before = [Some(self.project.as_str()), self.lock.as_deref()];
+        let outcome = if dry_run {
+            Ok(())
+        } else {
+            write([Some(after.project.as_str()), lock_text])
+        };
+        let outcome = outcome.and_then(|()| {
+            let Some(change) = change else {
+                return Ok(None);
+            };
+            match context.ask(Request::Change(Box::new(change)))? {
+                Reply::Changed(changed) => Ok(Some(changed)),
+                _ => Err(Error::unexpected_reply()),
+            }
+        });
+        let changed = match outcome {
+            Ok(changed) => changed,
+            Err(error) if dry_run => return Err(error),
+            Err(error) => {
+                return Err(match write(before) {
+                    Ok(()) => error,
+                    Err(second) => error.hint(format!(
+                        "{} was changed already and could not be put back: {second}",
+                        paths[0].display()
+                    )),
+                });
+            }
+        };
+        let renewed = lock_text.filter(|text| Some(*text) != self.lock.as_deref());
+        if renewed.is_some() {
+            let verb = if dry_run { "would be" } else { "was" };
+            context.printer.say(format!("{LOCK} {verb} renewed"));
+        }
+        match (changed, &after.lock) {
+            (Some(changed), _) => {
+                change::report(context, &changed, named, "blast revert")?;
+            }
+            (None, Some(locked)) => lock::report(&locked.changes, dry_run, context)?,
+            (None, None) => {}
+        }
+        Ok(())
+    }
+}
+
+/// A line as something that can be written down for others.
+fn named(line: &RequirementLine) -> Result<Requirement, Error> {
+    if line.unnamed || line.editable {
+        let message = format!("`{}` says where something is, not what", line.text);
+        return Err(Error::usage(message).hint("name it: `blast add \"NAME @ URL\"`"));
+    }
+    pep508::requirement(&line.text).map_err(|error| {
+        Error::usage(format!("`{}` is no requirement", line.text)).caused_by(&error)
+    })
+}
+
+/// Gives requirements without versions a lower bound; whether there was one to give.
+fn bound_below(
+    named: &mut [Requirement],
+    known: &BTreeMap<PackageName, Version>,
+) -> Result<bool, Error> {
+    let mut changed = false;
+    for requirement in named {
+        let Some(version) = known.get(&requirement.name) else {
+            continue;
+        };
+        if requirement.version_or_url.is_none() {
+            // A local part is that of one build, and `>=` must not have one.
+            let text = format!(">={}", version.clone().without_local());
+            let bound =
+                versions::specifiers(&text).map_err(|error| Error::internal(error.to_string()))?;
+            requirement.version_or_url = Some(VersionOrUrl::VersionSpecifier(bound));
+            changed = true;
+        }
+    }
+    Ok(changed)
+}
+
+/// The oldest version of each package in a lock.
+fn locked_versions(lock: &str) -> BTreeMap<PackageName, Version> {
+    let mut found = BTreeMap::<PackageName, Version>::new();
+    for package in Lock::parse(lock).into_iter().flat_map(|lock| lock.packages) {
+        let Some(version) = package.version else {
+            continue;
+        };
+        let oldest = found.entry(package.name).or_insert_with(|| version.clone());
+        *oldest = version.min(oldest.clone());
+    }
+    found
+}
+
+/// Constraints to what a lock has; a package that it has once has that version everywhere.
+fn pins(lock: &str) -> Vec<String> {
+    let Ok(lock) = Lock::parse(lock) else {
+        return Vec::new();
+    };
+    let mut pins = Vec::new();
+    for package in &lock.packages {
+        let mut same = lock
+            .packages
+            .iter()
+            .filter(|other| other.name == package.name);
+        if let (Some(_), None, Some(version)) = (same.next(), same.next(), &package.version) {
+            pins.push(format!("{}=={version}", package.name));
+        }
+    }
+    pins
+}
+
+/// The versions that the environment has or would get.
+fn installed_versions(
+    args: &Args,
+    env: &EnvName,
+    gathered: &Gathered,
+    named: &[Requirement],
+    context: &Context,
+) -> Result<BTreeMap<PackageName, Version>, Error> {
+    let Reply::Packages { packages } = context.ask(Request::List { env: env.clone() })? else {
+        return Err(Error::unexpected_reply());
+    };
+    let now = packages
+        .into_iter()
+        .map(|package| (package.name, package.version));
+    let mut change = installing(args, env.clone(), gathered, named, context)?;
+    change.dry_run = true;
+    let Reply::Changed(outcome) = context.ask(Request::Change(Box::new(change)))? else {
+        return Err(Error::unexpected_reply());
+    };
+    let then = outcome.changes.into_iter();
+    let then = then.filter_map(|change| Some((change.name, change.after?)));
+    Ok(now
+        .chain(then)
+        .filter_map(|(name, version)| Some((name.parse().ok()?, versions::version(&version).ok()?)))
+        .collect())
+}
+
+/// Installing the requirements into an environment.
+fn installing(
+    args: &Args,
+    env: EnvName,
+    gathered: &Gathered,
+    named: &[Requirement],
+    context: &Context,
+) -> Result<Change, Error> {
+    let lines = gathered.set.requirements.iter().zip(named);
+    let lines = lines.map(|(line, requirement)| RequirementLine {
+        text: requirement.to_string(),
+        ..line.clone()
+    });
+    Ok(Change {
+        env,
+        options: resolution::compute(context, &args.resolver, &gathered.options)?,
+        sources: sources::compute(context, &args.sources, &gathered.sources)?,
+        action: Action::Install {
+            requirements: RequirementSet {
+                requirements: lines.collect(),
+            },
+            upgrade: false,
+            no_deps: false,
+        },
+        no_bytecode: false,
+        dry_run: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_version_gets_a_lower_bound() {
+        let parse = |text| pep508::requirement(text).expect("valid");
+        let mut named = [parse("a[x] ; os_name == 'nt'"), parse("b<2"), parse("c")];
+        let version = versions::version("1.2+cpu").expect("valid");
+        let known = ["a", "b"].map(|name| (name.parse().expect("a name"), version.clone()));
+        assert!(bound_below(&mut named, &BTreeMap::from(known)).expect("valid"));
+        let texts = named.map(|requirement| requirement.to_string());
+        assert_eq!(texts, ["a[x]>=1.2 ; os_name == 'nt'", "b<2", "c"]);
+    }
+}
