@@ -11,11 +11,9 @@ use std::io;
 
 use blast_types::{EnvName, GenerationId, LayerId};
 
-use crate::apply::changes_of;
-use crate::apply::set_position;
+use crate::check::difference;
 use crate::error::At as _;
-use crate::index::{Batch, Key, Marks, from_json};
-use crate::journal::events_of;
+use crate::index::{Key, from_json};
 use crate::objects::ObjectId;
 use crate::staging::Staging;
 use crate::{
@@ -50,16 +48,11 @@ impl Store {
         let inner = &self.inner;
         let _gate = inner.close_gate();
         let mut writer = inner.writer();
-        inner.index.clear()?;
-        let mut marks = Marks::default();
-        for event in events_of(&writer.journal.read(0)?) {
-            let batch = changes_of(&event, inner.index.as_ref(), &mut marks)?;
-            inner.index.apply(batch)?;
-        }
-        let mut batch = Batch::default();
-        set_position(&mut batch, writer.journal.epoch(), writer.journal.length());
-        inner.index.apply(batch)?;
-        writer.marks = marks;
+        let batch = difference(inner.index.as_ref(), &writer.journal)?;
+        inner
+            .index
+            .apply(batch)
+            .inspect_err(|_| writer.journal.mark_broken())?;
         inner.caches.clear();
         Ok(())
     }

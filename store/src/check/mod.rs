@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use blast_types::{BlobId, EnvName, GenerationId, LayerId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use records::difference;
 pub use report::{CheckReport, Damage, Finding, Problem};
 
 use crate::error::At as _;

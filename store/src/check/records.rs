@@ -7,7 +7,7 @@ use blast_types::EnvName;
 use super::{Checker, Problem, Users};
 use crate::StoreError;
 use crate::apply::changes_of;
-use crate::index::{Index, Marks, MemoryIndex};
+use crate::index::{Batch, Index, Marks, MemoryIndex};
 use crate::journal::{Journal, events_of};
 
 /// Rows by key, without those that say how far the index is.
@@ -27,10 +27,9 @@ impl Checker<'_> {
             self.find(Problem::DamagedJournal { path, lines }, users);
             return Ok(());
         }
-        let said = replayed(&writer.journal)?;
-        let known = rows_of(inner.index.as_ref())?;
-        let same = said.iter().filter(|row| known.get(row.0) == Some(row.1));
-        let rows = said.len().max(known.len()) - same.count();
+        let rows = difference(inner.index.as_ref(), &writer.journal)?
+            .changes
+            .len();
         if rows > 0 {
             let path = inner.home().join("db");
             self.find(Problem::StaleIndex { path, rows }, Users::default());
@@ -53,6 +52,22 @@ fn named_in(line: &[u8]) -> Option<EnvName> {
     let text = String::from_utf8_lossy(line);
     let (_, rest) = text.split_once("\"env\":\"")?;
     rest.split_once('"')?.0.parse().ok()
+}
+
+/// What makes the index say what the journal says.
+pub(crate) fn difference(index: &dyn Index, journal: &Journal) -> Result<Batch, StoreError> {
+    let said = replayed(journal)?;
+    let known = rows_of(index)?;
+    let mut batch = Batch::default();
+    for key in known.keys().filter(|key| !said.contains_key(*key)) {
+        batch.delete(key.as_slice());
+    }
+    for (key, value) in said {
+        if known.get(&key) != Some(&value) {
+            batch.put(key, value);
+        }
+    }
+    Ok(batch)
 }
 
 /// What an index would know that is made from this journal.

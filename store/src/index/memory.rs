@@ -45,12 +45,4 @@ impl Index for MemoryIndex {
     fn flush(&self) -> Result<(), StoreError> {
         Ok(())
     }
-
-    fn clear(&self) -> Result<(), StoreError> {
-        self.rows
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-        Ok(())
-    }
 }

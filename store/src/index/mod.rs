@@ -83,8 +83,6 @@ pub(crate) trait Index: Send + Sync + std::fmt::Debug {
     fn apply(&self, batch: Batch) -> Result<(), StoreError>;
     /// Writes to disk what is only in memory yet; the journal has it all the same.
     fn flush(&self) -> Result<(), StoreError>;
-    /// Drops everything.
-    fn clear(&self) -> Result<(), StoreError>;
 }
 
 /// Reads one JSON record.

@@ -120,8 +120,4 @@ impl Index for SledIndex {
         let flushed = self.db.flush().map_err(|source| self.failed(source));
         flushed.map(drop)
     }
-
-    fn clear(&self) -> Result<(), StoreError> {
-        self.db.clear().map_err(|source| self.failed(source))
-    }
 }

@@ -96,17 +96,24 @@ pub(crate) enum Durability {
 impl Store {
     /// Opens the store below `home`, creating what is missing, with its index on disk.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
-        Self::open_with(home, || Ok(Box::new(SledIndex::open(&home.join("db"))?)))
+        let db = home.join("db");
+        Self::open_with(home, |anew| {
+            if anew && db.exists() {
+                fs::remove_dir_all(&db).at("remove", &db)?;
+            }
+            Ok(Box::new(SledIndex::open(&db)?))
+        })
     }
 
     /// Opens the store below `home` with an index in memory, replayed from the whole journal.
     pub fn open_in_memory(home: &Path) -> Result<Self, StoreError> {
-        Self::open_with(home, || Ok(Box::new(MemoryIndex::default())))
+        Self::open_with(home, |_| Ok(Box::new(MemoryIndex::default())))
     }
 
+    /// `open_index` opens the index, or makes an empty one in its place.
     fn open_with(
         home: &Path,
-        index: impl FnOnce() -> Result<Box<dyn Index>, StoreError>,
+        open_index: impl Fn(bool) -> Result<Box<dyn Index>, StoreError>,
     ) -> Result<Self, StoreError> {
         let root = home.join("store");
         fs::DirBuilder::new()
@@ -116,10 +123,18 @@ impl Store {
             .at("create", &root)?;
         let lock = HomeLock::take(home, &root.join("lock"))?;
         let objects = Arc::new(Objects::open(&root)?);
-        let index = index()?;
+        let was_there = home.join("db").exists();
+        let mut index = open_index(false)?;
         let known = position(index.as_ref())?.map(|(epoch, _)| epoch);
         let mut journal = Journal::open(&home.join("journal"), known)?;
         let (wal, unplaced) = Wal::recover(&home.join("wal"), &objects, &mut journal)?;
+        if known.map_or(was_there, |epoch| epoch != journal.epoch()) {
+            tracing::warn!("the index does not belong to the journal and is rebuilt");
+            // Another database rather than this one without its rows: to take them out one by one would
+            // rely on a database that may be torn.
+            drop(index);
+            index = open_index(true)?;
+        }
         let (marks, lost_lines) = catch_up(index.as_ref(), &mut journal, &unplaced)?;
         wal.follow(&journal);
         // A process died while it published: names may be there that are not durable yet. The next
@@ -325,24 +340,16 @@ impl Step {
     }
 }
 
-/// Applies to the index what the journal, and the log for want of a place in it, have beyond it; a
-/// stranger's index begins anew. Says whether the journal lacks lines that the index has now.
+/// Applies to the index, which is of this journal or empty, what the journal, and the log for want of
+/// a place in it, have beyond it. Says whether the journal lacks lines that the index has now.
 fn catch_up(
     index: &dyn Index,
     journal: &mut Journal,
     unplaced: &[Unplaced],
 ) -> Result<(Marks, bool), StoreError> {
     let (start, lost_lines) = match position(index)? {
-        Some((epoch, offset)) if epoch == journal.epoch() => {
-            (offset, !journal.has_line_end(offset)?)
-        }
-        applied => {
-            if applied.is_some() {
-                tracing::warn!("the index does not belong to the journal and is rebuilt");
-            }
-            index.clear()?;
-            (0, false)
-        }
+        Some((_, offset)) => (offset, !journal.has_line_end(offset)?),
+        None => (0, false),
     };
     let replay = journal.replay(start)?;
     let mut marks: Marks = get_json(index, MARKS)?.unwrap_or_default();
