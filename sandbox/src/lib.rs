@@ -8,16 +8,20 @@
 //! helper     carries the plan out in processes with one thread, which become the program
 //! ```
 //!
+//! [`net`] filters what goes in and out of the empty network of a sandbox, and [`audit`] keeps what was decided.
+//!
 //! What cannot be kept is an error or, if somebody said that less will do, told; never silently open.
 //! Needs Linux 5.12 with user namespaces. `unsafe` is in `sys` alone.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
+pub mod audit;
 mod cgroups;
 mod filter;
 mod helper;
 mod level;
 mod machine;
+pub mod net;
 pub mod places;
 pub mod plan;
 pub mod policy;

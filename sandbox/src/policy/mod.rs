@@ -1,5 +1,9 @@
 //! What somebody allows a program, as data. It says nothing of how that is kept.
 
+pub mod origin;
+pub mod target;
+pub mod verdict;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

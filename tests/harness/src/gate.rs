@@ -40,6 +40,8 @@ pub enum Means {
     Fish,
     /// A kernel that sends FUSE requests again when it is told to (6.9), and all of [`Means::Fuse`].
     Resend,
+    /// Network namespaces that this user may make, and `unshare` and `ip` to make them with.
+    Netns,
     /// A package registry to talk to; `BLAST_TEST_OFFLINE=1` says that there is none.
     Network,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Means {
             Self::Zsh => "zsh",
             Self::Fish => "fish",
             Self::Resend => "resend",
+            Self::Netns => "netns",
             Self::Network => "network",
         })
     }
@@ -79,6 +82,7 @@ impl Means {
                 .is_none()
                 .then(|| format!("no {self} on PATH")),
             Self::Resend => fuse_missing().or_else(resend_missing),
+            Self::Netns => netns_missing(),
             Self::Network => env::var_os("BLAST_TEST_OFFLINE")
                 .is_some_and(|value| !value.is_empty() && value != "0")
                 .then(|| "BLAST_TEST_OFFLINE is set".to_owned()),
@@ -166,6 +170,24 @@ fn namespaces_missing() -> Option<String> {
         Ok(output) if output.status.success() => None,
         Ok(output) => Some(format!(
             "no user namespace can be made here: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+        Err(error) => Some(format!("unshare cannot be run: {error}")),
+    }
+}
+
+/// Some hosts let only privileged programs have namespaces of users, and some kernels have no pairs of devices.
+fn netns_missing() -> Option<String> {
+    let tried = Command::new("unshare")
+        .args([
+            "-Urn", "ip", "link", "add", "one", "type", "veth", "peer", "name", "two",
+        ])
+        .stdin(Stdio::null())
+        .output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(format!(
+            "no network namespace can be made here: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         )),
         Err(error) => Some(format!("unshare cannot be run: {error}")),

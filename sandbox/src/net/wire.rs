@@ -1,0 +1,90 @@
+//! Handing the sockets of a namespace to the filter: one packet, a line of JSON with their roles and the
+//! descriptors beside it.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+
+use super::inside::{Role, Sockets};
+
+/// The most descriptors of one packet (`SCM_MAX_FD` of the kernel is 253).
+const DESCRIPTORS: usize = 250;
+
+/// The most bytes of the line.
+const LINE_BYTES: usize = 16 << 10;
+
+/// The most sockets for connections into the namespace.
+pub(super) const INWARD: usize = 128;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    roles: Vec<Role>,
+    transparent: Result<(), String>,
+}
+
+impl Sockets {
+    /// Hands them to whoever is at the other end of a socket pair of the kind `SOCK_SEQPACKET`.
+    ///
+    /// # Errors
+    /// If nobody is there.
+    pub fn send(&self, to: impl AsFd) -> io::Result<()> {
+        let (roles, descriptors): (Vec<_>, Vec<BorrowedFd<'_>>) = self
+            .all
+            .iter()
+            .map(|(role, socket)| (*role, socket.as_fd()))
+            .unzip();
+        let line = serde_json::to_vec(&Line {
+            roles,
+            transparent: self.transparent.clone(),
+        })?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !beside.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(io::Error::other(
+                "there are too many sockets for one packet",
+            ));
+        }
+        sendmsg(to, &[IoSlice::new(&line)], &mut beside, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Takes them from the other end; waits until they come.
+    ///
+    /// # Errors
+    /// If the other end closes before, or sends something else.
+    pub fn receive(from: impl AsFd) -> io::Result<Self> {
+        let mut text = vec![0; LINE_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let mut into = [IoSliceMut::new(&mut text)];
+        let received = loop {
+            match recvmsg(&from, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        let mut sockets: Vec<OwnedFd> = Vec::new();
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(rights) = message {
+                sockets.extend(rights);
+            }
+        }
+        if received.bytes == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let line: Line = serde_json::from_slice(text.get(..received.bytes).unwrap_or_default())?;
+        if line.roles.len() != sockets.len() {
+            return Err(io::Error::other("sockets of the namespace are missing"));
+        }
+        Ok(Self {
+            all: line.roles.into_iter().zip(sockets).collect(),
+            transparent: line.transparent,
+        })
+    }
+}
