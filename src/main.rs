@@ -1,9 +1,10 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, five roles, told apart before anything else happens: the Python or a program of an
+//! One executable, six roles, told apart before anything else happens: the Python or a program of an
 //! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
 //! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
-//! (hidden command `build-step`, see [`engine::build`]), and the command line ([`cli`]). The command
+//! (hidden command `build-step`, see [`engine::build`]), the [`filter`] of a sandbox's network (hidden command
+//! `filter-network`), and the command line ([`cli`]). The command
 //! line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
 //! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
@@ -16,6 +17,7 @@ mod engine;
 mod env_vars;
 mod error;
 mod exit_code;
+mod filter;
 mod holder;
 mod interpreter;
 mod ipc;
@@ -47,6 +49,8 @@ fn main() -> ExitCode {
         .is_some_and(|word| word == engine::build::COMMAND)
     {
         return engine::build::supervise();
+    } else if words.get(1).is_some_and(|word| word == filter::COMMAND) {
+        return filter::run(plain);
     } else {
         return cli::main(words).into();
     };

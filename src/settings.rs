@@ -6,7 +6,8 @@
 //! keep = { operations = 100, days = 90 }     # what `blast clean` leaves of histories
 //! ```
 //!
-//! The same file may say where packages come from; `blast_index::config` reads that.
+//! The same file may say where packages come from, which `blast_index::config` reads, and in `[sandbox]` what sandboxes
+//! may touch.
 
 use std::ffi::OsString;
 use std::fs;
@@ -20,6 +21,9 @@ use crate::env_vars;
 use crate::error::Error;
 use crate::ipc::protocol::{Keep, ViewChoice};
 use crate::known_keys;
+
+/// The table of the policy of sandboxes, which `cli::policy` reads.
+pub(crate) const SANDBOX: &str = "sandbox";
 
 /// What the user set, once for all projects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -53,7 +57,8 @@ impl Settings {
         Ok(settings)
     }
 
-    fn path(set: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    /// The file, which need not be there.
+    pub(crate) fn path(set: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         let config = set(env_vars::XDG_CONFIG_HOME)
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
@@ -81,6 +86,7 @@ impl Settings {
         let known = [
             known_keys::of::<Self>(),
             known_keys::of::<ProjectSettings>(),
+            &[SANDBOX],
         ];
         known_keys::check(&table, &known.concat(), path.display())?;
         table.try_into().map_err(unreadable)

@@ -4,11 +4,13 @@
 //! directory), asks the daemon one thing or two, and shows the answer through [`crate::ui`].
 //! Nothing here opens the store, resolves or connects to an index. What several commands share:
 //! [`options`] (arguments), [`context`] (printer, client, surroundings), [`select`] (which
-//! environment is meant), [`project`] (`pyproject.toml`), [`requirements`] and [`sources`] (what
+//! environment is meant), [`project`] (`pyproject.toml`), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed).
 
 mod add;
+mod allow;
+mod audit;
 mod blame;
 mod build_flags;
 mod bytecode;
@@ -17,6 +19,7 @@ mod change;
 mod check;
 mod clean;
 mod completions;
+mod config;
 mod context;
 pub(crate) mod daemon;
 mod debug;
@@ -39,6 +42,7 @@ mod moment;
 mod naming;
 mod options;
 mod outdated;
+mod policy;
 mod project;
 mod python;
 mod redo;
@@ -118,6 +122,9 @@ enum Command {
     Image(image::Args),
     Envs(envs::Args),
     Materialise(materialise::Args),
+    Allow(allow::Args),
+    Audit(audit::Args),
+    Config(config::Args),
     Check(check::Args),
     Clean(clean::Args),
     Cache(cache::Args),
@@ -187,6 +194,9 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         Command::Image(args) => image::run(args, context),
         Command::Envs(args) => envs::run(args, context),
         Command::Materialise(args) => materialise::run(&args, context),
+        Command::Allow(args) => allow::run(&args, context),
+        Command::Audit(args) => audit::run(&args, context),
+        Command::Config(args) => config::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Clean(args) => clean::run(&args, context),
         Command::Cache(args) => cache::run(args, context),

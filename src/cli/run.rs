@@ -55,8 +55,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     };
     namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
-    if args.sandbox.is_wanted() {
-        return match sandbox::run(&args.sandbox, context, &place, variables, &args.command)? {
+    if let Some(merged) = sandbox::policy(&args.sandbox, context, &place)? {
+        let command = &args.command;
+        return match sandbox::run(&args.sandbox, &merged, context, &place, variables, command)? {
             Ok(exit) => Ok(exit),
             Err(failed) => Err(not_run(program, &failed, &place)),
         };

@@ -4,9 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use blast_sandbox::plan::Layer;
+use blast_sandbox::audit::log::Log;
+use blast_sandbox::audit::{self, Decision, Entry, Who};
+use blast_sandbox::net::{Config, Publish};
+use blast_sandbox::plan::Layer as Enforced;
+use blast_sandbox::policy::merge::{Layer, Merged};
+use blast_sandbox::policy::origin::Origin;
+use blast_sandbox::policy::schema;
+use blast_sandbox::policy::target::Target;
+use blast_sandbox::policy::verdict::{Rule, Rules};
 use blast_sandbox::policy::{Files, Limits, Network};
 use blast_sandbox::{
     Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage, Watch,
@@ -14,10 +24,12 @@ use blast_sandbox::{
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
+use nix::unistd::Uid;
 
 use super::context::Context;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
+use crate::filter::{self, Order, Running};
 use crate::ipc::protocol::Place;
 use crate::ui::Printer;
 
@@ -30,43 +42,53 @@ pub(super) struct SandboxOptions {
     #[arg(long, value_name = "LEVEL")]
     sandbox: Option<Level>,
     /// Let the command read this path
-    #[arg(long, value_name = "PATH", requires = "sandbox")]
+    #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
     /// Let the command read and change this path
-    #[arg(long, value_name = "PATH", requires = "sandbox")]
+    #[arg(long, value_name = "PATH")]
     read_write: Vec<PathBuf>,
     /// Hide this path from the command
-    #[arg(long, value_name = "PATH", requires = "sandbox")]
+    #[arg(long, value_name = "PATH")]
     hide: Vec<PathBuf>,
     /// Give the command this variable, with its value here or another
-    #[arg(long = "variable", value_name = "NAME[=VALUE]", requires = "sandbox")]
+    #[arg(long = "variable", value_name = "NAME[=VALUE]")]
     #[arg(value_parser = variable)]
     variables: Vec<(String, Option<String>)>,
+    /// Let the command connect to this host: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT]
+    #[arg(long, value_name = "HOST")]
+    allow_net: Vec<Target>,
+    /// Let this host reach a port of the command's, on the loopback: PORT, or OURS:ITS
+    #[arg(long, value_name = "PORT", value_parser = publish)]
+    publish: Vec<Publish>,
     /// Limit the memory of all its processes together (bytes, or with K, M, G)
-    #[arg(long, value_name = "SIZE", requires = "sandbox", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     memory_max: Option<u64>,
     /// Limit the time of processors: 1.5 is one and a half of them
-    #[arg(long, value_name = "PROCESSORS", requires = "sandbox", value_parser = processors)]
+    #[arg(long, value_name = "PROCESSORS", value_parser = processors)]
     cpu_max: Option<u32>,
     /// Limit the number of processes and threads
-    #[arg(long, value_name = "NUMBER", requires = "sandbox")]
+    #[arg(long, value_name = "NUMBER")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     pids_max: Option<u64>,
     /// Limit the size of each file that is written
-    #[arg(long, value_name = "SIZE", requires = "sandbox", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     file_size_max: Option<u64>,
     /// Limit the size of its private files (/tmp, the home directory inside) together
-    #[arg(long, value_name = "SIZE", requires = "sandbox", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     tmp_size: Option<u64>,
     /// Go on where this limit cannot be enforced on this machine: memory, cpu or pids
-    #[arg(long, value_name = "LAYER", requires = "sandbox")]
-    allow_degraded: Vec<Layer>,
+    #[arg(long, value_name = "LAYER")]
+    allow_degraded: Vec<Enforced>,
 }
 
 impl SandboxOptions {
-    /// Whether there is to be a sandbox.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.sandbox.is_some_and(|level| level > Level::None)
+    /// Whether anything is said that makes sense in a sandbox only.
+    fn says_something(&self, flags: &Policy) -> bool {
+        let silent = Policy {
+            level: flags.level,
+            ..Policy::default()
+        };
+        *flags != silent || !self.allow_degraded.is_empty()
     }
 
     fn policy(&self, directory: &Path) -> Policy {
@@ -87,21 +109,58 @@ impl SandboxOptions {
                 ..Limits::default()
             },
             variables: self.variables.iter().cloned().collect(),
-            network: Network::default(),
+            network: Network {
+                rules: Rules {
+                    allowed: self.allow_net.iter().cloned().map(rule).collect(),
+                    ..Rules::default()
+                },
+                publish: self.publish.clone(),
+                ..Network::default()
+            },
         }
     }
+}
+
+fn rule(target: Target) -> Rule {
+    Rule {
+        target,
+        origin: Origin::Flag,
+    }
+}
+
+/// What holds for a command in an environment; none where nothing is kept from it.
+pub(super) fn policy(
+    options: &SandboxOptions,
+    context: &Context,
+    place: &Place,
+) -> Result<Option<Merged>, Error> {
+    let flags = options.policy(context.cwd()?);
+    let layer = Layer::of_flags(options.sandbox, &flags);
+    let merged = super::policy::merged(place.project.as_deref(), Some(layer))?;
+    if merged.policy.level > Level::None {
+        return Ok(Some(merged));
+    }
+    if options.says_something(&flags) {
+        return Err(
+            Error::usage("there is no sandbox that this could hold for").hint(
+                "say `--sandbox standard`, or `level = \"standard\"` in `[tool.blast.sandbox]`",
+            ),
+        );
+    }
+    Ok(None)
 }
 
 /// Runs the command inside and ends as it does. The inner error: it could not be started.
 pub(super) fn run(
     options: &SandboxOptions,
+    merged: &Merged,
     context: &Context,
     place: &Place,
     variables: BTreeMap<OsString, OsString>,
     command: &[OsString],
 ) -> Result<Result<Exit, io::Error>, Error> {
     let directory = context.cwd()?;
-    let policy = options.policy(directory);
+    let policy = &merged.policy;
     let environment = environment(context, place, variables)?;
     let caller = Caller {
         directory: directory.to_owned(),
@@ -114,7 +173,7 @@ pub(super) fn run(
             .collect::<BTreeSet<_>>(),
     };
     let machine = Machine::here();
-    let plan = blast_sandbox::plan(&policy, &environment, &caller, &machine, &places::Host)
+    let plan = blast_sandbox::plan(policy, &environment, &caller, &machine, &places::Host)
         .map_err(|error| unplanned(&error))?;
     for degraded in &plan.degraded {
         let (layer, reason) = (degraded.layer, &degraded.reason);
@@ -132,7 +191,31 @@ pub(super) fn run(
         name: name.clone(),
         arguments: arguments.to_vec(),
     };
-    match blast_sandbox::run(&plan, &program, &mut Teller(context.printer)) {
+    let who = Who {
+        environment: place.env.to_string(),
+        command: command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect(),
+        uid: Uid::current().as_raw(),
+    };
+    let home = context.places()?.home.clone();
+    write_down(merged, &who, &home, context.printer);
+    let mut teller = Teller {
+        printer: context.printer,
+        order: Order {
+            config: Config {
+                who,
+                network: policy.network.clone(),
+            },
+            home,
+        },
+        running: None,
+    };
+    let outcome = blast_sandbox::run(&plan, &program, &mut teller);
+    // It ends before we do, or we could end before its last line.
+    drop(teller);
+    match outcome {
         Ok(end) => Ok(Ok(exit(end))),
         Err(Failure {
             stage: Stage::Program,
@@ -161,12 +244,65 @@ fn environment(
     })
 }
 
-/// Says what a sandbox could not do wholly.
-struct Teller(Printer);
+/// Writes into the audit log which paths and variables a command is given, and which it is not though somebody asked for
+/// it. Connections are written down by the filter, each for itself.
+fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
+    let log = Log::new(home);
+    for line in &merged.lines {
+        let kind = match line.key {
+            "filesystem.read-only" => audit::Kind::Read,
+            "filesystem.read-write" => audit::Kind::Write,
+            "environment.allowed" | "environment.set" => audit::Kind::Env,
+            _ => continue,
+        };
+        let (decision, rule) = match &line.overruled_by {
+            Some(by) => (Decision::Denied, format!("{by} overrules {}", line.origin)),
+            None => (Decision::Allowed, format!("{} gives it", line.origin)),
+        };
+        // The value of a variable may be a secret.
+        let target = match kind {
+            audit::Kind::Env => line.value.split('=').next().unwrap_or_default().to_owned(),
+            _ => line.value.clone(),
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let written = log.append(&Entry {
+            at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            who: who.clone(),
+            kind,
+            target,
+            address: None,
+            decision,
+            rule,
+            allow: None,
+            traffic: None,
+        });
+        if let Err(error) = written {
+            printer.warn(format!(
+                "the audit log cannot be written: {}: {error}",
+                log.path().display()
+            ));
+            return;
+        }
+    }
+}
+
+/// Says what a sandbox could not do wholly, and starts the filter of its network.
+struct Teller {
+    printer: Printer,
+    order: Order,
+    running: Option<Running>,
+}
 
 impl Watch for Teller {
+    fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
+        self.running = Some(filter::start(&self.order, channel)?);
+        Ok(())
+    }
+
     fn read_only_view(&mut self, reason: &str) {
-        self.0.detail(format!(
+        self.printer.detail(format!(
             "the environment is read only in the sandbox: overlayfs: {reason}"
         ));
     }
@@ -206,6 +342,9 @@ fn unmade(failure: &Failure) -> Error {
     let error = Error::internal("the sandbox cannot be made, so the command was not run")
         .caused_by(failure);
     match failure.stage {
+        Stage::Network => {
+            error.hint("nothing passes without a filter; a port of `--publish` may be taken")
+        }
         Stage::Namespaces | Stage::Identity | Stage::Lock | Stage::Processes => {
             error.hint("`blast doctor` says what this machine lacks")
         }
@@ -224,28 +363,19 @@ fn variable(text: &str) -> Result<(String, Option<String>), String> {
     Ok((name.to_owned(), value))
 }
 
-/// `4096`, `512K`, `200M`, `2G`: powers of 1024, as limits are counted.
 fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| !letter.is_ascii_digit());
-    let unit = match text
-        .get(digits.len()..)
-        .unwrap_or_default()
-        .to_ascii_uppercase()
-        .as_str()
-    {
-        "" | "B" => 1,
-        "K" | "KB" | "KIB" => 1 << 10,
-        "M" | "MB" | "MIB" => 1 << 20,
-        "G" | "GB" | "GIB" => 1 << 30,
-        _ => return Err("a size is a number of bytes, or one with K, M or G".to_owned()),
-    };
-    let number: u64 = digits
-        .parse()
-        .map_err(|_| "a size is a number of bytes, or one with K, M or G".to_owned())?;
-    number
-        .checked_mul(unit)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "a size is neither nothing nor more than can be counted".to_owned())
+    schema::size(text)
+        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
+}
+
+/// `5000`, or `8080:80`: ours, then its.
+fn publish(text: &str) -> Result<Publish, String> {
+    let (outside, inside) = text.split_once(':').unwrap_or((text, text));
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    match (port(outside), port(inside)) {
+        (Some(outside), Some(inside)) => Ok(Publish { outside, inside }),
+        _ => Err("a port is a number from 1 to 65535".to_owned()),
+    }
 }
 
 /// `2`, `0.5`: in hundredths.
@@ -282,6 +412,16 @@ mod tests {
         assert_eq!(processors("0.05"), Ok(5));
         for wrong in ["", "0", "x", "1.234", "-1"] {
             assert!(processors(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_published_under_its_own_number_or_another() {
+        let both = |outside, inside| Ok(Publish { outside, inside });
+        assert_eq!(publish("5000"), both(5000, 5000));
+        assert_eq!(publish("8080:80"), both(8080, 80));
+        for wrong in ["", "0", "1:0", "x", "1:2:3", "70000", "127.0.0.1:80"] {
+            assert!(publish(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) fn check(table: &toml::Table, path: &Path) -> Result<(), Error> {
         known_keys::of::<clean::Settings>(),
         known_keys::of::<project::Settings>(),
         known_keys::of::<resolution::Settings>(),
+        &[settings::SANDBOX],
     ]
     .concat();
     let place = format!("[tool.blast] of {}", path.display());

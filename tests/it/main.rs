@@ -35,6 +35,7 @@ mod lock;
 mod looking_back;
 mod materialise;
 mod namespace;
+mod network;
 mod operations;
 mod options;
 mod oracle;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -16,6 +16,7 @@ use nix::unistd::{Pid, pipe2, sethostname};
 
 use super::message::{Failure, Message, Speaker, Stage};
 use super::{PASSED, Program, mounts, network, program};
+use crate::net::lead_out;
 use crate::plan::{Network, Plan};
 use crate::sys::{Fork, fork_into};
 
@@ -28,9 +29,10 @@ pub(super) fn live(
     program: &Program,
     mut speaker: Speaker,
     waits: OwnedFd,
+    channel: Option<OwnedFd>,
     signals: SigSet,
 ) -> ! {
-    let outcome = make(plan, &mut speaker, waits)
+    let outcome = make(plan, &mut speaker, waits, channel)
         .and_then(|()| start(plan, program, &mut speaker, signals))
         .and_then(|program| wait(program).map_err(|error| Failure::new(Stage::Program, error)));
     speaker.say(&match outcome {
@@ -51,7 +53,12 @@ pub(super) fn end(status: i32) -> ! {
 }
 
 /// Namespaces, mounts and network, as this process' user namespace allows.
-fn make(plan: &Plan, speaker: &mut Speaker, waits: OwnedFd) -> Result<(), Failure> {
+fn make(
+    plan: &Plan,
+    speaker: &mut Speaker,
+    waits: OwnedFd,
+    channel: Option<OwnedFd>,
+) -> Result<(), Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Namespaces))?;
     // The end of the pipe means that the caller is gone, perhaps before the line above.
@@ -59,13 +66,19 @@ fn make(plan: &Plan, speaker: &mut Speaker, waits: OwnedFd) -> Result<(), Failur
     go.read_exact(&mut [0])
         .map_err(|error| Failure::new(Stage::Namespaces, error))?;
     drop(go);
-    close_others(speaker.number()).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    let mut kept = vec![speaker.number()];
+    kept.extend(channel.as_ref().map(AsRawFd::as_raw_fd));
+    close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     be_oneself(plan)?;
     enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
     sethostname(HOST_NAME).map_err(at(Stage::Namespaces))?;
-    if plan.network == Network::Nothing {
-        network::raise_loopback().map_err(|error| Failure::new(Stage::Network, error))?;
+    match (&plan.network, channel) {
+        (Network::Nothing, _) => network::raise_loopback(),
+        (Network::Filtered(setup), Some(channel)) => lead_out(setup, channel),
+        (Network::Filtered(_), None) => Err(io::Error::other("nothing filters the network")),
+        (Network::Host, _) => Ok(()),
     }
+    .map_err(|error| Failure::new(Stage::Network, error))?;
     mounts::carry_out(plan, speaker)
 }
 
@@ -89,11 +102,11 @@ pub(super) fn be_oneself(plan: &Plan) -> Result<(), Failure> {
     write("gid_map", format!("{0} {0} 1", plan.gid))
 }
 
-/// Closes all descriptors but the standard ones and this.
-pub(super) fn close_others(kept: i32) -> io::Result<()> {
+/// Closes all descriptors but the standard ones and these.
+pub(super) fn close_others(kept: &[i32]) -> io::Result<()> {
     let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|number| *number > 2 && *number != kept)
+        .filter(|number| *number > 2 && !kept.contains(number))
         .collect();
     for number in open {
         // The directory's own descriptor is in the list and gone.
@@ -123,7 +136,7 @@ fn start(
             // Nobody inside looks into this process: it holds memory of the caller.
             prctl::set_dumpable(false).map_err(|error| Failure::new(Stage::Privileges, error))?;
             program::give_up_capabilities()?;
-            close_others(speaker.number())
+            close_others(&[speaker.number()])
                 .map_err(|error| Failure::new(Stage::Privileges, error))?;
             // `arming` was among them: the program goes on.
             std::mem::forget(arming);

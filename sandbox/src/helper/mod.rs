@@ -21,7 +21,7 @@ mod program;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -30,6 +30,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 
@@ -63,6 +64,16 @@ pub trait Watch {
     /// Called with the number of process 1 before anything runs in its namespaces, and with its cgroups.
     fn begun(&mut self, init: Pid, groups: &[PathBuf]) {
         let (_, _) = (init, groups);
+    }
+
+    /// The network shall be filtered: starts a filter with what comes through `channel`
+    /// ([`crate::net::Sockets::receive`]), which says there whether it runs ([`crate::net::answer`]).
+    ///
+    /// # Errors
+    /// If there is no filter. Then nothing runs.
+    fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
+        drop(channel);
+        Err(io::Error::other("nothing filters the network"))
     }
 
     /// The environment could only be shown read only, for this reason.
@@ -111,19 +122,47 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS;
     match plan.network {
-        Network::Nothing => namespaces |= CloneFlags::CLONE_NEWNET,
+        Network::Nothing | Network::Filtered(_) => namespaces |= CloneFlags::CLONE_NEWNET,
         Network::Host => {}
     }
+    let (ours, its) = match plan.network {
+        Network::Filtered(_) => {
+            let pair = socketpair(
+                AddressFamily::Unix,
+                SockType::SeqPacket,
+                None,
+                SockFlag::SOCK_CLOEXEC,
+            );
+            pair.map(|(ours, its)| (Some(ours), Some(its)))
+                .map_err(failed(Stage::Network))?
+        }
+        Network::Nothing | Network::Host => (None, None),
+    };
     let init = match fork_into(namespaces) {
-        Ok(Fork::Child) => init::live(plan, program, Speaker::new(speaks), waits, signals.before),
+        Ok(Fork::Child) => {
+            drop(ours);
+            init::live(
+                plan,
+                program,
+                Speaker::new(speaks),
+                waits,
+                its,
+                signals.before,
+            )
+        }
         Ok(Fork::Parent(init)) => init,
         Err(error) => return Err(Failure::new(Stage::Namespaces, error)),
     };
-    drop((speaks, waits));
+    drop((speaks, waits, its));
     let mut gone = Reaper(Some(init));
     group
         .add(init)
         .map_err(|error| Failure::new(Stage::Cgroup, error))?;
+    if let Some(channel) = ours {
+        watch
+            .filter(channel)
+            .map_err(|error| Failure::new(Stage::Network, error))?;
+    }
     watch.begun(init, group.folders());
     // If it is gone already, it says why.
     File::from(goes).write_all(b"!").unwrap_or_default();

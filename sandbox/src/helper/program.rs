@@ -63,7 +63,7 @@ fn prepare(plan: &Plan, speaker: &Speaker, armed: OwnedFd, signals: SigSet) -> R
     }
     limit(plan).map_err(at(Stage::Limits))?;
     chdir(&plan.directory).map_err(|error| Failure::at(Stage::Program, &plan.directory, error))?;
-    close_others(speaker.number()).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    close_others(&[speaker.number()]).map_err(|error| Failure::new(Stage::Privileges, error))?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
     signals.thread_set_mask().map_err(at(Stage::Program))?;

@@ -13,17 +13,17 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::inside::{Role, Setup, Sockets};
+use super::inside::{Role, Sockets};
 use super::inward::{self, Pool, Publish};
-use super::limits::{Gauge, Limits};
+use super::limits::Gauge;
 use super::names::Names;
 use super::relay::{Counted, relay, reset};
 use super::resolve::{Own, Resolver};
-use super::wire::INWARD;
 use super::{dns, proxy, watch};
 use crate::audit::{Decision, Entry, Kind, Listener, Traffic, Who};
-use crate::policy::target::{Host, Named};
-use crate::policy::verdict::{Reason, Rule, Rules, Verdict};
+use crate::policy::Network;
+use crate::policy::target::Named;
+use crate::policy::verdict::{Reason, Rules, Verdict};
 
 /// How long a connection to the outside may take to be made.
 const DIAL: Duration = Duration::from_secs(30);
@@ -39,34 +39,8 @@ const TOLD: usize = 1024;
 pub struct Config {
     /// Who is inside.
     pub who: Who,
-    /// Who may be talked to.
-    pub rules: Rules,
-    /// How much may pass.
-    pub limits: Limits,
-    /// Who is asked for names; nobody but this host where empty.
-    pub dns_servers: Vec<SocketAddr>,
-    /// Ports inside that this host may reach.
-    pub publish: Vec<Publish>,
-}
-
-impl Config {
-    /// What must be set up inside for it.
-    pub fn setup(&self) -> Setup {
-        let named = |rule: &Rule| match (&rule.target.host, rule.target.ports.range()) {
-            (Host::Range(net), Some(ports)) if net.addr().is_loopback() => Some(ports),
-            _ => None,
-        };
-        Setup {
-            loopback_ports: self
-                .rules
-                .allowed
-                .iter()
-                .filter_map(named)
-                .flatten()
-                .collect(),
-            inward: if self.publish.is_empty() { 0 } else { INWARD },
-        }
-    }
+    /// What they may reach.
+    pub network: Network,
 }
 
 /// A filter that runs. Dropping it ends all connections.
@@ -128,10 +102,10 @@ impl Filter {
                 other => served.push((other, socket)),
             }
         }
-        let publish = config.publish.clone();
+        let publish = config.network.publish.clone();
         let shared = Arc::new(Shared {
-            resolver: Resolver::new(&config.dns_servers)?,
-            gauge: Gauge::new(config.limits),
+            resolver: Resolver::new(&config.network.dns_servers)?,
+            gauge: Gauge::new(config.network.limits),
             config,
             listeners,
             names: Names::default(),
@@ -256,7 +230,7 @@ impl Shared {
     }
 
     pub(super) fn rules(&self) -> &Rules {
-        &self.config.rules
+        &self.config.network.rules
     }
 
     pub(super) fn gauge(&self) -> &Gauge {

@@ -11,7 +11,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::inside::{Role, Sockets};
+use super::inside::{Role, Setup, Sockets, set_up};
 
 /// The most descriptors of one packet (`SCM_MAX_FD` of the kernel is 253).
 const DESCRIPTORS: usize = 250;
@@ -20,12 +20,40 @@ const DESCRIPTORS: usize = 250;
 const LINE_BYTES: usize = 16 << 10;
 
 /// The most sockets for connections into the namespace.
-pub(super) const INWARD: usize = 128;
+pub(crate) const INWARD: usize = 128;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     roles: Vec<Role>,
     transparent: Result<(), String>,
+}
+
+/// Sets the namespace of this thread up, hands its sockets to the filter at the other end and waits until that
+/// takes connections. See [`set_up`].
+///
+/// # Errors
+/// If there is no filter, or it does not start. Then nothing passes.
+pub fn lead_out(setup: &Setup, channel: impl AsFd) -> io::Result<()> {
+    let sockets = set_up(setup).map_err(io::Error::other)?;
+    sockets.send(&channel)?;
+    drop(sockets);
+    let mut text = vec![0; LINE_BYTES];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(&channel, &mut text))?;
+    let text = text.get(..length).unwrap_or_default();
+    if text.is_empty() {
+        return Err(io::Error::other("the filter of the network ended"));
+    }
+    let answer: Result<(), String> = serde_json::from_slice(text)?;
+    answer.map_err(io::Error::other)
+}
+
+/// Tells the namespace whether the filter runs.
+///
+/// # Errors
+/// If nobody is there.
+pub fn answer(channel: impl AsFd, outcome: &Result<(), String>) -> io::Result<()> {
+    rustix::io::write(channel, &serde_json::to_vec(outcome)?)?;
+    Ok(())
 }
 
 impl Sockets {

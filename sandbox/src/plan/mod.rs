@@ -14,6 +14,7 @@ pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer};
 pub use mounts::{Access, Mount, Scratch};
 
 use crate::cgroups::Cgroups;
+use crate::net::Setup;
 use crate::places::Look;
 use crate::{Level, Policy};
 
@@ -59,10 +60,12 @@ pub struct Machine {
 }
 
 /// What a program may reach of the network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// Nothing: a network namespace with nothing but a loopback of its own.
     Nothing,
+    /// What a filter outside lets through.
+    Filtered(Setup),
     /// What the host reaches.
     Host,
 }
@@ -116,9 +119,6 @@ pub enum PlanError {
     /// The host cannot do it, and nobody said that less will do.
     #[error("the limit of {} cannot be enforced here: {}", .0.layer, .0.reason)]
     NotEnforceable(Degraded),
-    /// The policy allows hosts, and nothing filters.
-    #[error("allowing single hosts ({0}) is not enforceable here: nothing filters the network")]
-    NoFilter(String),
     /// A path that the policy gives is not there.
     #[error("{} is to be given to the sandbox, but there is no such path", .0.display())]
     Missing(PathBuf),
@@ -141,9 +141,6 @@ pub fn plan(
     if policy.level == Level::None {
         return Err(PlanError::NoSandbox);
     }
-    if let Some(host) = policy.network.allowed.first() {
-        return Err(PlanError::NoFilter(host.clone()));
-    }
     let limits = limits::of(policy, machine);
     for degraded in &limits.degraded {
         if !caller.allow_degraded.contains(&degraded.layer) {
@@ -158,7 +155,11 @@ pub fn plan(
         gid: machine.gid,
         mounts: seen.mounts,
         scratch_bytes: policy.files.temporary_bytes.or(limits.scratch_bytes),
-        network: Network::Nothing,
+        network: if policy.network.is_nothing() {
+            Network::Nothing
+        } else {
+            Network::Filtered(policy.network.setup())
+        },
         process: limits.process,
         group: limits.group,
         cgroups: machine.cgroups.clone(),

@@ -2,6 +2,8 @@ use std::path::Path;
 
 use super::*;
 use crate::places::tests::Paper;
+use crate::policy::origin::Origin;
+use crate::policy::verdict::Rule;
 
 fn machine() -> Machine {
     Machine {
@@ -274,11 +276,19 @@ fn a_limit_that_cannot_be_kept_is_refused_unless_less_will_do() {
 }
 
 #[test]
-fn hosts_are_never_open_without_a_filter_and_no_level_is_no_plan() {
+fn hosts_are_reached_through_a_filter_only_and_no_level_is_no_plan() {
     let mut policy = policy(Level::Standard);
-    policy.network.allowed.push("example.org".into());
-    let refused = plan(&policy, &environment(), &caller("/"), &machine(), &paper());
-    assert!(matches!(refused, Err(PlanError::NoFilter(_))));
+    let plan_of = |policy: &Policy| planned(policy, &environment(), &caller("/")).network;
+    assert_eq!(plan_of(&policy), Network::Nothing);
+    policy.network.rules.allowed.push(Rule {
+        target: "127.0.0.1:8000-8001".parse().unwrap(),
+        origin: Origin::Flag,
+    });
+    let setup = Setup {
+        loopback_ports: vec![8000, 8001],
+        inward: 0,
+    };
+    assert_eq!(plan_of(&policy), Network::Filtered(setup));
     let none = Policy::default();
     let refused = plan(&none, &environment(), &caller("/"), &machine(), &paper());
     assert_eq!(refused, Err(PlanError::NoSandbox));

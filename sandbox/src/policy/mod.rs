@@ -1,11 +1,17 @@
 //! What somebody allows a program, as data. It says nothing of how that is kept.
 
+pub mod edit;
+pub mod merge;
+mod network;
 pub mod origin;
+pub mod schema;
 pub mod target;
 pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use network::Network;
 
 use crate::Level;
 
@@ -52,13 +58,4 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// The largest file that can be written, in bytes.
     pub file_bytes: Option<u64>,
-    /// All that is written, in bytes.
-    pub total_bytes: Option<u64>,
-}
-
-/// Who a program may talk to. Nobody, unless it is named.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Network {
-    /// `HOST` or `HOST:PORT`.
-    pub allowed: Vec<String>,
 }

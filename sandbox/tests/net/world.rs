@@ -10,6 +10,7 @@ use std::time::Duration;
 use blast_harness::{Means, require};
 use blast_sandbox::audit::{Entry, Listener, Who};
 use blast_sandbox::net::{Config, Filter, Limits, Publish, Setup, Sockets};
+use blast_sandbox::policy::Network;
 use blast_sandbox::policy::origin::Origin;
 use blast_sandbox::policy::verdict::{Rule, Rules};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -110,16 +111,18 @@ impl World {
                 command: vec!["test".into()],
                 uid: 0,
             },
-            rules: Rules {
-                allowed: rules(allowed),
-                denied: rules(denied),
-                ports: None,
+            network: Network {
+                rules: Rules {
+                    allowed: rules(allowed),
+                    denied: rules(denied),
+                    ports: None,
+                },
+                limits,
+                dns_servers: vec!["198.51.100.1:5300".parse().expect("an address")],
+                publish: publish.to_vec(),
             },
-            limits,
-            dns_servers: vec!["198.51.100.1:5300".parse().expect("an address")],
-            publish: publish.to_vec(),
         };
-        let (inside, sockets) = Inside::start(&config.setup());
+        let (inside, sockets) = Inside::start(&config.network.setup());
         assert_eq!(sockets.transparent, Ok(()));
         let listeners: Vec<Arc<dyn Listener>> = vec![Arc::clone(&self.heard) as _];
         let filter = Filter::start(config, sockets, listeners)
