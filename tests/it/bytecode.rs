@@ -1,5 +1,10 @@
 //! When bytecode is compiled.
 
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
 use blast_harness::WheelSpec;
 
 use crate::world::World;
@@ -81,4 +86,33 @@ fn a_project_says_when_its_bytecode_is_compiled() {
         .success()
         .says("modules");
     assert_eq!(pending(&world), 0);
+}
+
+#[test]
+fn a_source_edited_in_plain_files_never_runs_stale_bytecode() {
+    let world = World::plain([wheel()]);
+    let words = ["demo", "--compile-bytecode"];
+    world.install("demo", &words).success();
+    let told = "import demo.extra as e, os; assert os.path.exists(e.__cached__); print(e.__file__)";
+    let source = PathBuf::from(world.python_in("demo", told).success().out());
+    let value = || {
+        let run = world.python_in("demo", "import demo.extra; print(demo.extra.VALUE)");
+        run.success().out().to_owned()
+    };
+    assert_eq!(value(), "1");
+    // As editors do it: another file of the same size takes the name, now, or with an age of its own.
+    let new = source.with_extension("new");
+    let old = UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for (text, modified) in [("2", None), ("3", Some(old)), ("4", None)] {
+        let mut file = File::create(&new).expect("trees are the user's");
+        writeln!(file, "VALUE = {text}").expect("written");
+        if let Some(time) = modified {
+            file.set_modified(time).expect("ours");
+        }
+        fs::rename(&new, &source).expect("trees are the user's");
+        assert_eq!(value(), text);
+        // What blast compiled from its own source is no answer for this one.
+        world.install("demo", &words).success();
+        assert_eq!(value(), text);
+    }
 }
