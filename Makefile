@@ -1,6 +1,6 @@
 # The recipes that people type and that .ci/run calls. The logic is in scripts/.
 
-.PHONY: help demo test check bench bench-image fuzz kills crashes deny
+.PHONY: help demo test check bench bench-image fuzz kills scale crashes deny
 
 help:
 	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
@@ -11,6 +11,7 @@ help:
 	@echo 'make fuzz    run every fuzz target for ten minutes (SECONDS_EACH=60 for less)'
 	@echo 'make kills   kill the daemon 200 times at random while programs use the view'
 	@echo 'make crashes damage, kill and fail at random, in large numbers'
+	@echo 'make scale   measure homes of 1,000 environments, 10,000 operations, 2 million blobs'
 	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
 
 demo:
@@ -44,6 +45,10 @@ kills:
 crashes:
 	@scripts/setup.sh test
 	@scripts/crashes.sh
+
+scale:
+	@scripts/setup.sh test
+	@scripts/scale.sh
 
 deny:
 	cargo deny --workspace check

@@ -96,7 +96,11 @@ impl Context {
 
     /// All environments.
     pub(super) fn environments(&self) -> Result<Vec<EnvironmentView>, Error> {
-        match self.ask(Request::Environments)? {
+        self.environments_of(None)
+    }
+
+    fn environments_of(&self, project: Option<PathBuf>) -> Result<Vec<EnvironmentView>, Error> {
+        match self.ask(Request::Environments { project })? {
             Reply::Environments { environments } => Ok(environments),
             _ => Err(Error::unexpected_reply()),
         }
@@ -119,18 +123,15 @@ impl Context {
         match select::select(&self.surroundings()?)? {
             Selection::Env(name) => Ok(Some(name)),
             Selection::Project(root) => {
-                let environments = self.environments()?;
-                let of_project = select::of_project(&environments, &root);
-                of_project
-                    .map(|found| Some(found.name.clone()))
-                    .ok_or_else(|| {
-                        Error::usage(format!(
-                            "the project {} has no environment yet",
-                            root.display()
-                        ))
-                        .hint("make one: `blast start`")
-                        .hint("or name another: `--env NAME`")
-                    })
+                let of_project = self.environments_of(Some(root.clone()))?.into_iter().next();
+                of_project.map(|found| Some(found.name)).ok_or_else(|| {
+                    Error::usage(format!(
+                        "the project {} has no environment yet",
+                        root.display()
+                    ))
+                    .hint("make one: `blast start`")
+                    .hint("or name another: `--env NAME`")
+                })
             }
             Selection::Nothing => Ok(None),
         }

@@ -165,8 +165,11 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
                 .map(|env| status::environment_status(home, &env))
                 .transpose()?,
         }))),
-        Request::Environments => Ok(Reply::Environments {
-            environments: environment::list(home)?,
+        Request::Environments { project } => Ok(Reply::Environments {
+            environments: match project {
+                None => environment::list(home)?,
+                Some(root) => environment::of_project(home, &root)?.into_iter().collect(),
+            },
         }),
         Request::Check { deep } => status::check(home, deep),
         Request::Pythons { search } => Ok(Reply::Pythons {

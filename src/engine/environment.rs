@@ -215,6 +215,22 @@ pub(crate) fn list(home: &Home) -> Result<Vec<EnvironmentView>, EngineError> {
         .collect()
 }
 
+/// The environment of the project with this root: reads no generation but its own. Blocks.
+pub(crate) fn of_project(home: &Home, root: &Path) -> Result<Option<EnvironmentView>, EngineError> {
+    let states = home.store.envs()?;
+    let leads_there = |project: &Path| {
+        let (of, here) = (project.canonicalize(), root.canonicalize());
+        matches!((of, here), (Ok(of), Ok(here)) if of == here)
+    };
+    let find = |is_it: &dyn Fn(&Path) -> bool| {
+        let is_its = |state: &&EnvState| state.record.project.as_deref().is_some_and(is_it);
+        states.iter().find(is_its)
+    };
+    // By its very name first, as following links takes longer.
+    let found = find(&|project| project == root).or_else(|| find(&leads_there));
+    found.map(|state| view(home, state)).transpose()
+}
+
 /// One environment in the protocol's words.
 pub(crate) fn view(home: &Home, state: &EnvState) -> Result<EnvironmentView, EngineError> {
     let generation = home.store.generation(state.head)?;

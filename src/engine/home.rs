@@ -51,6 +51,8 @@ pub(crate) struct Home {
     builds: Mutex<HashMap<EnvName, usize>>,
     /// Something is not shown as it is.
     behind: AtomicBool,
+    /// Whether what an earlier daemon left was brought up to date.
+    skeletons_renewed: AtomicBool,
     /// Keeps the compiler's listener alive.
     _listener: Arc<ViewListener>,
 }
@@ -152,6 +154,7 @@ impl Home {
             turns: Mutex::default(),
             builds: Mutex::default(),
             behind: AtomicBool::new(false),
+            skeletons_renewed: AtomicBool::new(false),
             _listener: listener,
         })
     }
@@ -474,7 +477,10 @@ impl Home {
             return false;
         }
         self.caches().index.rest();
-        self.renew_skeletons();
+        // Each change keeps its own, so once is enough.
+        if !self.skeletons_renewed.swap(true, Ordering::Relaxed) {
+            self.renew_skeletons();
+        }
         if let Some(view) = &*lock(&self.view) {
             view.rest();
         }

@@ -250,7 +250,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Graph { .. }
         | Request::Outdated(_)
         | Request::Status { .. }
-        | Request::Environments
+        | Request::Environments { .. }
         | Request::Enter { .. }
         | Request::Compile { .. }
         | Request::Check { .. }

@@ -47,6 +47,7 @@ mod requests;
 mod resilience;
 mod run;
 mod sandbox;
+mod scale;
 mod skeleton;
 mod snapshots;
 mod start;

@@ -97,7 +97,11 @@ pub(crate) enum Request {
         env: Option<EnvName>,
     },
     /// All environments. Answered by [`super::Reply::Environments`].
-    Environments,
+    Environments {
+        /// Only that of the project with this root.
+        #[serde(default)]
+        project: Option<PathBuf>,
+    },
     /// Delete environments. Answered by [`super::Reply::Environments`] with those deleted.
     RemoveEnvironments {
         /// Which.
