@@ -1,6 +1,6 @@
 # The recipes that people type and that .ci/run calls. The logic is in scripts/.
 
-.PHONY: help demo test check bench bench-image fuzz kills scale crashes deny
+.PHONY: help demo test check bench bench-image fuzz kills scale cpython crashes deny
 
 help:
 	@echo 'make demo    install what the host lacks, build, and show the main job on real packages'
@@ -12,6 +12,7 @@ help:
 	@echo 'make kills   kill the daemon 200 times at random while programs use the view'
 	@echo 'make crashes damage, kill and fail at random, in large numbers'
 	@echo 'make scale   measure homes of 1,000 environments, 10,000 operations, 2 million blobs'
+	@echo 'make cpython run the import tests of CPython itself by an environment, beside a plain venv (PYTHON=…)'
 	@echo 'make deny    licences, advisories and the arrows between crates (needs cargo-deny)'
 
 demo:
@@ -49,6 +50,10 @@ crashes:
 scale:
 	@scripts/setup.sh test
 	@scripts/scale.sh
+
+cpython:
+	@scripts/setup.sh demo
+	@scripts/cpython.sh
 
 deny:
 	cargo deny --workspace check

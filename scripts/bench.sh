@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Measures the everyday commands of the release build: median and slowest of many rounds, in
-# milliseconds. Packages come from wheels that the script makes, so that no network is measured.
+# milliseconds. Packages come from wheels that the script makes, so that no network is measured. Where uv
+# is on the PATH, imports and walks in the view follow, beside uv's copy of the same environment; those packages
+# come from the configured index.
 #
-#   ROUNDS=50 scripts/bench.sh
+#   ROUNDS=50 PYTHON=python3.12 scripts/bench.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v cargo >/dev/null || export PATH="$HOME/.cargo/bin:$PATH"
 rounds=${ROUNDS:-30}
+scripts=$PWD/scripts
 
 cargo build --release --locked --quiet
 target=$(cargo metadata --format-version 1 --no-deps --locked --offline |
@@ -87,3 +90,10 @@ measure "load" "install work new.txt" "blast load --env work one"
 measure "list" ":" "blast list --env work"
 measure "run -- true" ":" "blast run --env work -- true"
 measure "envs rm" "blast start gone --shell bash; install gone old.txt" "blast envs rm gone"
+
+unset BLAST_FIND_LINKS
+if command -v uv >/dev/null; then
+    "$scripts/bench-imports.py" --blast "$target/release/blast" --python "${PYTHON:-python3}" --repeat 7
+else
+    echo "imports and walks: not measured, as uv is not on the PATH"
+fi
