@@ -376,6 +376,7 @@ impl Home {
         // The change stands whatever happens here.
         if let Err(error) = self.renew_skeleton(env) {
             tracing::warn!(%error, "a skeleton is behind its environment");
+            self.skeletons_renewed.store(false, Ordering::Relaxed);
         }
         Ok(())
     }
