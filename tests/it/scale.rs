@@ -127,16 +127,15 @@ fn fill(home: &Path, size: Size) {
     let mut ids = Vec::new();
     for operation in 0..size.operations {
         let transaction = store.begin(&probe).expect("it is there");
-        let unpublished = match ids.get(operation % 2) {
-            Some(&id) => transaction.select(id).expect("it was written"),
-            None => {
-                let staging = store.stage().expect("a staging");
-                let written = transaction
-                    .write(&states[operation % 2], staging)
-                    .expect("written");
-                ids.push(written.generation());
-                written
-            }
+        let unpublished = if let Some(&id) = ids.get(operation % 2) {
+            transaction.select(id).expect("it was written")
+        } else {
+            let staging = store.stage().expect("a staging");
+            let written = transaction
+                .write(&states[operation % 2], staging)
+                .expect("written");
+            ids.push(written.generation());
+            written
         };
         unpublished
             .publish(draft(OperationKind::Install), 2_000)
@@ -189,7 +188,7 @@ fn blobs(store: &Store, home: &Path, count: usize) {
 /// What one thing cost.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
-    /// Calls of the daemon that read from files or sockets (`syscr` of proc_pid_io(5)).
+    /// Calls of the daemon that read from files or sockets (`syscr` of `proc_pid_io(5)`).
     reads: u64,
     /// Bytes that they read.
     bytes: u64,
@@ -229,7 +228,7 @@ fn measure(sandbox: &Sandbox, size: Size, rest: bool) -> Vec<(&'static str, Cost
     sandbox.blast(["kill", "--all"]).success();
     let began = Instant::now();
     fill(&sandbox.blast_home(), size);
-    println!("{size:?}: made in {:.1?}", began.elapsed());
+    sandbox.note(&format!("{size:?}: made in {:.1?}", began.elapsed()));
     let mut costs = Vec::new();
     // Starts the daemon, which opens the store.
     let began = Instant::now();
@@ -276,7 +275,7 @@ fn measure(sandbox: &Sandbox, size: Size, rest: bool) -> Vec<(&'static str, Cost
     if rest {
         step(RESTING, &|| std::thread::sleep(REST));
     }
-    println!("memory of the daemon: {:.1} MB", memory(pid) as f64 / 1e6);
+    sandbox.note(&format!("memory of the daemon: {} KB", memory(pid) / 1000));
     if rest {
         assert!(memory(pid) < MOST_IDLE_BYTES, "an idle daemon is small");
     }
@@ -297,13 +296,16 @@ fn what_is_not_touched_costs_nothing() {
     let records = environments + much.operations as u64;
     let few = measure(&small, NOTHING, full);
     let many = measure(&big, much, full);
-    println!("{:<24} {:>22} {:>22}", "reads, KB, ms", "small", "big");
+    small.note(&format!(
+        "{:<24} {:>22} {:>22}",
+        "reads, KB, ms", "small", "big"
+    ));
     for ((name, few), (_, many)) in few.iter().zip(&many) {
         let cell = |cost: &Cost| {
             let Cost { reads, bytes, took } = cost;
             format!("{reads} {} {:.1}", bytes / 1000, took.as_secs_f64() * 1e3)
         };
-        println!("{name:<24} {:>22} {:>22}", cell(few), cell(many));
+        small.note(&format!("{name:<24} {:>22} {:>22}", cell(few), cell(many)));
     }
     for ((name, few), (_, many)) in few.iter().zip(&many) {
         let said = format!("{name}: {few:?} in a small home, {many:?} in a big one");
