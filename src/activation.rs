@@ -18,6 +18,10 @@ use blast_types::EnvName;
 #[cfg(test)]
 mod tests;
 
+/// Where the programs are that blast adds to each environment, below the prefix: they come after
+/// the environment's own in `PATH`.
+pub(crate) const TOOLS: &str = ".blast/bin";
+
 /// A shell that there is a script for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Shell {
@@ -253,6 +257,8 @@ impl Activation {
         ]);
         if let Some(blast) = &self.blast {
             values.insert("BLAST", shell.quote(text(blast)?));
+            let tools = self.prefix.join(TOOLS);
+            values.insert("TOOLS", shell.quote(text(&tools)?));
         }
         Ok(fill(shell, &values, &exports))
     }

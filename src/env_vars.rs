@@ -13,6 +13,8 @@ pub(crate) const VIRTUAL_ENV_PROMPT: &str = "VIRTUAL_ENV_PROMPT";
 pub(crate) const PYTHONHOME: &str = "PYTHONHOME";
 /// Where programs are looked for.
 pub(crate) const PATH: &str = "PATH";
+/// `real` asks the shim of pip for pip itself.
+pub(crate) const BLAST_PIP: &str = "BLAST_PIP";
 /// The user's home directory.
 pub(crate) const HOME: &str = "HOME";
 /// The user's login shell.

@@ -137,10 +137,15 @@ fn located(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
         .and_then(|found| std::path::absolute(found).ok())
 }
 
-/// The home and environment that `…/live/<env>/bin/python` belongs to; the prefix (or any
-/// directory on the way) may be a link, as a project's `.venv` is.
+/// The home and environment that `…/live/<env>/bin/python` belongs to.
 fn owner(python: &Path) -> Option<(PathBuf, EnvName)> {
-    let mut prefix = python.parent()?.parent()?.to_owned();
+    owner_of(python.parent()?.parent()?)
+}
+
+/// The home and environment of the prefix `…/live/<env>`, which may be a link, as a project's `.venv`
+/// is.
+pub(crate) fn owner_of(prefix: &Path) -> Option<(PathBuf, EnvName)> {
+    let mut prefix = prefix.to_owned();
     for _ in 0..DEEPEST {
         if let Some(live) = prefix.parent()
             && live.file_name() == Some(OsStr::new("live"))

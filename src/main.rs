@@ -51,6 +51,8 @@ fn main() -> ExitCode {
         return engine::build::supervise();
     } else if words.get(1).is_some_and(|word| word == filter::COMMAND) {
         return filter::run(plain);
+    } else if words.get(1).is_some_and(|word| word == cli::pip::COMMAND) {
+        return cli::pip::main(&words).into();
     } else {
         return cli::main(words).into();
     };

@@ -20,6 +20,9 @@ alias _blast_leave_@KEY@ 'test $?_BLAST_OLD_@KEY@ = 0 && unsetenv @KEY@; test $?
 alias deactivate '_blast_leave; @LEAVE_VARIABLES@; rehash; test "\!:*" != nondestructive && unalias deactivate _blast_leave'
 
 set _OLD_VIRTUAL_PATH = $PATH:q
+#@ shown
+setenv PATH @TOOLS@':'$PATH:q
+#@ end
 setenv PATH @BIN@':'$PATH:q
 
 if ( $?PYTHONHOME ) then

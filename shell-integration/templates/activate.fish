@@ -46,6 +46,9 @@ function deactivate -d 'Leave the environment of blast'
 end
 
 set -g _OLD_VIRTUAL_PATH $PATH
+#@ shown
+set -gx PATH @TOOLS@ $PATH
+#@ end
 set -gx PATH @BIN@ $PATH
 
 set -e _OLD_VIRTUAL_PYTHONHOME

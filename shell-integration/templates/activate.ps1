@@ -42,6 +42,9 @@ function global:deactivate ([switch]$NonDestructive) {
 }
 
 $global:_BLAST_OLD['PATH'] = [Environment]::GetEnvironmentVariable('PATH')
+#@ shown
+$env:PATH = @TOOLS@ + [IO.Path]::PathSeparator + $env:PATH
+#@ end
 $env:PATH = @BIN@ + [IO.Path]::PathSeparator + $env:PATH
 
 $global:_BLAST_OLD['PYTHONHOME'] = [Environment]::GetEnvironmentVariable('PYTHONHOME')

@@ -55,6 +55,10 @@ deactivate () {
 }
 
 _OLD_VIRTUAL_PATH="${PATH:-}"
+#@ shown
+#@ After the environment's own programs those of blast: pip, unless it is installed.
+PATH=@TOOLS@"${PATH:+:$PATH}"
+#@ end
 PATH=@BIN@"${PATH:+:$PATH}"
 export PATH
 

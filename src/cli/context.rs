@@ -24,6 +24,8 @@ pub(super) struct Context {
     /// The way to the user.
     pub(super) printer: Printer,
     command: Vec<String>,
+    /// The home that is meant, where no variable says it.
+    home: Option<PathBuf>,
     client: OnceCell<Client>,
     cwd: OnceCell<PathBuf>,
 }
@@ -34,8 +36,17 @@ impl Context {
         Self {
             printer,
             command,
+            home: None,
             client: OnceCell::new(),
             cwd: OnceCell::new(),
+        }
+    }
+
+    /// The same for an environment of this home, whatever the variables say.
+    pub(super) fn at_home(self, home: PathBuf) -> Self {
+        Self {
+            home: Some(home),
+            ..self
         }
     }
 
@@ -57,7 +68,10 @@ impl Context {
     }
 
     fn client_with(&self, settings: Settings) -> Result<&Client, Error> {
-        let places = Places::new(|name| env::var_os(name))?;
+        let mut places = Places::new(|name| env::var_os(name))?;
+        if let Some(home) = &self.home {
+            places.home.clone_from(home);
+        }
         Ok(self
             .client
             .get_or_init(|| Client::new(places, settings.view, &self.command)))

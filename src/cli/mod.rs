@@ -42,6 +42,7 @@ mod moment;
 mod naming;
 mod options;
 mod outdated;
+pub(crate) mod pip;
 mod policy;
 mod project;
 mod python;

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::options::EnvOption;
 use super::sandbox::{self, SandboxOptions};
 use super::venv_link;
+use crate::activation::TOOLS;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -96,10 +97,10 @@ pub(super) fn visible_prefix(context: &Context, place: &Place) -> Result<PathBuf
 }
 
 fn path_with(prefix: &Path, path: Option<OsString>) -> Result<OsString, Error> {
-    let bin = prefix.join("bin");
+    let ours = [prefix.join("bin"), prefix.join(TOOLS)];
     let rest = path.unwrap_or_default();
-    let rest = env::split_paths(&rest).filter(|entry| *entry != bin);
-    env::join_paths(std::iter::once(bin.clone()).chain(rest)).map_err(|error| {
+    let rest = env::split_paths(&rest).filter(|entry| !ours.contains(entry));
+    env::join_paths(ours.iter().cloned().chain(rest)).map_err(|error| {
         Error::internal("the place of the environment does not fit into `PATH`").caused_by(&error)
     })
 }
@@ -137,7 +138,10 @@ mod tests {
             Path::new("/live/demo"),
             Some("/usr/bin:/live/demo/bin:/bin".into()),
         );
-        assert_eq!(path.expect("fits"), "/live/demo/bin:/usr/bin:/bin");
+        assert_eq!(
+            path.expect("fits"),
+            "/live/demo/bin:/live/demo/.blast/bin:/usr/bin:/bin"
+        );
         assert!(path_with(Path::new("/li:ve"), None).is_err());
     }
 

@@ -7,7 +7,9 @@ use std::error::Error as _;
 use std::path::PathBuf;
 
 use blast_index::Sources;
-use blast_index::config::{self, ConfigError, Configured, Flags, ProjectSettings, Surroundings};
+use blast_index::config::{
+    self, ConfigError, Configured, Flags, ProjectSettings, Setting, Surroundings,
+};
 use blast_types::Hint as _;
 
 use super::context::Context;
@@ -38,6 +40,15 @@ pub(super) fn compute(
     files: &FromFiles,
 ) -> Result<Sources, Error> {
     Ok(configured(context, options, files)?.sources)
+}
+
+/// The settings in force, each with where it came from.
+pub(super) fn settings_in_force(
+    context: &Context,
+    options: &SourceOptions,
+    files: &FromFiles,
+) -> Result<Vec<Setting>, Error> {
+    Ok(configured(context, options, files)?.settings)
 }
 
 /// One line a setting: its name, its value, where it came from.

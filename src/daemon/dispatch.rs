@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, blame, change, clean, environment, graph, history, image, lock,
-    materialise, outdated, refresh, repair, snapshots, status,
+    Asker, EngineError, Home, blame, change, clean, environment, fetch, graph, history, image,
+    lock, materialise, outdated, refresh, repair, snapshots, status,
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -58,6 +58,7 @@ pub(super) async fn answer(
             tokio::task::spawn_blocking(move || daemon.homes.renew(&path)).await?;
             Ok(repaired)
         }
+        Request::Fetch(request) => fetch::fetch(home, *request, reporter).await,
         Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {
             let environments = environment::remove(home, names, dry_run, asker).await?;
@@ -152,6 +153,9 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
         }
         Request::Snapshots { env } => Ok(Reply::Snapshots {
             snapshots: snapshots::snapshots(home, &env)?,
+        }),
+        Request::Markers { env } => Ok(Reply::Markers {
+            markers: environment::markers(home, &env)?,
         }),
         Request::List { env } => Ok(Reply::Packages {
             packages: environment::packages(home, &env)?,

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::{EngineError, at};
+use super::pip_shim::Shims;
 use crate::interpreter::ProbeCache;
 
 /// The caches in one directory, as long as it is there.
@@ -16,6 +17,8 @@ pub(crate) struct Caches {
     pub(crate) index: blast_index::Shared,
     /// What interpreters said of themselves.
     pub(crate) probes: ProbeCache,
+    /// The `pip` of environments.
+    pub(crate) shims: Shims,
     /// `$BLAST_CACHE`.
     pub(crate) path: PathBuf,
     /// Device and inode of the directory.
@@ -29,6 +32,7 @@ impl Caches {
         Ok(Self {
             index: blast_index::Shared::new(path),
             probes: ProbeCache::new(path),
+            shims: Shims::new(path),
             path: path.to_owned(),
             identity: identity(path).map_err(at(path))?,
         })

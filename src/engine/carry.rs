@@ -33,7 +33,8 @@ pub(super) fn over(
     }
     let prefix = home.prefix(&record.name);
     let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-    let spec = generated::Spec::of(record, &prefix, &blast);
+    let pip = home.caches().shims.stage(own, staging)?;
+    let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
     let wheels = records::of_generation(&home.store, source)?;
     let read_blob = |blob| {
         let path = home.store.blob_path(blob);

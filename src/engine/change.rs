@@ -439,7 +439,12 @@ impl Job {
         }
         let prefix = self.home.prefix(&record.name);
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-        let spec = generated::Spec::of(record, &prefix, &blast);
+        let pip = self
+            .home
+            .caches()
+            .shims
+            .stage(&record.interpreter, &staging)?;
+        let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
         let read_blob = |blob| {
             // A blob that this very change brings is still staged under another name.
             let path = staging.blob_path(blob);

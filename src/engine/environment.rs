@@ -1,5 +1,6 @@
 //! Environments coming, going, and being found.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
         created_ms: started_ms,
     };
     let staging = home.store.stage()?;
-    let generation = empty(&record, &home.prefix(&record.name), &staging)?;
+    let generation = empty(home, &record, &home.prefix(&record.name), &staging)?;
     let draft = OperationDraft {
         kind: OperationKind::Create,
         command: asker.command,
@@ -61,12 +62,14 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
 
 /// The first generation of an environment, its generated layer staged.
 pub(super) fn empty(
+    home: &Home,
     record: &EnvRecord,
     prefix: &Path,
     staging: &Staging,
 ) -> Result<Generation, EngineError> {
     let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-    let spec = generated::Spec::of(record, prefix, &blast);
+    let pip = home.caches().shims.stage(&record.interpreter, staging)?;
+    let spec = generated::Spec::of(record, prefix, &blast).with_pip(&pip);
     let no_scripts = |_| {
         Err(EngineError::Bug(
             "an empty environment has no scripts".to_owned(),
@@ -297,6 +300,16 @@ pub(crate) fn packages(home: &Home, name: &EnvName) -> Result<Vec<PackageView>, 
     Ok(views::packages(
         &*home.store.generation(home.env(name)?.head)?,
     ))
+}
+
+/// The marker values of an environment's interpreter. Blocks.
+pub(crate) fn markers(
+    home: &Home,
+    name: &EnvName,
+) -> Result<BTreeMap<String, String>, EngineError> {
+    let markers = home.env(name)?.record.interpreter.markers;
+    let named = serde_json::to_value(markers).and_then(serde_json::from_value);
+    named.map_err(|error| EngineError::Bug(format!("markers are no texts: {error}")))
 }
 
 /// Has the bytecode of an environment compiled, as far as it is missing, and waits for it.

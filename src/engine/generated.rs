@@ -4,8 +4,8 @@
 //! environment is. What does, is here, in one small layer per generation that comes last and so
 //! wins: `pyvenv.cfg`, the links to the interpreter, activation scripts, console scripts (their
 //! first line names the environment's Python), `REQUESTED` and `direct_url.json`, and each touched
-//! `RECORD`, as the wheel's own record plus the rows of what was added. Its size grows with the
-//! number of packages, never with their files.
+//! `RECORD`, as the wheel's own record plus the rows of what was added; and the shim of pip where no
+//! pip is installed. Its size grows with the number of packages, never with their files.
 //!
 //! Sources: PEP 405 (`pyvenv.cfg`), PEP 376 and 627 (RECORD, REQUESTED), PEP 610
 //! (`direct_url.json`), PEP 427 (`#!python` scripts), entry points specification.
@@ -18,7 +18,8 @@ use blast_store::{EntryPoint, EnvRecord, LayerBuilder, LayerError, Package, Whee
 use blast_types::{BlobId, EnvName, Interpreter, Sha256};
 
 use super::error::EngineError;
-use crate::activation::{Activation, ActivationError};
+use super::pip_shim::Module;
+use crate::activation::{Activation, ActivationError, TOOLS};
 
 /// Modification time of generated files: they have no history of their own (2020-01-01, UTC).
 pub(crate) const GENERATED_MTIME: i64 = 1_577_836_800;
@@ -40,6 +41,9 @@ pub(crate) struct Spec<'a> {
     /// Our own executable, for activation scripts; none for an environment that stands alone, without
     /// blast.
     pub(crate) blast: Option<&'a Path>,
+    /// The modules of the shim of pip; none for an environment that has no pip unless a package
+    /// brings it.
+    pub(crate) pip: &'a [Module],
 }
 
 impl<'a> Spec<'a> {
@@ -51,7 +55,13 @@ impl<'a> Spec<'a> {
             variables: &record.variables,
             interpreter: &record.interpreter,
             blast: Some(blast),
+            pip: &[],
         }
+    }
+
+    /// The same with these modules as its pip.
+    pub(crate) fn with_pip(self, pip: &'a [Module]) -> Self {
+        Self { pip, ..self }
     }
 
     /// For plain files of this environment, at a place of their own.
@@ -62,6 +72,7 @@ impl<'a> Spec<'a> {
             variables: &record.variables,
             interpreter: &record.interpreter,
             blast: None,
+            pip: &[],
         }
     }
 }
@@ -86,7 +97,9 @@ pub(crate) fn layer<'a>(
     let activation = activation_files(spec)?;
     prefix_files(spec, &activation, &mut builder).map_err(failed)?;
     let mut scripts = BTreeMap::new();
+    let mut has_pip = false;
     for (package, wheel) in packages {
+        has_pip |= package.name.as_ref() == "pip";
         let mut rows = Vec::new();
         let mut add = |path: &str, content: &[u8]| {
             rows.push(RecordRow {
@@ -130,6 +143,9 @@ pub(crate) fn layer<'a>(
                 .map_err(failed)?;
         }
     }
+    if !has_pip {
+        pip_files(spec, &mut builder).map_err(failed)?;
+    }
     for (path, Script { content, mode }) in scripts {
         builder
             .inline(&path, mode, GENERATED_MTIME, content)
@@ -162,6 +178,42 @@ fn prefix_files(
     builder.symlink("lib64", "lib")?;
     builder.dir(&scheme.purelib)?;
     builder.dir("include")
+}
+
+/// The shim of pip, see [`super::pip_shim`].
+fn pip_files(spec: &Spec<'_>, builder: &mut LayerBuilder) -> Result<(), LayerError> {
+    let Some(blast) = spec.blast.filter(|_| !spec.pip.is_empty()) else {
+        return Ok(());
+    };
+    let scheme = &spec.interpreter.scheme;
+    for Module { path, blob, size } in spec.pip {
+        let path = format!("{}/{path}", scheme.purelib);
+        builder.file(&path, 0o644, GENERATED_MTIME, *blob, *size)?;
+    }
+    builder.symlink(".blast/blast", &blast.to_string_lossy())?;
+    let entry = EntryPoint {
+        name: "pip".to_owned(),
+        module: "pip".to_owned(),
+        attribute: "main".to_owned(),
+        gui: false,
+    };
+    let shebang = shebang(&python(spec));
+    for (name, entry) in installed_entry_points(&[entry], spec.interpreter.version()) {
+        let script = console_script(&shebang, &entry);
+        builder.inline(
+            &format!("{TOOLS}/{name}"),
+            0o755,
+            GENERATED_MTIME,
+            script.into_bytes(),
+        )?;
+    }
+    Ok(())
+}
+
+/// The environment's interpreter, as its scripts name it.
+fn python(spec: &Spec<'_>) -> String {
+    let scripts = spec.prefix.join(&spec.interpreter.scheme.scripts);
+    scripts.join("python").to_string_lossy().into_owned()
 }
 
 /// The activation scripts of the scripts folder, by file name.
@@ -204,11 +256,7 @@ fn script_files(
     record: &WheelRecord,
     read_blob: &dyn Fn(BlobId) -> Result<Vec<u8>, EngineError>,
 ) -> Result<Vec<(String, Script)>, EngineError> {
-    let python = spec
-        .prefix
-        .join(&spec.interpreter.scheme.scripts)
-        .join("python");
-    let shebang = shebang(&python.to_string_lossy());
+    let shebang = shebang(&python(spec));
     let entry_points = installed_entry_points(&record.scripts, spec.interpreter.version());
     let mut files: Vec<_> = entry_points
         .into_iter()

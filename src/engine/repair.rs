@@ -111,7 +111,11 @@ async fn mend(
     .await??;
     let failures = bring_packages(home, &damage, packages, sources, reporter).await?;
     let at_home = Arc::clone(home);
-    tokio::task::spawn_blocking(move || generate(&at_home, &damage)).await??;
+    let made_again = tokio::task::spawn_blocking(move || {
+        bring_pip(&at_home, &damage)?;
+        generate(&at_home, &damage)
+    });
+    made_again.await??;
     Ok(failures)
 }
 
@@ -189,6 +193,20 @@ fn publish(
     Ok(())
 }
 
+/// Brings the blobs of the shim of pip, which no wheel has.
+fn bring_pip(home: &Home, damage: &Damage) -> Result<(), EngineError> {
+    if damage.blobs.is_empty() {
+        return Ok(());
+    }
+    let staging = home.store.stage_anew(damage)?;
+    for state in home.store.envs()? {
+        home.caches()
+            .shims
+            .stage(&state.record.interpreter, &staging)?;
+    }
+    Ok(staging.publish()?)
+}
+
 /// Makes damaged generated layers again. One that comes out otherwise (another blast made it, or the
 /// environment had other variables then) stays as it is.
 fn generate(home: &Home, damage: &Damage) -> Result<(), EngineError> {
@@ -216,7 +234,9 @@ fn generate(home: &Home, damage: &Damage) -> Result<(), EngineError> {
             continue;
         }
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-        let spec = generated::Spec::of(&record, &generation.prefix, &blast);
+        let staging = home.store.stage_anew(&layers)?;
+        let pip = home.caches().shims.stage(&record.interpreter, &staging)?;
+        let spec = generated::Spec::of(&record, &generation.prefix, &blast).with_pip(&pip);
         let read_blob = |blob| {
             let path = home.store.blob_path(blob);
             std::fs::read(&path).map_err(at(path))
@@ -227,7 +247,6 @@ fn generate(home: &Home, damage: &Damage) -> Result<(), EngineError> {
         let Ok(layer) = generated::layer(&spec, packages, &read_blob) else {
             continue;
         };
-        let staging = home.store.stage_anew(&layers)?;
         if staging
             .layer(layer)
             .is_ok_and(|id| id == generation.generated)

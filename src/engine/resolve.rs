@@ -390,7 +390,8 @@ fn plan_of(job: &Job, resolution: &Resolution, requirements: Vec<String>, asked:
     }
 }
 
-fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifact {
+/// A file, with the hashes that its requirement states.
+pub(super) fn artifact(name: &PackageName, file: &Arc<DistFile>, asked: &[Asked]) -> Artifact {
     let stated = asked
         .iter()
         .find(|asked| asked.requirement.name == *name && !asked.hashes.is_empty());

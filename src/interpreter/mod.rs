@@ -11,6 +11,7 @@
 
 mod base;
 mod cache;
+mod compile;
 mod error;
 mod find;
 mod probe;
@@ -21,6 +22,7 @@ mod search;
 mod tests;
 
 pub(crate) use cache::ProbeCache;
+pub(crate) use compile::compile;
 pub(crate) use error::FindError;
 pub(crate) use find::{Found, FoundState, find, find_all};
 pub(crate) use request::{PythonRequest, RequestError};

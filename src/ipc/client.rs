@@ -246,6 +246,8 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Diff { .. }
         | Request::Snapshots { .. }
         | Request::Lock(_)
+        | Request::Fetch(_)
+        | Request::Markers { .. }
         | Request::List { .. }
         | Request::Graph { .. }
         | Request::Outdated(_)

@@ -39,6 +39,7 @@ mod network;
 mod operations;
 mod options;
 mod oracle;
+mod pip;
 mod project;
 mod real;
 mod remove;

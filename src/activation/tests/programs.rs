@@ -18,7 +18,9 @@ use super::lab::{Lab, PROGRAMS, Program, each_shell};
 fn assert_active(program: &Program, dump: &BTreeMap<String, String>, env: &Activation) {
     let name = program.name();
     let bin = env.bin().display().to_string();
-    assert_eq!(dump["PATH"], format!("{bin}:/usr/bin:/bin"), "{name}");
+    let tools = env.prefix.join(".blast/bin");
+    let path = format!("{bin}:{}:/usr/bin:/bin", tools.display());
+    assert_eq!(dump["PATH"], path, "{name}");
     for (key, value) in env.exports().expect("exports") {
         assert_eq!(dump.get(&key), Some(&value), "{name}: {key}");
     }

@@ -325,7 +325,8 @@ impl Loading {
         } = staged;
         let prefix = home.prefix(&record.name);
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-        let spec = generated::Spec::of(record, &prefix, &blast);
+        let pip = home.caches().shims.stage(&record.interpreter, &staging)?;
+        let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
         let read_blob = |blob| {
             let path = staging.blob_path(blob);
             std::fs::read(&path).map_err(at(path))
@@ -362,7 +363,7 @@ impl Loading {
             image: self.image.digest(),
         };
         if self.state.is_none() {
-            let first = environment::empty(record, &prefix, &staging)?;
+            let first = environment::empty(home, record, &prefix, &staging)?;
             let change = EnvChange {
                 generation: &generation,
                 draft: draft(kind),

@@ -1,8 +1,9 @@
 //! What the daemon answers, and what it says of a change, a lock or a history.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use blast_types::{EnvName, GenerationId, SnapshotName};
+use blast_types::{EnvName, GenerationId, PackageName, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 use super::{EnvironmentView, FindingView, PackageView, Place, PythonView, Status};
@@ -22,6 +23,15 @@ pub(crate) struct Cleaned {
     pub(crate) operations: u64,
     /// Trees of plain files removed.
     pub(crate) trees: u64,
+}
+
+/// A distribution that was fetched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FetchedFile {
+    /// Whose.
+    pub(crate) name: PackageName,
+    /// Where it is.
+    pub(crate) path: PathBuf,
 }
 
 /// See [`super::Reply::Refreshed`].
@@ -100,6 +110,16 @@ pub(crate) enum Reply {
         forks: Vec<ForkView>,
         /// What finding it took.
         effort: Effort,
+    },
+    /// To [`super::Request::Fetch`].
+    Fetched {
+        /// By name.
+        files: Vec<FetchedFile>,
+    },
+    /// To [`super::Request::Markers`].
+    Markers {
+        /// By their names in PEP 508.
+        markers: BTreeMap<String, String>,
     },
     /// To [`super::Request::List`].
     Packages {

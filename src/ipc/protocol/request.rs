@@ -79,6 +79,15 @@ pub(crate) enum Request {
     },
     /// Resolve without touching an environment. Answered by [`super::Reply::Locked`].
     Lock(Box<LockRequest>),
+    /// Fetch distributions to a folder, without installing them. Answered by
+    /// [`super::Reply::Fetched`].
+    Fetch(Box<Fetch>),
+    /// The marker values (PEP 508) of an environment's interpreter. Answered by
+    /// [`super::Reply::Markers`].
+    Markers {
+        /// Whose.
+        env: EnvName,
+    },
     /// What an environment holds. Answered by [`super::Reply::Packages`].
     List {
         /// Whose.
@@ -352,6 +361,25 @@ pub(crate) struct BuildOptions {
     /// Those that git is given beside them.
     #[serde(default)]
     pub(crate) git_variables: BTreeMap<String, String>,
+}
+
+/// See [`super::Request::Fetch`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fetch {
+    /// The environment whose interpreter they are for.
+    pub(crate) env: EnvName,
+    /// What is asked for.
+    pub(crate) requirements: RequirementSet,
+    /// Without what they need.
+    pub(crate) no_deps: bool,
+    /// How to resolve.
+    pub(crate) options: ResolveOptions,
+    /// Where packages come from.
+    pub(crate) sources: Sources,
+    /// Only wheels, built where there are none.
+    pub(crate) wheels: bool,
+    /// Where to: absolute, made where it is missing.
+    pub(crate) to: PathBuf,
 }
 
 /// See [`super::Request::Outdated`].

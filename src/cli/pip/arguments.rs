@@ -1,0 +1,415 @@
+//! The command line of pip: its commands and options, by pip's names. Options that blast has too are
+//! the same types as in its own commands.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use super::super::options::{RequirementOptions, SourceOptions};
+use super::super::resolution::ResolverOptions;
+
+/// pip of this environment: each command is carried out by blast
+#[derive(Debug, Parser)]
+#[command(
+    name = "pip",
+    disable_help_subcommand = true,
+    args_override_self = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "`blast revert` takes back what an install or uninstall did. \
+    `BLAST_PIP=real` runs pip itself."
+)]
+pub(super) struct Pip {
+    #[command(flatten)]
+    pub(super) general: General,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+/// What goes before or after each command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "General options")]
+pub(super) struct General {
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Say less
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) quiet: u8,
+    /// Show the version and exit
+    #[arg(short = 'V', long)]
+    pub(super) version: bool,
+    /// Use no colour
+    #[arg(long, global = true)]
+    pub(super) no_color: bool,
+    /// Ask nothing
+    #[arg(long, global = true)]
+    pub(super) no_input: bool,
+    /// Show bars (`on`) or none (`off`)
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub(super) progress_bar: Option<String>,
+    #[command(flatten)]
+    fulfilled: Fulfilled,
+    #[command(flatten)]
+    pub(super) without_effect: WithoutEffect,
+}
+
+/// What is so in any case.
+#[derive(Debug, Args)]
+struct Fulfilled {
+    /// No newer pip is looked for in any case
+    #[arg(long, global = true)]
+    disable_pip_version_check: bool,
+    /// It is one in any case
+    #[arg(long, alias = "require-venv", global = true)]
+    require_virtualenv: bool,
+    /// There is none in any case
+    #[arg(long, global = true, hide = true)]
+    no_python_version_warning: bool,
+}
+
+/// What blast does in its own way: taken, and said.
+#[derive(Debug, Args)]
+pub(super) struct WithoutEffect {
+    /// Taken, without effect: packages are kept once for all environments
+    #[arg(long, global = true)]
+    no_cache_dir: bool,
+    /// Taken, without effect; the variable `PIP_TIMEOUT` has one
+    #[arg(
+        long,
+        visible_alias = "default-timeout",
+        global = true,
+        value_name = "SEC"
+    )]
+    timeout: Option<String>,
+    /// Taken, without effect; the variable `PIP_RETRIES` has one
+    #[arg(long, global = true, value_name = "N")]
+    retries: Option<String>,
+}
+
+impl WithoutEffect {
+    /// The options that were given, with the reason to tell; `--no-cache-dir` asks for nothing that
+    /// anybody would miss.
+    pub(super) fn to_tell(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (
+                self.timeout.is_some(),
+                "--timeout has no effect here, PIP_TIMEOUT has",
+            ),
+            (
+                self.retries.is_some(),
+                "--retries has no effect here, PIP_RETRIES has",
+            ),
+        ]
+        .into_iter()
+        .filter_map(|(given, words)| given.then_some(words))
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Install packages
+    Install(Box<Install>),
+    /// Uninstall packages
+    Uninstall(Uninstall),
+    /// Print installed packages as requirements
+    Freeze(Freeze),
+    /// List installed packages
+    List(Box<List>),
+    /// Show what installed packages are
+    Show(Show),
+    /// Say whether installed packages have what they require
+    Check,
+    /// Download packages
+    Download(Box<Fetch>),
+    /// Make wheels of packages
+    Wheel(Box<Fetch>),
+    /// Describe the environment as JSON
+    Inspect(Inspect),
+    /// Print hashes of files
+    Hash(Hash),
+    /// Look at the cache
+    Cache(Cache),
+    /// Look at the settings of pip
+    Config(Config),
+    /// Show what this pip is and what fits its interpreter
+    Debug,
+    /// Show help
+    Help {
+        /// For this command
+        command: Option<String>,
+    },
+}
+
+/// How packages are chosen, which several commands share.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of pip's")]
+#[derive(Debug, Args)]
+pub(super) struct Choice {
+    /// Without what the packages need
+    #[arg(long, visible_alias = "no-dependencies")]
+    pub(super) no_deps: bool,
+    /// Refuse requirements without a hash
+    #[arg(long)]
+    pub(super) require_hashes: bool,
+    /// Wheels are preferred in any case, of equal versions
+    #[arg(long)]
+    pub(super) prefer_binary: bool,
+    /// Builds always follow PEP 517
+    #[arg(long)]
+    use_pep517: bool,
+    #[command(flatten)]
+    pub(super) resolver: ResolverOptions,
+    #[command(flatten)]
+    pub(super) sources: SourceOptions,
+}
+
+/// `pip install`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of pip's")]
+#[derive(Debug, Args)]
+pub(super) struct Install {
+    #[command(flatten)]
+    pub(super) wanted: RequirementOptions,
+    /// Take the newest versions
+    #[arg(short = 'U', long)]
+    pub(super) upgrade: bool,
+    /// Which dependencies to upgrade as well: only-if-needed
+    #[arg(long, value_name = "STRATEGY")]
+    pub(super) upgrade_strategy: Option<UpgradeStrategy>,
+    /// Choose as if nothing were installed
+    #[arg(long)]
+    pub(super) force_reinstall: bool,
+    /// Choose as if nothing were installed
+    #[arg(short = 'I', long)]
+    pub(super) ignore_installed: bool,
+    /// Only print what would be installed
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Compile no bytecode beforehand
+    #[arg(long)]
+    pub(super) no_compile: bool,
+    /// Bytecode is compiled in any case, in the background
+    #[arg(long, conflicts_with = "no_compile")]
+    compile: bool,
+    #[command(flatten)]
+    pub(super) elsewhere: Elsewhere,
+    #[command(flatten)]
+    fulfilled: FulfilledByInstall,
+    #[command(flatten)]
+    pub(super) choice: Choice,
+}
+
+/// Places that are no environment.
+#[derive(Debug, Args)]
+pub(super) struct Elsewhere {
+    /// Refused: an environment does not see it
+    #[arg(long)]
+    pub(super) user: bool,
+    /// Refused: `blast materialise` writes environments to folders
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) target: Option<PathBuf>,
+    /// Refused likewise
+    #[arg(long, value_name = "DIR")]
+    pub(super) prefix: Option<PathBuf>,
+    /// Refused likewise
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+}
+
+/// What is so in any case.
+#[derive(Debug, Args)]
+struct FulfilledByInstall {
+    /// Environments are no system
+    #[arg(long)]
+    break_system_packages: bool,
+    /// Scripts are on the `PATH` of an environment
+    #[arg(long)]
+    no_warn_script_location: bool,
+    /// There are none: conflicts are not installed
+    #[arg(long)]
+    no_warn_conflicts: bool,
+    /// Nothing is warned of
+    #[arg(long, value_name = "ACTION")]
+    root_user_action: Option<String>,
+}
+
+/// `--upgrade-strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum UpgradeStrategy {
+    OnlyIfNeeded,
+    Eager,
+}
+
+/// `pip uninstall`.
+#[derive(Debug, Args)]
+pub(super) struct Uninstall {
+    /// Packages
+    #[arg(value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+    /// Those of this file as well
+    #[arg(short, long = "requirement", value_name = "FILE")]
+    pub(super) requirement_files: Vec<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Nothing is warned of
+    #[arg(long, value_name = "ACTION")]
+    root_user_action: Option<String>,
+    /// Environments are no system
+    #[arg(long)]
+    break_system_packages: bool,
+}
+
+/// `pip freeze`.
+#[derive(Debug, Args)]
+pub(super) struct Freeze {
+    /// Also pip, setuptools, wheel
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Leave this package out
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) exclude: Vec<String>,
+    /// Leave editable projects out
+    #[arg(long)]
+    pub(super) exclude_editable: bool,
+    /// There is nothing else in any case
+    #[arg(short, long)]
+    local: bool,
+}
+
+/// `pip list`.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of pip's")]
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only those of which there is a newer version
+    #[arg(short, long)]
+    pub(super) outdated: bool,
+    /// Only those that have their newest version
+    #[arg(short, long, conflicts_with = "outdated")]
+    pub(super) uptodate: bool,
+    /// Only editable projects
+    #[arg(short, long)]
+    pub(super) editable: bool,
+    /// Leave editable projects out
+    #[arg(long, conflicts_with = "editable")]
+    pub(super) exclude_editable: bool,
+    /// They are there in any case
+    #[arg(long)]
+    include_editable: bool,
+    /// Only what no other package requires
+    #[arg(long)]
+    pub(super) not_required: bool,
+    /// How to print: columns, freeze or json
+    #[arg(long, value_name = "FORMAT", default_value = "columns")]
+    pub(super) format: Format,
+    /// Leave this package out
+    #[arg(long, value_name = "PACKAGE")]
+    pub(super) exclude: Vec<String>,
+    /// There is nothing else in any case
+    #[arg(short, long)]
+    local: bool,
+    /// Look at pre-releases too
+    #[arg(long)]
+    pub(super) pre: bool,
+    #[command(flatten)]
+    pub(super) sources: SourceOptions,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Columns,
+    Freeze,
+    Json,
+}
+
+/// `pip show`.
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Packages
+    #[arg(value_name = "PACKAGE")]
+    pub(super) packages: Vec<String>,
+    /// Also their files
+    #[arg(short, long)]
+    pub(super) files: bool,
+}
+
+/// `pip download` and `pip wheel`.
+#[derive(Debug, Args)]
+pub(super) struct Fetch {
+    #[command(flatten)]
+    pub(super) wanted: RequirementOptions,
+    /// Where to (default: here)
+    #[arg(
+        short,
+        long,
+        visible_short_alias = 'w',
+        visible_aliases = ["destination-dir", "destination-directory", "wheel-dir"],
+        value_name = "DIR",
+        default_value = "."
+    )]
+    pub(super) dest: PathBuf,
+    #[command(flatten)]
+    pub(super) choice: Choice,
+}
+
+/// `pip inspect`.
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// There is nothing else in any case
+    #[arg(long)]
+    local: bool,
+}
+
+/// `pip hash`.
+#[derive(Debug, Args)]
+pub(super) struct Hash {
+    /// Files
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// Only sha256
+    #[arg(short, long, value_name = "ALGORITHM", default_value = "sha256")]
+    algorithm: Algorithm,
+}
+
+/// `--algorithm`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Algorithm {
+    Sha256,
+}
+
+/// `pip cache`.
+#[derive(Debug, Args)]
+pub(super) struct Cache {
+    #[command(subcommand)]
+    pub(super) command: CacheCommand,
+}
+
+/// The commands of `pip cache`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CacheCommand {
+    /// Print where it is
+    Dir,
+    /// Say what is in it
+    Info,
+}
+
+/// `pip config`.
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    pub(super) command: ConfigCommand,
+}
+
+/// The commands of `pip config`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// List the settings that say where packages come from
+    List,
+    /// Print one of them
+    Get {
+        /// `global.index-url`, say
+        name: String,
+    },
+}

@@ -1,0 +1,236 @@
+//! `pip install`.
+
+use std::collections::BTreeMap;
+
+use blast_types::{PackageName, Requirement, VersionOrUrl, pep508, versions};
+
+use super::arguments::{Choice, Elsewhere, Install, UpgradeStrategy};
+use super::installed::Distribution;
+use super::{Target, VERSION};
+use crate::cli::requirements::Gathered;
+use crate::cli::{requirements, resolution, sources};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::{
+    Action, Change, Changed, Reply, Request, RequirementLine, ResolveOptions,
+};
+
+/// Installs, in one operation.
+pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
+    refuse_elsewhere(&args.elsewhere)?;
+    if args.upgrade_strategy == Some(UpgradeStrategy::Eager) {
+        return Err(Error::usage(
+            "--upgrade-strategy=eager is not supported: what is installed stays unless it must move",
+        )
+        .hint("`blast update` brings everything to its newest version"));
+    }
+    if args.wanted.is_empty() {
+        return Err(Error::no(
+            "You must give at least one requirement to install (see \"pip help install\")",
+        ));
+    }
+    let mut wanted = gather(&args.wanted, &args.choice, target)?;
+    let own = already_pip(&mut wanted);
+    let asked: Vec<String> = wanted
+        .set
+        .requirements
+        .iter()
+        .filter(|line| !line.unnamed)
+        .map(|line| line.text.clone())
+        .collect();
+    if let Some(text) = own {
+        let site = target.site()?;
+        target.tell(format!(
+            "Requirement already satisfied: {text} in {} ({VERSION})",
+            site.display()
+        ))?;
+        if wanted.set.requirements.is_empty() {
+            return Ok(Exit::Ok);
+        }
+    }
+    let (options, sources) = chosen(&args.choice, &wanted, target)?;
+    let change = Change {
+        env: target.env.clone(),
+        options,
+        sources,
+        action: Action::Install {
+            requirements: wanted.set,
+            upgrade: args.upgrade || args.force_reinstall || args.ignore_installed,
+            no_deps: args.choice.no_deps,
+        },
+        no_bytecode: args.no_compile,
+        dry_run: args.dry_run,
+    };
+    let Reply::Changed(changed) = target.context.ask(Request::Change(Box::new(change)))? else {
+        return Err(Error::unexpected_reply());
+    };
+    report(&asked, &changed, target)?;
+    Ok(Exit::Ok)
+}
+
+fn refuse_elsewhere(elsewhere: &Elsewhere) -> Result<(), Error> {
+    if elsewhere.user {
+        return Err(Error::no(
+            "Can not perform a '--user' install. User site-packages are not visible in this \
+             virtualenv.",
+        ));
+    }
+    let named = [
+        ("--target", &elsewhere.target),
+        ("--prefix", &elsewhere.prefix),
+        ("--root", &elsewhere.root),
+    ];
+    match named.iter().find(|(_, place)| place.is_some()) {
+        None => Ok(()),
+        Some((option, _)) => Err(Error::usage(format!(
+            "{option} is not supported: blast installs into environments"
+        ))
+        .hint("`blast materialise --to DIR` writes an environment to a folder")),
+    }
+}
+
+/// What was asked for, read as blast's own commands read it.
+pub(super) fn gather(
+    wanted: &crate::cli::options::RequirementOptions,
+    choice: &Choice,
+    target: &Target,
+) -> Result<Gathered, Error> {
+    if choice.prefer_binary {
+        target.context.printer.warn(
+            "--prefer-binary has no effect here: of one version a wheel is taken where there is one",
+        );
+    }
+    let cwd = target.context.cwd()?;
+    let gathered = requirements::gather(wanted, cwd)?.limited_by(&choice.resolver, cwd)?;
+    let bare = |line: &&RequirementLine| choice.require_hashes && line.hashes.is_empty();
+    if let Some(bare) = gathered.set.requirements.iter().find(bare) {
+        return Err(Error::no(format!(
+            "`{}` has no hash, and --require-hashes asks for one of each",
+            bare.text
+        )));
+    }
+    Ok(gathered)
+}
+
+/// How and from where, in the daemon's terms.
+pub(super) fn chosen(
+    choice: &Choice,
+    wanted: &Gathered,
+    target: &Target,
+) -> Result<(ResolveOptions, blast_index::Sources), Error> {
+    Ok((
+        resolution::compute(&target.context, &choice.resolver, &wanted.options)?,
+        sources::compute(&target.context, &choice.sources, &wanted.sources)?,
+    ))
+}
+
+/// Takes out a requirement on pip that the shim meets, which is not installed to be replaced in passing
+/// by `pip install --upgrade pip`. Answers with its text. Where it is not met, pip itself is wanted.
+fn already_pip(wanted: &mut Gathered) -> Option<String> {
+    let version = versions::version(VERSION).ok()?;
+    let is_met = |line: &RequirementLine| {
+        let Ok(requirement) = pep508::requirement(&line.text) else {
+            return false;
+        };
+        requirement.name.as_ref() == "pip"
+            && match &requirement.version_or_url {
+                None => true,
+                Some(VersionOrUrl::VersionSpecifier(specifiers)) => specifiers.contains(&version),
+                Some(VersionOrUrl::Url(_)) => false,
+            }
+    };
+    let all = &mut wanted.set.requirements;
+    let at = all.iter().position(|line| !line.unnamed && is_met(line))?;
+    let text = all.remove(at).text;
+    all.retain(|line| line.unnamed || !is_met(line));
+    Some(text)
+}
+
+/// pip's last lines.
+fn report(asked: &[String], changed: &Changed, target: &Target) -> Result<(), Error> {
+    let installed: BTreeMap<PackageName, Distribution> = target
+        .installed()?
+        .into_iter()
+        .map(|dist| (dist.key.clone(), dist))
+        .collect();
+    let site = target.site()?;
+    let moved = |name: &str| changed.changes.iter().any(|change| change.name == name);
+    let asked: Vec<Requirement> = asked
+        .iter()
+        .filter_map(|text| pep508::requirement(text).ok())
+        .collect();
+    for requirement in &asked {
+        if let Some(there) = installed.get(&requirement.name)
+            && !moved(requirement.name.as_ref())
+        {
+            target.tell(format!(
+                "Requirement already satisfied: {requirement} in {} ({})",
+                site.display(),
+                there.version
+            ))?;
+        }
+    }
+    let shown = |name: &str| {
+        let dist = name.parse().ok().and_then(|key| installed.get(&key));
+        dist.map_or_else(|| name.to_owned(), |dist| dist.name.clone())
+    };
+    if !changed.dry_run {
+        for change in &changed.changes {
+            if let Some(before) = &change.before {
+                target.tell(format!(
+                    "  Successfully uninstalled {}-{before}",
+                    shown(&change.name)
+                ))?;
+            }
+        }
+    }
+    let news: Vec<String> = changed
+        .changes
+        .iter()
+        .filter_map(|change| {
+            Some(format!(
+                "{}-{}",
+                shown(&change.name),
+                change.after.as_ref()?
+            ))
+        })
+        .collect();
+    if !news.is_empty() {
+        let did = if changed.dry_run {
+            "Would install"
+        } else {
+            "Successfully installed"
+        };
+        target.tell(format!("{did} {}", news.join(" ")))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::protocol::RequirementSet;
+
+    #[test]
+    fn pip_is_there_unless_another_version_is_asked_for() {
+        let of = |texts: &[&str]| {
+            let requirements = texts.iter().map(|text| RequirementLine {
+                text: (*text).to_owned(),
+                hashes: Vec::new(),
+                origin: None,
+                editable: false,
+                unnamed: false,
+                extras: Vec::new(),
+            });
+            let mut wanted = Gathered::of(RequirementSet {
+                requirements: requirements.collect(),
+            });
+            let met = already_pip(&mut wanted);
+            (met, wanted.set.requirements.len())
+        };
+        assert_eq!(of(&["flask", "pip"]), (Some("pip".to_owned()), 1));
+        assert_eq!(of(&["pip>=20", "pip"]), (Some("pip>=20".to_owned()), 0));
+        assert_eq!(of(&["pip==19.0"]), (None, 1));
+        assert_eq!(of(&["pip-tools"]), (None, 1));
+    }
+}

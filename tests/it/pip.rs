@@ -1,0 +1,296 @@
+//! The pip of an environment: commands of pip's, carried out by blast.
+
+use std::fs;
+
+use blast_harness::{HostPython, WheelSpec};
+
+use crate::world::{World, demo_wheels, packages};
+
+/// `python -m pip …` in the environment `demo`.
+fn pip(world: &World, words: &[&str]) -> blast_harness::Run {
+    let all = ["run", "--env", "demo", "--", "python", "-m", "pip"];
+    world.blast(all.iter().chain(words))
+}
+
+#[test]
+fn every_way_to_call_pip_is_one_operation_that_revert_takes_back() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    let code = "import subprocess, sys\n\
+                sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', 'demo==1.0']))";
+    let from_main = "import pip; raise SystemExit(pip.main(['install', 'demo==1.0']))";
+    let inside =
+        "from pip._internal.cli.main import main; raise SystemExit(main(['install', 'demo==1.0']))";
+    let ways: [&[&str]; 6] = [
+        &["python", "-m", "pip", "install", "demo==1.0"],
+        &["pip", "install", "demo==1.0"],
+        &["pip3", "install", "demo==1.0"],
+        &["python", "-c", code],
+        &["python", "-c", from_main],
+        &["python", "-c", inside],
+    ];
+    for way in ways {
+        let run = world
+            .blast(["run", "--env", "demo", "--"].iter().chain(way))
+            .success();
+        assert_eq!(
+            run.out(),
+            "Successfully installed demo-1.0 helper-1.0",
+            "{way:?}"
+        );
+        assert_eq!(
+            world.inside("demo"),
+            packages([("demo", "1.0"), ("helper", "1.0")])
+        );
+        world.change("revert", "demo", &[]).success();
+        assert_eq!(world.inside("demo"), packages([]), "{way:?}");
+    }
+    let log = world
+        .blast(["log", "--env", "demo", "--json"])
+        .success()
+        .json();
+    let commands = log["operations"].as_array().expect("a list").iter();
+    let by_pip = commands.filter(|operation| {
+        operation["command"] == serde_json::json!(["pip", "install", "demo==1.0"])
+    });
+    assert_eq!(by_pip.count(), ways.len(), "{log:#}");
+}
+
+#[test]
+fn last_lines_and_statuses_are_those_of_pip() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    let status = world
+        .blast(["status", "--env", "demo", "--json"])
+        .success()
+        .json();
+    let site = status["environment"]["site_packages"]
+        .as_str()
+        .expect("a path")
+        .to_owned();
+    pip(&world, &["install", "demo"]).success();
+    let again = pip(&world, &["install", "demo>1"]).success();
+    assert_eq!(
+        again.out(),
+        format!("Requirement already satisfied: demo>1 in {site} (2.0)")
+    );
+    assert_eq!(pip(&world, &["-q", "install", "demo"]).success().stdout, "");
+    let dry = pip(&world, &["install", "--dry-run", "demo==1.0"]).success();
+    assert_eq!(dry.out(), "Would install demo-1.0 helper-1.0");
+    let older = pip(&world, &["install", "demo==1.0"]).success();
+    assert!(
+        older.stdout.contains("Successfully uninstalled demo-2.0\n"),
+        "{older}"
+    );
+    pip(&world, &["install", "missing"]).exits(1);
+    pip(&world, &["install"]).exits(1);
+    pip(&world, &["install", "--user", "demo"]).exits(1);
+    pip(&world, &["install", "--target", "x", "demo"]).exits(2);
+    let unknown = pip(&world, &["install", "--frobnicate", "demo"]).exits(2);
+    assert!(
+        unknown.stderr.contains("no such option: --frobnicate"),
+        "{unknown}"
+    );
+    pip(&world, &["frobnicate"]).exits(1);
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    let gone = pip(&world, &["uninstall", "-y", "demo", "missing"]).success();
+    assert!(
+        gone.stdout.contains("Successfully uninstalled demo-1.0\n"),
+        "{gone}"
+    );
+    assert!(
+        gone.stderr
+            .contains("Skipping missing as it is not installed"),
+        "{gone}"
+    );
+    assert_eq!(world.inside("demo"), packages([]));
+    pip(&world, &["uninstall", "-y", "demo"]).success();
+}
+
+#[test]
+fn what_is_installed_is_told_in_the_forms_of_pip() {
+    let wheels = [
+        WheelSpec::simple("Demo", "1.0").requires("helper<2"),
+        WheelSpec::simple("helper", "1.0"),
+    ];
+    let Some(world) = World::started(wheels) else {
+        return;
+    };
+    pip(&world, &["install", "demo"]).success();
+    let out = |words: &[&str]| pip(&world, words).success().stdout;
+    assert_eq!(out(&["freeze"]), "Demo==1.0\nhelper==1.0\n");
+    assert_eq!(
+        out(&["list", "--format=freeze", "--exclude", "pip"]),
+        "Demo==1.0\nhelper==1.0\n"
+    );
+    let listed = out(&["list", "--format=json", "--not-required", "--exclude=pip"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(
+        listed,
+        serde_json::json!([{"name": "Demo", "version": "1.0"}])
+    );
+    let shown = out(&["show", "-f", "demo"]);
+    for line in [
+        "Name: Demo\n",
+        "Requires: helper\n",
+        "  Demo-1.0.dist-info/METADATA\n",
+    ] {
+        assert!(
+            shown.to_lowercase().contains(&line.to_lowercase()),
+            "{line}{shown}"
+        );
+    }
+    assert!(out(&["show", "helper"]).contains("Required-by: demo\n"));
+    pip(&world, &["show", "missing"]).exits(1);
+    assert_eq!(out(&["check"]), "No broken requirements found.\n");
+    let report: serde_json::Value = serde_json::from_str(&out(&["inspect"])).expect("JSON");
+    assert_eq!(report["installed"][0]["metadata"]["name"], "Demo");
+    assert_eq!(report["installed"][0]["requested"], true);
+    assert_eq!(report["installed"][1]["requested"], false);
+    assert_eq!(report["environment"]["implementation_name"], "cpython");
+    let version = out(&["--version"]);
+    let words: Vec<_> = version.split(' ').collect();
+    assert!(
+        matches!(words[..], ["pip", _, "from", _, "(python", _]),
+        "{version}"
+    );
+}
+
+#[test]
+fn a_requirement_that_is_not_met_fails_the_check() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    pip(&world, &["install", "--no-deps", "demo==1.0"]).success();
+    let run = pip(&world, &["check"]).exits(1);
+    assert_eq!(
+        run.out(),
+        "demo 1.0 requires helper, which is not installed."
+    );
+}
+
+#[test]
+fn distributions_are_fetched_without_touching_the_environment() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    let run = pip(&world, &["download", "-d", "files", "demo==1.0"]).success();
+    assert!(
+        run.stdout
+            .ends_with("Successfully downloaded demo helper\n"),
+        "{run}"
+    );
+    pip(&world, &["wheel", "-w", "wheels", "--no-deps", "demo==2.0"]).success();
+    let names = |folder: &str| {
+        let entries = fs::read_dir(world.project().join(folder)).expect("made");
+        let mut names: Vec<_> = entries
+            .map(|entry| {
+                entry
+                    .expect("readable")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(
+        names("files"),
+        ["demo-1.0-py3-none-any.whl", "helper-1.0-py3-none-any.whl"]
+    );
+    assert_eq!(names("wheels"), ["demo-2.0-py3-none-any.whl"]);
+    assert_eq!(world.inside("demo"), packages([]));
+}
+
+#[test]
+fn a_pip_that_is_installed_takes_the_place_of_ours() {
+    let real = WheelSpec::simple("pip", "99.0")
+        .file("pip/__main__.py", "print('the real one')\n")
+        .entry_point("pip", "pip.__main__:main");
+    let Some(world) = World::started([real]) else {
+        return;
+    };
+    // What ours meets is there already; another version is meant.
+    let met = pip(&world, &["install", "--upgrade", "pip"]).success();
+    assert!(
+        met.stdout
+            .starts_with("Requirement already satisfied: pip in"),
+        "{met}"
+    );
+    pip(&world, &["install", "pip==99.0"]).success();
+    assert_eq!(pip(&world, &["--version"]).success().out(), "the real one");
+    let prefix = world.live().join("demo");
+    assert!(prefix.join("bin/pip").exists() && !prefix.join(".blast").exists());
+    world.change("remove", "demo", &["pip"]).success();
+    assert!(!prefix.join("bin/pip").exists());
+    pip(&world, &["list"]).success();
+}
+
+#[test]
+fn the_shim_is_no_distribution_and_lists_nowhere() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    assert_eq!(world.inside("demo"), packages([]));
+    let prefix = world.live().join("demo");
+    let programs = fs::read_dir(prefix.join("bin")).expect("readable");
+    let ours = programs
+        .filter_map(Result::ok)
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("pip"));
+    assert_eq!(ours.count(), 0);
+    let list = world
+        .blast(["list", "--env", "demo", "--json"])
+        .success()
+        .json();
+    assert_eq!(list["packages"], serde_json::json!([]));
+}
+
+#[test]
+fn real_pip_is_refused_with_the_reason() {
+    let Some(mut world) = World::started([]) else {
+        return;
+    };
+    world.sandbox.set("BLAST_PIP", "real");
+    let run = pip(&world, &["list"]).exits(2);
+    assert!(run.stderr.contains("BLAST_PIP=real"), "{run}");
+}
+
+#[test]
+fn pip_works_in_plain_files_too() {
+    let world = World::plain(demo_wheels());
+    pip(&world, &["install", "demo==1.0"]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+}
+
+#[test]
+fn pip_works_under_every_interpreter() {
+    let Some(world) = World::with([WheelSpec::simple("demo", "1.0")]) else {
+        return;
+    };
+    for python in HostPython::all() {
+        let env = format!("py{}", python.minor().replace('.', ""));
+        let executable = python.executable.to_string_lossy().into_owned();
+        world
+            .blast(["start", &env, "--shell", "bash", "--python", &executable])
+            .success();
+        let words = [
+            "run", "--env", &env, "--", "python", "-m", "pip", "install", "demo",
+        ];
+        let run = world.blast(words).success();
+        assert_eq!(
+            run.out(),
+            "Successfully installed demo-1.0",
+            "{}",
+            python.minor()
+        );
+    }
+}
