@@ -23,6 +23,9 @@ pub(crate) const SHELL: &str = "SHELL";
 pub(crate) const PYENV_ROOT: &str = "PYENV_ROOT";
 /// How environments are shown: `auto`, `fuse` or `files`; wins over `view` of the settings.
 pub(crate) const BLAST_VIEW: &str = "BLAST_VIEW";
+/// What happens to what programs write: `capture`, `discard` or `deny`; wins over `writes` of the
+/// settings.
+pub(crate) const BLAST_WRITES: &str = "BLAST_WRITES";
 /// Where the user's settings are, below `blast/`.
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Filter of the daemon's log (`debug`, `blast=trace`); default `info`.

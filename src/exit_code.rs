@@ -23,7 +23,7 @@ pub(crate) enum Exit {
     NotExecutable,
     /// The command given to `run` is not found.
     NotFound,
-    /// What the command given to `run` ended with in its sandbox.
+    /// What the command given to `run` ended with, where this process waited for it.
     Own(u8),
 }
 

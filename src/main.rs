@@ -1,10 +1,11 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, six roles, told apart before anything else happens: the Python or a program of an
+//! One executable, seven roles, told apart before anything else happens: the Python or a program of an
 //! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
 //! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
-//! (hidden command `build-step`, see [`engine::build`]), the [`filter`] of a sandbox's network (hidden command
-//! `filter-network`), and the command line ([`cli`]). The command
+//! (hidden command `build-step`, see [`engine::build`]), the start of a program that may write into its
+//! environment ([`overlay`]), the [`filter`] of a sandbox's network (hidden command `filter-network`), and
+//! the command line ([`cli`]). The command
 //! line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
 //! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
@@ -24,6 +25,7 @@ mod ipc;
 mod known_keys;
 mod launcher;
 mod namespace;
+mod overlay;
 mod settings;
 mod ui;
 
@@ -51,6 +53,8 @@ fn main() -> ExitCode {
         return engine::build::supervise();
     } else if words.get(1).is_some_and(|word| word == filter::COMMAND) {
         return filter::run(plain);
+    } else if words.get(1).is_some_and(|word| word == overlay::COMMAND) {
+        overlay::run(&words)
     } else if words.get(1).is_some_and(|word| word == cli::pip::COMMAND) {
         return cli::pip::main(&words).into();
     } else {

@@ -2,14 +2,15 @@
 //! each of which a variable overrides.
 //!
 //! ```toml
-//! view = "auto"     # or "fuse" or "files"; BLAST_VIEW
+//! view = "auto"        # or "fuse" or "files"; BLAST_VIEW
+//! writes = "capture"   # or "discard" or "deny", of programs under `blast run`; BLAST_WRITES
 //! keep = { operations = 100, days = 90 }     # what `blast clean` leaves of histories
 //! ```
 //!
 //! The same file may say where packages come from, which `blast_index::config` reads, and in `[sandbox]` what sandboxes
 //! may touch.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -33,6 +34,20 @@ pub(crate) struct Settings {
     pub(crate) view: ViewChoice,
     /// How much of histories `blast clean` keeps, where their projects do not say.
     pub(crate) keep: Keep,
+    /// What happens to what programs write into environments.
+    pub(crate) writes: Option<Writes>,
+}
+
+/// What happens to what a program under `blast run` writes into its environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Writes {
+    /// It becomes an operation when the program has ended.
+    Capture,
+    /// The program sees it, and it goes with the program.
+    Discard,
+    /// The environment can only be read.
+    Deny,
 }
 
 impl Settings {
@@ -45,14 +60,12 @@ impl Settings {
             None => Self::default(),
         };
         if let Some(value) = set(env_vars::BLAST_VIEW) {
-            settings.view = ViewChoice::of(&value).ok_or_else(|| {
-                Error::usage(format!(
-                    "the variable {} is {:?}",
-                    env_vars::BLAST_VIEW,
-                    value.to_string_lossy()
-                ))
-                .hint("it can be `auto`, `fuse` or `files`")
-            })?;
+            let values = "`auto`, `fuse` or `files`";
+            settings.view = chosen(env_vars::BLAST_VIEW, &value, values)?;
+        }
+        if let Some(value) = set(env_vars::BLAST_WRITES) {
+            let values = "`capture`, `discard` or `deny`";
+            settings.writes = Some(chosen(env_vars::BLAST_WRITES, &value, values)?);
         }
         Ok(settings)
     }
@@ -91,6 +104,18 @@ impl Settings {
         known_keys::check(&table, &known.concat(), path.display())?;
         table.try_into().map_err(unreadable)
     }
+}
+
+/// What a variable chooses; `values` are those that it can have, in words.
+fn chosen<T: clap::ValueEnum>(name: &str, value: &OsStr, values: &str) -> Result<T, Error> {
+    let choice = value.to_str().map(|text| T::from_str(text, false));
+    choice.and_then(Result::ok).ok_or_else(|| {
+        Error::usage(format!(
+            "the variable {name} is {:?}",
+            value.to_string_lossy()
+        ))
+        .hint(format!("it can be {values}"))
+    })
 }
 
 #[cfg(test)]

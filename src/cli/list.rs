@@ -55,7 +55,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 }
 
 fn render(packages: &[PackageView]) -> String {
-    let with_origin = packages.iter().any(|package| package.direct_url.is_some());
+    let with_origin = packages
+        .iter()
+        .any(|package| package.direct_url.is_some() || package.captured);
     let heading: &[&str] = if with_origin {
         &["Package", "Version", "From"]
     } else {
@@ -63,7 +65,8 @@ fn render(packages: &[PackageView]) -> String {
     };
     let mut table = Table::new(heading);
     for package in packages {
-        let origin = package.direct_url.clone().unwrap_or_default();
+        let captured = package.captured.then(|| "captured writes".to_owned());
+        let origin = package.direct_url.clone().or(captured).unwrap_or_default();
         table.row([package.name.clone(), package.version.clone(), origin]);
     }
     table.render()
@@ -82,6 +85,7 @@ mod tests {
             requested: true,
             direct_url: direct_url.map(Into::into),
             layer: "0".into(),
+            captured: false,
         }
     }
 

@@ -1,7 +1,10 @@
 //! `blast run`: run a command in an environment.
 //!
 //! The command takes the place of this process, so signals, terminal and exit status are its own; in a
-//! sandbox ([`super::sandbox`]) this process waits outside, passes signals on and ends as the command did.
+//! sandbox ([`super::sandbox`]), and where what it writes is looked after ([`writing`]), this process waits
+//! outside, passes signals on and ends as the command did.
+
+mod writing;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -21,6 +24,7 @@ use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
 use crate::namespace;
+use crate::settings::Writes;
 
 /// Run a command in an environment, without activating it
 ///
@@ -30,6 +34,15 @@ pub(super) struct Args {
     /// Show the command the present state for its whole life, whatever happens to the environment
     #[arg(long)]
     pin: bool,
+    /// What becomes of what the command writes into the environment: `capture` makes an operation of
+    /// it, `discard` throws it away, `deny` forbids it
+    #[arg(
+        long,
+        value_name = "WHAT",
+        hide_possible_values = true,
+        conflicts_with = "pin"
+    )]
+    writes: Option<Writes>,
     #[command(flatten)]
     env: EnvOption,
     /// The command and its arguments
@@ -43,6 +56,16 @@ pub(super) struct Args {
 /// Runs the command. Returns only if that fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
+    let writes = match args.writes {
+        None if !args.pin => context.settings()?.writes,
+        given => given,
+    };
+    if args.writes.is_some() && args.sandbox.is_wanted() {
+        return Err(Error::usage("`--writes` and a sandbox do not go together"));
+    }
+    if let Some(writes) = writes.filter(|_| !args.sandbox.is_wanted()) {
+        return writing::run(&env, &args.command, writes, context);
+    }
     let Reply::Entered { place } = context.ask(Request::Enter { env, pin: args.pin })? else {
         return Err(Error::unexpected_reply());
     };

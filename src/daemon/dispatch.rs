@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 
 use super::Daemon;
 use crate::engine::{
-    Asker, EngineError, Home, blame, change, clean, environment, fetch, graph, history, image,
-    lock, materialise, outdated, refresh, repair, snapshots, status,
+    Asker, EngineError, Home, blame, capture, change, clean, environment, fetch, graph, history,
+    image, lock, materialise, outdated, refresh, repair, snapshots, status,
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -58,6 +58,15 @@ pub(super) async fn answer(
             tokio::task::spawn_blocking(move || daemon.homes.renew(&path)).await?;
             Ok(repaired)
         }
+        Request::Area { env } => {
+            blocking(home, move |home| {
+                Ok(Reply::Area(capture::begin(home, &env, &*reporter)?))
+            })
+            .await
+        }
+        Request::Capture(request) => Ok(Reply::Changed(
+            capture::capture(home, request, asker, reporter).await?,
+        )),
         Request::Fetch(request) => fetch::fetch(home, *request, reporter).await,
         Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {

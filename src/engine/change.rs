@@ -363,6 +363,19 @@ impl Job {
                 planned.artifact.built = planned.artifact.built.or(package.artifact.built);
             }
             let Some(source) = &planned.artifact.source else {
+                // What programs wrote into a package stays while its version does.
+                if let Some(package) = self.before.package(&planned.name)
+                    && package.artifact.captured
+                    && package.version == planned.version
+                    && package.artifact.sha256 == planned.artifact.file.sha256
+                    && planned.artifact.built.is_none()
+                {
+                    *planned = Planned {
+                        requested: planned.requested,
+                        extras: std::mem::take(&mut planned.extras),
+                        ..self.keep(package)?
+                    };
+                }
                 continue;
             };
             if let Some(package) = self.before.package(&planned.name)
@@ -435,7 +448,11 @@ impl Job {
         let record = &self.state.record;
         let mut packages = Vec::with_capacity(plan.packages.len());
         for (planned, ingested) in plan.packages.into_iter().zip(ingested) {
-            packages.push(planned.installed(ingested));
+            let mut package = planned.installed(ingested);
+            let before = self.before.package(&package.name);
+            package.artifact.captured = before
+                .is_some_and(|before| before.artifact.captured && before.layer == package.layer);
+            packages.push(package);
         }
         let prefix = self.home.prefix(&record.name);
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
@@ -457,7 +474,7 @@ impl Job {
             prefix: prefix.clone(),
             generated: staging.layer(generated)?,
             packages,
-            captured: Vec::new(),
+            captured: self.before.captured.clone(),
             requirements: plan.requirements,
             lock: plan.lock,
             policy: self.before.policy,
@@ -497,6 +514,7 @@ impl Planned {
                 built: ingested.built,
                 url: Some(blast_index::bare(&file.url)),
                 index: self.index,
+                captured: false,
             },
             direct_url: self.direct_url.map(|direct| match ingested.sha256 {
                 Some(sha256) => with_hash(direct, sha256),

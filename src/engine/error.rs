@@ -313,6 +313,23 @@ pub(crate) enum EngineError {
     /// A broken promise of our own.
     #[error("internal error: {0}")]
     Bug(String),
+    /// Metadata that another tool wrote.
+    #[error("the distribution at {folder} cannot be understood: {reason}")]
+    CapturedMetadata {
+        /// Its metadata folder, below the prefix.
+        folder: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No area for writes.
+    #[error("{0} is no area that writes of this environment are captured from")]
+    NoArea(PathBuf),
+    /// The environment changed while a program wrote into it.
+    #[error(
+        "the environment {0} changed while the program ran, so what it wrote cannot be taken: run it \
+             again"
+    )]
+    MovedMeanwhile(EnvName),
 }
 
 impl EngineError {
@@ -365,6 +382,9 @@ impl EngineError {
             | Self::Files { .. }
             | Self::Io { .. }
             | Self::Target(_)
+            | Self::CapturedMetadata { .. }
+            | Self::NoArea(_)
+            | Self::MovedMeanwhile(_)
             | Self::Bug(_) => ErrorKind::Internal,
         }
     }
@@ -518,6 +538,9 @@ impl Hint for EngineError {
             | Self::Files { .. }
             | Self::Io { .. }
             | Self::Unpack { .. }
+            | Self::CapturedMetadata { .. }
+            | Self::NoArea(_)
+            | Self::MovedMeanwhile(_)
             | Self::Target(_) => Vec::new(),
             Self::Bug(_) => vec!["this is a defect of blast: please report it".to_owned()],
         }

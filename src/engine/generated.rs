@@ -281,7 +281,7 @@ fn script_files(
 
 /// pip names its own scripts (and `easy_install`) after the interpreter, whatever the wheel says:
 /// `pip`, `pip3` and `pip3.12`.
-fn installed_entry_points(
+pub(super) fn installed_entry_points(
     scripts: &[EntryPoint],
     (major, minor): (u8, u8),
 ) -> Vec<(String, EntryPoint)> {

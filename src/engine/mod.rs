@@ -10,6 +10,7 @@ pub(crate) mod blame;
 pub(crate) mod build;
 mod bytecode;
 mod caches;
+pub(crate) mod capture;
 mod carry;
 pub(crate) mod change;
 pub(crate) mod clean;

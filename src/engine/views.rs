@@ -181,6 +181,7 @@ pub(crate) fn packages(generation: &Generation) -> Vec<PackageView> {
             requested: package.requested,
             direct_url: package.direct_url.as_ref().map(|direct| direct.url.clone()),
             layer: package.layer.to_hex(),
+            captured: package.artifact.captured,
         })
         .collect()
 }

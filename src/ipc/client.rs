@@ -265,7 +265,10 @@ fn is_repeatable(request: &Request) -> bool {
             ImageRequest::Build(_) | ImageRequest::Inspect { .. } | ImageRequest::Verify { .. },
         )
         | Request::Hide { .. } => true,
-        Request::Change(_)
+        // The second area would be left over, and nothing is written the second time.
+        Request::Area { .. }
+        | Request::Capture(_)
+        | Request::Change(_)
         | Request::Move(_)
         | Request::Image(ImageRequest::Load(_))
         | Request::Save { .. }

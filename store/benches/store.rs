@@ -199,6 +199,7 @@ fn package(staging: &Staging, number: usize) -> Package {
             built: None,
             url: None,
             index: None,
+            captured: false,
         },
         direct_url: None,
         requested: true,

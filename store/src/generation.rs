@@ -68,6 +68,10 @@ pub struct Artifact {
     /// The index that named it, without credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
+    /// Whether another tool installed it, or programs changed its files: its layer is not what the
+    /// file holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub captured: bool,
 }
 
 impl Artifact {

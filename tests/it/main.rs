@@ -11,6 +11,7 @@ mod add;
 mod build;
 mod bytecode;
 mod cache;
+mod capture;
 mod clean;
 mod concurrency;
 mod crashes;

@@ -25,6 +25,19 @@ pub(crate) struct Cleaned {
     pub(crate) trees: u64,
 }
 
+/// Where one program may write into an environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Area {
+    /// The environment.
+    pub(crate) place: Place,
+    /// The tree that the program sees as the environment.
+    pub(crate) tree: PathBuf,
+    /// Holds `upper`, `work` and `lock`; see `engine/capture`.
+    pub(crate) folder: PathBuf,
+    /// The state that the tree is of.
+    pub(crate) generation: GenerationId,
+}
+
 /// A distribution that was fetched.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FetchedFile {
@@ -111,6 +124,8 @@ pub(crate) enum Reply {
         /// What finding it took.
         effort: Effort,
     },
+    /// To [`super::Request::Area`].
+    Area(Area),
     /// To [`super::Request::Fetch`].
     Fetched {
         /// By name.

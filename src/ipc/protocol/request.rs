@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use blast_index::Sources;
 use blast_resolver::lock::Limits;
 use blast_resolver::{PrereleaseMode, ResolutionMode};
-use blast_types::{EnvName, ExtraName, GroupName, NamedPlatform, PackageName, SnapshotName};
+use blast_types::{
+    EnvName, ExtraName, GenerationId, GroupName, NamedPlatform, PackageName, SnapshotName,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::ipc::images::ImageRequest;
@@ -79,6 +81,14 @@ pub(crate) enum Request {
     },
     /// Resolve without touching an environment. Answered by [`super::Reply::Locked`].
     Lock(Box<LockRequest>),
+    /// Make an area for what one program writes into an environment. Answered by
+    /// [`super::Reply::Area`].
+    Area {
+        /// Whose.
+        env: EnvName,
+    },
+    /// Make an operation of what was written. Answered by [`super::Reply::Changed`].
+    Capture(Capture),
     /// Fetch distributions to a folder, without installing them. Answered by
     /// [`super::Reply::Fetched`].
     Fetch(Box<Fetch>),
@@ -361,6 +371,21 @@ pub(crate) struct BuildOptions {
     /// Those that git is given beside them.
     #[serde(default)]
     pub(crate) git_variables: BTreeMap<String, String>,
+}
+
+/// See [`super::Request::Capture`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Capture {
+    /// Whose.
+    pub(crate) env: EnvName,
+    /// The area: [`super::Area::folder`].
+    pub(crate) folder: PathBuf,
+    /// The state that the program saw: [`super::Area::generation`].
+    pub(crate) generation: GenerationId,
+    /// The program's command line.
+    pub(crate) command: Vec<String>,
+    /// Throw away what was written.
+    pub(crate) discard: bool,
 }
 
 /// See [`super::Request::Fetch`].

@@ -126,6 +126,9 @@ pub(crate) struct PackageView {
     pub(crate) direct_url: Option<String>,
     /// Its layer.
     pub(crate) layer: String,
+    /// Whether another tool installed it, or programs changed its files.
+    #[serde(default)]
+    pub(crate) captured: bool,
 }
 
 /// An interpreter.

@@ -159,6 +159,7 @@ pub(crate) fn try_stage_generation(
                 built: None,
                 url: None,
                 index: None,
+                captured: false,
             },
             direct_url: None,
             requested: true,

@@ -42,6 +42,8 @@ pub enum Means {
     Resend,
     /// Network namespaces that this user may make, and `unshare` and `ip` to make them with.
     Netns,
+    /// The right to cover a tree with an overlay: being root, or user namespaces.
+    Overlay,
     /// A package registry to talk to; `BLAST_TEST_OFFLINE=1` says that there is none.
     Network,
 }
@@ -59,6 +61,7 @@ impl fmt::Display for Means {
             Self::Fish => "fish",
             Self::Resend => "resend",
             Self::Netns => "netns",
+            Self::Overlay => "overlay",
             Self::Network => "network",
         })
     }
@@ -83,6 +86,7 @@ impl Means {
                 .then(|| format!("no {self} on PATH")),
             Self::Resend => fuse_missing().or_else(resend_missing),
             Self::Netns => netns_missing(),
+            Self::Overlay => overlay_missing(),
             Self::Network => env::var_os("BLAST_TEST_OFFLINE")
                 .is_some_and(|value| !value.is_empty() && value != "0")
                 .then(|| "BLAST_TEST_OFFLINE is set".to_owned()),
@@ -141,6 +145,23 @@ fn fuse_missing() -> Option<String> {
         return Some("no fusermount3 on PATH".to_owned());
     }
     None
+}
+
+/// Whether this user can make a mount namespace, which is what overlays take.
+fn overlay_missing() -> Option<String> {
+    let how = if Uid::effective().is_root() {
+        "-m"
+    } else {
+        "-rm"
+    };
+    let tried = std::process::Command::new("unshare")
+        .args([how, "true"])
+        .output();
+    match tried {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("no unshare: {error}")),
+    }
 }
 
 fn resend_missing() -> Option<String> {

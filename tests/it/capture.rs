@@ -1,0 +1,273 @@
+//! Captured writes: what programs write into an environment becomes an operation.
+
+use std::path::PathBuf;
+
+use blast_harness::{Means, Run, WheelSpec, require};
+
+use crate::world::{World, demo_wheels, packages};
+
+/// Runs a command in the environment `demo` whose writes are captured.
+fn capturing(world: &World, words: &[&str]) -> Run {
+    let all = ["run", "--env", "demo", "--writes", "capture", "--"];
+    world.blast(all.iter().chain(words))
+}
+
+/// A world whose host can cover environments for writing.
+fn started(wheels: impl IntoIterator<Item = WheelSpec>) -> Option<World> {
+    require(Means::Overlay)
+        .then(|| World::started(wheels))
+        .flatten()
+}
+
+fn site(world: &World) -> PathBuf {
+    let status = world
+        .blast(["status", "--env", "demo", "--json"])
+        .success()
+        .json();
+    status["environment"]["site_packages"]
+        .as_str()
+        .expect("a path")
+        .into()
+}
+
+/// Hashes of `demo`'s record against its files, as `importlib.metadata` sees them.
+const RECORD_IS_TRUE: &str = r"
+import base64, csv, hashlib, importlib.metadata as m
+dist = m.distribution('demo')
+for name, digest, size in csv.reader(dist.read_text('RECORD').splitlines()):
+    body = dist.locate_file(name).read_bytes()
+    if digest:
+        kind, _, want = digest.partition('=')
+        have = base64.urlsafe_b64encode(hashlib.new(kind, body).digest()).rstrip(b'=').decode()
+        assert (have, len(body)) == (want, int(size)), name
+";
+
+fn edits_a_module(world: &World) {
+    world.install("demo", &["demo==1.0"]).success();
+    let module = site(world).join("demo/__init__.py");
+    let module = module.to_string_lossy().into_owned();
+    capturing(world, &["sed", "-i", "s/1\\.0/edited/", &module]).success();
+    let version = "import demo; print(demo.__version__)";
+    assert_eq!(world.python_in("demo", version).success().out(), "edited");
+    world.python_in("demo", RECORD_IS_TRUE).success();
+    let list = world
+        .blast(["list", "--env", "demo", "--json"])
+        .success()
+        .json();
+    assert_eq!(list["packages"][0]["captured"], true, "{list:#}");
+    assert_eq!(list["packages"][1]["captured"], false, "{list:#}");
+    let log = world
+        .blast(["log", "--env", "demo", "--json"])
+        .success()
+        .json();
+    let newest = &log["operations"][0];
+    assert_eq!(newest["kind"], "capture", "{log:#}");
+    assert_eq!(newest["command"][0], "sed", "{log:#}");
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.python_in("demo", version).success().out(), "1.0");
+    world.python_in("demo", RECORD_IS_TRUE).success();
+}
+
+#[test]
+fn an_edited_module_is_an_operation_and_one_revert_undoes_it() {
+    let Some(world) = started(demo_wheels()) else {
+        return;
+    };
+    edits_a_module(&world);
+}
+
+#[test]
+fn user_edits_are_captured_without_privilege() {
+    if !require(Means::Overlay) {
+        return;
+    }
+    let Some(world) = World::unprivileged(demo_wheels()) else {
+        return;
+    };
+    world.start("demo");
+    edits_a_module(&world);
+}
+
+#[test]
+fn edits_of_plain_files_are_captured_and_the_store_stays_as_it_is() {
+    if !require(Means::Overlay) {
+        return;
+    }
+    let world = World::plain(demo_wheels());
+    edits_a_module(&world);
+    world.blast(["check", "--deep"]).success();
+}
+
+#[test]
+fn an_edit_stays_with_its_version_and_goes_with_it() {
+    let Some(world) = started(
+        demo_wheels()
+            .into_iter()
+            .chain([WheelSpec::simple("other", "1.0")]),
+    ) else {
+        return;
+    };
+    world.install("demo", &["demo==1.0"]).success();
+    let module = site(&world).join("demo/__init__.py");
+    capturing(
+        &world,
+        &["sed", "-i", "s/1\\.0/edited/", &module.to_string_lossy()],
+    )
+    .success();
+    let version = "import demo; print(demo.__version__)";
+    world.install("demo", &["other"]).success();
+    assert_eq!(world.python_in("demo", version).success().out(), "edited");
+    world.change("update", "demo", &["other"]).success();
+    assert_eq!(world.python_in("demo", version).success().out(), "edited");
+    world.install("demo", &["demo==2.0"]).success();
+    assert_eq!(world.python_in("demo", version).success().out(), "2.0");
+}
+
+#[test]
+fn what_the_real_pip_does_is_an_operation_each() {
+    let scripted = WheelSpec::simple("scripted", "1.0")
+        .file("scripted/cli.py", "def main():\n    print('ran')\n")
+        .entry_point("scripted-tool", "scripted.cli:main")
+        .script("old-tool", "#!python\nprint('old')\n")
+        .requires("helper");
+    let Some(world) = started(demo_wheels().into_iter().chain([scripted.clone()])) else {
+        return;
+    };
+    world.install("demo", &["helper==1.0"]).success();
+    let wheel = scripted.write_to(&world.wheels());
+    let plain = world.project().join("plain");
+    let python = world.python().executable.clone();
+    world
+        .run(world.command(&python, ["-m".as_ref(), "venv".as_ref(), plain.as_os_str()]))
+        .success();
+    let plain = plain.join("bin/python").to_string_lossy().into_owned();
+    let prefix = world.live().join("demo");
+    let env = prefix.join("bin/python").to_string_lossy().into_owned();
+    let pip = [
+        &plain,
+        "-m",
+        "pip",
+        "--python",
+        &env,
+        "--disable-pip-version-check",
+    ];
+    let with = |words: &[&str]| {
+        let all: Vec<&str> = pip.iter().copied().chain(words.iter().copied()).collect();
+        capturing(&world, &all).success()
+    };
+    with(&[
+        "install",
+        "--no-index",
+        "--no-deps",
+        &wheel.to_string_lossy(),
+    ]);
+    let both = packages([("helper", "1.0"), ("scripted", "1.0")]);
+    assert_eq!(world.inside("demo"), both);
+    let list = world
+        .blast(["list", "--env", "demo", "--json"])
+        .success()
+        .json();
+    assert_eq!(list["packages"][1]["name"], "scripted", "{list:#}");
+    assert_eq!(list["packages"][1]["captured"], true, "{list:#}");
+    for (script, said) in [("scripted-tool", "ran"), ("old-tool", "old")] {
+        let run = world
+            .blast(["run", "--env", "demo", "--", script])
+            .success();
+        assert_eq!(run.out(), said);
+    }
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+    assert!(!prefix.join("bin/scripted-tool").exists());
+    world.change("redo", "demo", &[]).success();
+    // It is a package like any other: what is installed later leaves it, and it can be removed.
+    world.install("demo", &["demo==1.0"]).success();
+    assert!(world.inside("demo").contains_key("scripted"));
+    with(&["uninstall", "-y", "scripted"]);
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    world.change("revert", "demo", &[]).success();
+    world.change("remove", "demo", &["scripted"]).success();
+    assert!(!world.inside("demo").contains_key("scripted"));
+    world.blast(["check", "--deep"]).success();
+}
+
+#[test]
+fn files_that_no_package_owns_come_and_go() {
+    let Some(world) = started([WheelSpec::simple("demo", "1.0")]) else {
+        return;
+    };
+    let site = site(&world);
+    // What `setup.py develop` leaves: a link to sources elsewhere, and a script.
+    let code = "import pathlib, sys\n\
+                site = pathlib.Path(sys.argv[1])\n\
+                (site / 'mine.egg-link').write_text('/nowhere')\n\
+                (site / 'easy-install.pth').write_text('/nowhere')\n\
+                (site / 'single.py').write_text('x = 1')\n\
+                tool = pathlib.Path(sys.prefix, 'bin', 'mine')\n\
+                tool.write_text('#!/bin/sh\\necho mine\\n'); tool.chmod(0o755)";
+    capturing(&world, &["python", "-c", code, &site.to_string_lossy()]).success();
+    world.install("demo", &["demo"]).success();
+    world.python_in("demo", "import demo, single").success();
+    let run = world
+        .blast(["run", "--env", "demo", "--", "mine"])
+        .success();
+    assert_eq!(run.out(), "mine");
+    let single = site.join("single.py");
+    capturing(&world, &["rm", &single.to_string_lossy()]).success();
+    world.python_in("demo", "import single").exits(1);
+    world.change("revert", "demo", &[]).success();
+    world.python_in("demo", "import single").success();
+}
+
+#[test]
+fn writes_can_be_discarded_or_denied() {
+    let Some(world) = started([]) else {
+        return;
+    };
+    let file = site(&world).join("new.py").to_string_lossy().into_owned();
+    let writing = |writes: &str| {
+        let script = format!("echo x > {file} && cat {file}");
+        world.blast([
+            "run", "--env", "demo", "--writes", writes, "--", "sh", "-c", &script,
+        ])
+    };
+    assert_eq!(writing("discard").success().out(), "x");
+    assert_ne!(writing("deny").code, 0);
+    let log = world
+        .blast(["log", "--env", "demo", "--json"])
+        .success()
+        .json();
+    assert_eq!(
+        log["operations"].as_array().map(Vec::len),
+        Some(1),
+        "{log:#}"
+    );
+    let upper = world.live().parent().expect("the home").join("upper/demo");
+    assert_eq!(std::fs::read_dir(upper).expect("readable").count(), 0);
+}
+
+#[test]
+fn the_exit_status_is_that_of_the_command() {
+    let Some(world) = started([]) else {
+        return;
+    };
+    for code in [0, 1, 7, 255] {
+        capturing(&world, &["sh", "-c", &format!("exit {code}")]).exits(code);
+    }
+    capturing(&world, &["no-such-thing"]).exits(127);
+}
+
+#[test]
+fn writes_under_a_change_of_the_environment_are_kept_aside() {
+    let Some(world) = started([WheelSpec::simple("demo", "1.0")]) else {
+        return;
+    };
+    let file = site(&world).join("new.py").to_string_lossy().into_owned();
+    let blast = world.program().to_string_lossy().into_owned();
+    let script = format!("echo x > {file}; {blast} install --env demo demo");
+    let run = capturing(&world, &["sh", "-c", &script]).exits(2);
+    assert!(run.stderr.contains("is kept in"), "{run}");
+    assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
+}
