@@ -7,12 +7,13 @@ use super::options::{JsonOption, SourceOptions};
 use super::sources::{self, FromFiles};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{FindingView, Reply, Request};
+use crate::ipc::protocol::{DriftView, FindingView, Reply, Request};
 use crate::ui::{style, units};
 
 /// Check that the store holds all that environments refer to, undamaged
 ///
-/// The exit status is 1 if a defect is found, with `--repair` if one is left.
+/// The exit status is 1 if a defect is found, with `--repair` if one is left. What programs wrote into
+/// environments is told as drift, which is no defect.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Read every byte and compare its hash
@@ -35,6 +36,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     mended: Option<&'a [FindingView]>,
     findings: &'a [FindingView],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<&'a [DriftView]>,
 }
 
 /// Runs the command.
@@ -47,6 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         objects,
         bytes,
         findings,
+        drift,
     } = context.ask(Request::Check { deep })?
     else {
         return Err(Error::unexpected_reply());
@@ -58,9 +62,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
             bytes,
             mended: None,
             findings: &findings,
+            drift: Some(&drift),
         })?;
     } else {
         context.printer.data(&render(&findings))?;
+        for one in &drift {
+            let line = format!("drift: {}: {}", one.environment, one.message);
+            context.printer.say(line);
+        }
     }
     let looked = looked_at(objects, bytes);
     if findings.is_empty() {
@@ -96,6 +105,7 @@ fn repair(args: &Args, context: &Context) -> Result<Exit, Error> {
             bytes,
             mended: Some(&mended),
             findings: &findings,
+            drift: None,
         })?;
     } else {
         context.printer.data(&render(&findings))?;

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::options::{EnvOption, JsonOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{PackageChangeView, Reply, Request};
+use crate::ipc::protocol::{FileChange, FileChangeView, PackageChangeView, Reply, Request};
 use crate::ui::{changes, units};
 
 /// Show what differs between two states of an environment
@@ -22,6 +22,9 @@ pub(super) struct Args {
     /// The newer state (default: the present one)
     #[arg(value_name = "TO")]
     to: Option<String>,
+    /// Also list the files that differ
+    #[arg(long)]
+    files: bool,
     #[command(flatten)]
     env: EnvOption,
     #[command(flatten)]
@@ -34,6 +37,8 @@ struct Document<'a> {
     from: GenerationId,
     to: GenerationId,
     changes: &'a [PackageChangeView],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<&'a [FileChangeView]>,
 }
 
 /// Runs the command.
@@ -43,8 +48,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         env: env.clone(),
         from: args.from,
         to: args.to,
+        files: args.files,
     };
-    let Reply::Diff { from, to, changes } = context.ask(request)? else {
+    let Reply::Diff {
+        from,
+        to,
+        changes,
+        files,
+    } = context.ask(request)?
+    else {
         return Err(Error::unexpected_reply());
     };
     if args.json.json {
@@ -53,13 +65,20 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
             from,
             to,
             changes: &changes,
+            files: args.files.then_some(&*files),
         })?;
-    } else if changes.is_empty() {
+        return Ok(Exit::Ok);
+    }
+    if changes.is_empty() {
         context.printer.say("no package differs");
     } else {
         context
             .printer
             .data(&(changes::lines(&changes).join("\n") + "\n"))?;
+    }
+    let lines: Vec<_> = files.iter().map(line).collect();
+    context.printer.data(&lines.concat())?;
+    if !changes.is_empty() {
         let (from, to) = (from.to_string(), to.to_string());
         context.printer.detail(format!(
             "from {} to {}",
@@ -68,4 +87,13 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         ));
     }
     Ok(Exit::Ok)
+}
+
+fn line(file: &FileChangeView) -> String {
+    let sign = match file.change {
+        FileChange::Added => '+',
+        FileChange::Removed => '-',
+        FileChange::Changed => '~',
+    };
+    format!("{sign} {}\n", file.path)
 }

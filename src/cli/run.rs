@@ -4,7 +4,7 @@
 //! sandbox ([`super::sandbox`]), and where what it writes is looked after ([`writing`]), this process waits
 //! outside, passes signals on and ends as the command did.
 
-mod writing;
+pub(super) mod writing;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         return Err(Error::usage("`--writes` and a sandbox do not go together"));
     }
     if let Some(writes) = writes.filter(|_| !args.sandbox.is_wanted()) {
-        return writing::run(&env, &args.command, writes, context);
+        return writing::run(&env, &args.command, words(&args.command), writes, context);
     }
     let Reply::Entered { place } = context.ask(Request::Enter { env, pin: args.pin })? else {
         return Err(Error::unexpected_reply());
@@ -92,6 +92,14 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         .env_remove(env_vars::PYTHONHOME)
         .exec();
     Err(not_run(program, &failed, &place))
+}
+
+/// A command line as the history has it.
+fn words(command: &[OsString]) -> Vec<String> {
+    let words = command
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned());
+    words.collect()
 }
 
 /// The same as activation exports; kept apart because no shell limits what it can be.

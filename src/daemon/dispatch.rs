@@ -157,9 +157,12 @@ fn read(daemon: &Daemon, home: &Home, request: Request) -> Result<Reply, EngineE
             Ok(Reply::Operation { detail })
         }
         Request::Blame { env, package } => Ok(Reply::Blame(blame::blame(home, &env, &package)?)),
-        Request::Diff { env, from, to } => {
-            history::diff(home, &env, from.as_deref(), to.as_deref())
-        }
+        Request::Diff {
+            env,
+            from,
+            to,
+            files,
+        } => history::diff(home, &env, from.as_deref(), to.as_deref(), files),
         Request::Snapshots { env } => Ok(Reply::Snapshots {
             snapshots: snapshots::snapshots(home, &env)?,
         }),

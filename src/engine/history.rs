@@ -11,7 +11,7 @@ use blast_types::{EnvName, GenerationId};
 use super::change::Asker;
 use super::error::EngineError;
 use super::home::{Home, now_ms};
-use super::{carry, snapshots, target, undo, views};
+use super::{carry, file_diff, snapshots, target, undo, views};
 use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationDetail, OperationView, Reply};
 
 /// Carries out one move.
@@ -220,6 +220,7 @@ pub(crate) fn diff(
     env: &EnvName,
     from: Option<&str>,
     to: Option<&str>,
+    files: bool,
 ) -> Result<Reply, EngineError> {
     let state = home.env(env)?;
     let to = match to {
@@ -238,5 +239,10 @@ pub(crate) fn diff(
         from,
         to,
         changes: views::changes_between(Some(&old), &new),
+        files: if files {
+            file_diff::between(home, &old, &new)?
+        } else {
+            Vec::new()
+        },
     })
 }

@@ -18,6 +18,7 @@ mod content;
 pub(crate) mod environment;
 mod error;
 pub(crate) mod fetch;
+mod file_diff;
 mod files;
 mod findings;
 mod generated;

@@ -5,7 +5,7 @@ use blast_types::EnvName;
 use super::error::EngineError;
 use super::home::Home;
 use super::{environment, findings, history, views};
-use crate::ipc::protocol::{EnvironmentStatus, Reply, StoreStatus, ViewStatus};
+use crate::ipc::protocol::{DriftView, EnvironmentStatus, Reply, StoreStatus, ViewStatus};
 
 /// The view of a home.
 pub(crate) fn view_status(home: &Home) -> ViewStatus {
@@ -71,5 +71,39 @@ pub(crate) fn check(home: &Home, deep: bool) -> Result<Reply, EngineError> {
         objects: objects as u64,
         bytes: report.bytes_read,
         findings: report.findings.iter().map(findings::view).collect(),
+        drift: drift(home)?,
     })
+}
+
+/// Where environments are not what their packages brought.
+fn drift(home: &Home) -> Result<Vec<DriftView>, EngineError> {
+    let mut drift = Vec::new();
+    for state in home.store.envs()? {
+        // One that is lost is a finding.
+        let Ok(generation) = home.store.generation(state.head) else {
+            continue;
+        };
+        let environment = &state.record.name;
+        for package in generation.packages.iter().filter(|p| p.artifact.captured) {
+            let (name, version) = (&package.name, &package.version);
+            let message = if package.artifact.sha256.is_some() {
+                format!("{name} {version} has files that programs changed")
+            } else {
+                format!("{name} {version} was installed by another tool")
+            };
+            drift.push(DriftView {
+                environment: environment.clone(),
+                package: Some(name.to_string()),
+                message,
+            });
+        }
+        if !generation.captured.is_empty() {
+            drift.push(DriftView {
+                environment: environment.clone(),
+                package: None,
+                message: "there are files that no package owns".to_owned(),
+            });
+        }
+    }
+    Ok(drift)
 }

@@ -63,7 +63,21 @@ fn edits_a_module(world: &World) {
     let newest = &log["operations"][0];
     assert_eq!(newest["kind"], "capture", "{log:#}");
     assert_eq!(newest["command"][0], "sed", "{log:#}");
+    let diff = world
+        .blast(["diff", "--env", "demo", "--files", "--json"])
+        .success()
+        .json();
+    let files = diff["files"].as_array().expect("a list");
+    let is_module = |file: &&serde_json::Value| {
+        let path = file["path"].as_str().expect("a path");
+        path.ends_with("site-packages/demo/__init__.py") && file["change"] == "changed"
+    };
+    assert_eq!(files.iter().filter(is_module).count(), 1, "{diff:#}");
+    let check = world.blast(["check", "--json"]).success().json();
+    assert_eq!(check["drift"][0]["package"], "demo", "{check:#}");
     world.change("revert", "demo", &[]).success();
+    let check = world.blast(["check", "--json"]).success().json();
+    assert_eq!(check["drift"], serde_json::json!([]), "{check:#}");
     assert_eq!(world.python_in("demo", version).success().out(), "1.0");
     world.python_in("demo", RECORD_IS_TRUE).success();
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use blast_harness::{HostPython, WheelSpec};
+use blast_harness::{HostPython, Means, WheelSpec, require};
 
 use crate::world::{World, demo_wheels, packages};
 
@@ -252,13 +252,41 @@ fn the_shim_is_no_distribution_and_lists_nowhere() {
 }
 
 #[test]
-fn real_pip_is_refused_with_the_reason() {
-    let Some(mut world) = World::started([]) else {
+fn real_pip_runs_with_its_writes_captured() {
+    if !require(Means::Overlay) {
+        return;
+    }
+    // Stands in for pip: says so, and writes a module.
+    let code = "import pathlib, sys, sysconfig\n\
+                pathlib.Path(sysconfig.get_paths()['purelib'], 'written.py').write_text('x = 1')\n\
+                print('real', *sys.argv[1:])\n";
+    let real = WheelSpec::simple("pip", "99.0").file("pip/__main__.py", code);
+    let Some(mut world) = World::started([real]) else {
         return;
     };
     world.sandbox.set("BLAST_PIP", "real");
-    let run = pip(&world, &["list"]).exits(2);
-    assert!(run.stderr.contains("BLAST_PIP=real"), "{run}");
+    assert_eq!(
+        pip(&world, &["install", "x"]).success().out(),
+        "real install x"
+    );
+    world.python_in("demo", "import written").success();
+    let log = world
+        .blast(["log", "--env", "demo", "--json"])
+        .success()
+        .json();
+    let newest = &log["operations"][0];
+    assert_eq!(newest["kind"], "capture", "{log:#}");
+    assert_eq!(
+        newest["command"],
+        serde_json::json!(["pip", "install", "x"])
+    );
+    assert_eq!(
+        world.inside("demo"),
+        packages([]),
+        "pip itself is not installed"
+    );
+    world.change("revert", "demo", &[]).success();
+    world.python_in("demo", "import written").exits(1);
 }
 
 #[test]

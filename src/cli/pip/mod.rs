@@ -6,13 +6,14 @@
 //! error or the answer is no, 2 usage, or blast itself failed; 23 nothing found, where pip has it so.
 //!
 //! Options come from the command line and from `PIP_*` variables, as with pip. An option that is not
-//! among those of [`arguments`] is refused. `BLAST_PIP=real` asks for pip itself.
+//! among those of [`arguments`] is refused. `BLAST_PIP=real` runs pip itself ([`real`]).
 
 mod arguments;
 mod fetch;
 mod install;
 mod installed;
 mod list;
+mod real;
 mod settings;
 mod show;
 mod uninstall;
@@ -98,15 +99,25 @@ pub(crate) fn main(words: &[OsString]) -> Exit {
 }
 
 fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
-    let spelled = std::iter::once(OsString::from("pip")).chain(typed.iter().cloned());
+    let (home, env) = launcher::owner_of(prefix).ok_or_else(|| {
+        Error::usage(format!(
+            "{} is no environment that can be changed",
+            prefix.display()
+        ))
+        .hint("a program that runs with `--pin` sees one state for life: run pip without it")
+    })?;
+    let mut history = vec!["pip".to_owned()];
+    history.extend(typed.iter().map(|word| word.to_string_lossy().into_owned()));
+    let target = |level, color| Target {
+        context: Context::new(Printer::new(level, color), history).at_home(home),
+        env,
+        place: OnceCell::new(),
+        quiet: level == Level::Quiet,
+    };
     if std::env::var_os(env_vars::BLAST_PIP).is_some_and(|value| value == "real") {
-        return Err(Error::usage(
-            "BLAST_PIP=real asks for pip itself, which writes into the environment, and \
-             environments can only be read",
-        )
-        .hint("unset BLAST_PIP: the pip of an environment carries commands out through blast")
-        .hint("or `blast materialise --to DIR`, and use pip there"));
+        return real::run(typed, &target(Level::Normal, None));
     }
+    let spelled = std::iter::once(OsString::from("pip")).chain(typed.iter().cloned());
     let command = Pip::command();
     let words = variables::added(&command, spelled.collect(), |name| std::env::var(name).ok());
     let matches = match command.try_get_matches_from(words) {
@@ -122,21 +133,7 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         _ => Level::Quiet,
     };
     let color = general.no_color.then_some(anstream::ColorChoice::Never);
-    let (home, env) = launcher::owner_of(prefix).ok_or_else(|| {
-        Error::usage(format!(
-            "{} is no environment that can be changed",
-            prefix.display()
-        ))
-        .hint("a program that runs with `--pin` sees one state for life: run pip without it")
-    })?;
-    let mut history = vec!["pip".to_owned()];
-    history.extend(typed.iter().map(|word| word.to_string_lossy().into_owned()));
-    let target = Target {
-        context: Context::new(Printer::new(level, color), history).at_home(home),
-        env,
-        place: OnceCell::new(),
-        quiet: level == Level::Quiet,
-    };
+    let target = target(level, color);
     for words in general.without_effect.to_tell() {
         target.context.printer.warn(words);
     }

@@ -34,10 +34,12 @@ const ENDING: [Signal; 4] = [
     Signal::SIGHUP,
 ];
 
-/// Runs a command whose writes are captured, discarded or denied. Its exit status is the command's.
-pub(super) fn run(
+/// Runs a command whose writes are captured, discarded or denied; the history shows it as `shown`. Its exit
+/// status is the command's.
+pub(in crate::cli) fn run(
     env: &EnvName,
     command: &[OsString],
+    shown: Vec<String>,
     writes: Writes,
     context: &Context,
 ) -> Result<Exit, Error> {
@@ -49,14 +51,11 @@ pub(super) fn run(
     held.try_lock()
         .map_err(|error| Error::internal("the area for writes is not ours").caused_by(&error))?;
     let status = wait(start(&area, command, writes, context)?)?;
-    let words = command
-        .iter()
-        .map(|word| word.to_string_lossy().into_owned());
     let request = Capture {
         env: env.clone(),
         folder: area.folder,
         generation: area.generation,
-        command: words.collect(),
+        command: shown,
         discard: writes != Writes::Capture,
     };
     let Reply::Changed(changed) = context.ask(Request::Capture(request))? else {

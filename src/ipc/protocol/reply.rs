@@ -25,6 +25,38 @@ pub(crate) struct Cleaned {
     pub(crate) trees: u64,
 }
 
+/// What programs wrote into an environment and it holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DriftView {
+    /// The environment.
+    pub(crate) environment: EnvName,
+    /// The package that was edited or installed; none for files that no package owns.
+    pub(crate) package: Option<String>,
+    /// In words.
+    pub(crate) message: String,
+}
+
+/// One file that differs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct FileChangeView {
+    /// Below the prefix.
+    pub(crate) path: String,
+    /// How.
+    pub(crate) change: FileChange,
+}
+
+/// How a file differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FileChange {
+    /// Only the newer state has it.
+    Added,
+    /// Only the older state has it.
+    Removed,
+    /// Both have it, with other content, another target or another mode.
+    Changed,
+}
+
 /// Where one program may write into an environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Area {
@@ -100,6 +132,9 @@ pub(crate) enum Reply {
         to: GenerationId,
         /// What differs.
         changes: Vec<PackageChangeView>,
+        /// Which files differ, where that was asked.
+        #[serde(default)]
+        files: Vec<FileChangeView>,
     },
     /// To [`super::Request::Compile`].
     Compiled {
@@ -174,6 +209,9 @@ pub(crate) enum Reply {
         bytes: u64,
         /// Sentences, one a defect; empty: all is well.
         findings: Vec<FindingView>,
+        /// Where environments hold what programs wrote.
+        #[serde(default)]
+        drift: Vec<DriftView>,
     },
     /// To [`super::Request::Repair`].
     Repaired {

@@ -55,6 +55,9 @@ pub(crate) enum Request {
         from: Option<String>,
         /// Newer side; default: the head.
         to: Option<String>,
+        /// Also which files differ.
+        #[serde(default)]
+        files: bool,
     },
     /// Name the head. Answered by [`super::Reply::Snapshots`] with the one made.
     Save {
