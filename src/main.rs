@@ -12,6 +12,7 @@
 
 mod activation;
 mod cli;
+mod command_line;
 mod convert;
 mod daemon;
 mod engine;

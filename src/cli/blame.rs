@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::options::{EnvOption, JsonOption};
+use crate::command_line::command_line;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Blame, Reply, Request};
-use crate::ui::operations::command_line;
 use crate::ui::table::Table;
 use crate::ui::units;
 

@@ -5,7 +5,9 @@
 //! for all: ingest what is missing, build the generated layer, write the generation, publish the
 //! operation by one compare-and-swap, and swap the view. Its cost grows with the number of
 //! packages, never with their files. Nothing is visible before the last step, so a request that is
-//! cancelled or fails at any point before it leaves the environment as it was.
+//! cancelled or fails at any point before it leaves the environment as it was. Others are kept out of
+//! the environment for that last step only; what becomes of a change that another one overtook is
+//! up to [`super::overtaken`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::time::Instant;
 use blast_index::{Index, RedactedUrl, Sources};
 use blast_store::failpoint::{self, Point};
 use blast_store::{
-    Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, OperationDraft,
+    Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, Kept, OperationDraft,
     OperationKind, Package, WheelRecord,
 };
 use blast_types::{
@@ -27,6 +29,7 @@ use super::error::{EngineError, at};
 use super::generated;
 use super::home::{Home, now_ms};
 use super::ingest::{Artifact, Ingest, ingest, scheme_key};
+use super::overtaken::Overtaken;
 use super::records;
 use super::requirements::{Needs, merged, package_name, understand};
 use super::resolve;
@@ -67,6 +70,29 @@ pub(crate) struct Job {
     pub(crate) reporter: Arc<dyn Reporter>,
 }
 
+/// What a [`Job`] shall do.
+struct Order {
+    kind: OperationKind,
+    plan: Plan,
+    dry_run: bool,
+    no_bytecode: bool,
+    asker: Asker,
+    started_ms: i64,
+}
+
+/// What became of it.
+enum Outcome {
+    Done(Changed),
+    /// Another change was published first.
+    Overtaken(Box<Overtaken>),
+}
+
+/// The right to publish.
+type Turn = tokio::sync::OwnedMutexGuard<()>;
+
+/// After so many attempts that others overtook, a change keeps them out.
+const PATIENCE: usize = 3;
+
 /// Who asked for a change, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Asker {
@@ -89,55 +115,44 @@ pub(crate) async fn change(
     {
         secrets::separate(requirements, &mut change.options, &mut change.sources);
     }
-    let _turn = home.turn(&change.env).await;
-    let state = home.env(&change.env)?;
-    let before = home.store.generation(state.head)?;
-    let sources = complete(&home, change.sources, &state.record.interpreter).await?;
-    let index = home.caches().index.index(sources);
-    let builder = Builder::new(
-        &home,
-        index.clone(),
-        state.record.interpreter.clone(),
-        &resolve::resolver_options(&change.options)?,
-        &change.options.build,
-        Arc::clone(&reporter),
-    );
-    let builder = if change.options.build.no_isolation {
-        builder.within(&change.env, &before)
-    } else {
-        builder
-    };
-    for direct in before
-        .packages
-        .iter()
-        .filter_map(|package| package.direct_url.as_ref())
-    {
-        if let Ok(url) = direct.url.parse() {
-            builder.set_editable(&url, direct.is_editable());
-        }
-    }
-    let job = Job {
-        home,
-        state,
-        before,
-        index,
-        builder,
-        reporter,
-    };
-    let (kind, plan) = plan(&job, change.action, &change.options).await?;
-    let outcome = job
-        .carry_out(
+    let mut overtaken: Option<Box<Overtaken>> = None;
+    let mut attempts = 0;
+    loop {
+        // Others are kept out only of a change that was overtaken again and again.
+        let turn = if attempts < PATIENCE {
+            None
+        } else {
+            Some(home.turn(&change.env).await)
+        };
+        attempts += 1;
+        let job = Job::begin(&home, &change, &reporter).await?;
+        let planned = plan(&job, change.action.clone(), &change.options).await;
+        let (kind, plan) = match (planned, &overtaken) {
+            (Err(error), Some(overtaken)) => {
+                // Who contradicts the other change is told of that rather than of what follows.
+                overtaken.rebase(&job, &[], &asker)?;
+                return Err(error);
+            }
+            (planned, _) => planned?,
+        };
+        let order = Order {
             kind,
             plan,
-            (change.dry_run, change.no_bytecode),
-            asker,
+            dry_run: change.dry_run,
+            no_bytecode: change.no_bytecode,
+            asker: asker.clone(),
             started_ms,
-        )
-        .await?;
-    Ok(Changed {
-        took_ms: started.elapsed().as_secs_f64() * 1000.0,
-        ..outcome
-    })
+        };
+        match job.carry_out(order, turn, overtaken.as_deref()).await? {
+            Outcome::Done(changed) => {
+                return Ok(Changed {
+                    took_ms: started.elapsed().as_secs_f64() * 1000.0,
+                    ..changed
+                });
+            }
+            Outcome::Overtaken(by) => overtaken = Some(by),
+        }
+    }
 }
 
 /// Fills in the index that the interpreter's own pip would use, where none is named.
@@ -215,6 +230,49 @@ async fn plan(
 }
 
 impl Job {
+    /// Looks at the environment as it is now.
+    async fn begin(
+        home: &Arc<Home>,
+        change: &Change,
+        reporter: &Arc<dyn Reporter>,
+    ) -> Result<Self, EngineError> {
+        let home = Arc::clone(home);
+        let state = home.env(&change.env)?;
+        let before = home.store.generation(state.head)?;
+        let sources = complete(&home, change.sources.clone(), &state.record.interpreter).await?;
+        let index = home.caches().index.index(sources);
+        let builder = Builder::new(
+            &home,
+            index.clone(),
+            state.record.interpreter.clone(),
+            &resolve::resolver_options(&change.options)?,
+            &change.options.build,
+            Arc::clone(reporter),
+        );
+        let builder = if change.options.build.no_isolation {
+            builder.within(&change.env, &before)
+        } else {
+            builder
+        };
+        for direct in before
+            .packages
+            .iter()
+            .filter_map(|package| package.direct_url.as_ref())
+        {
+            if let Ok(url) = direct.url.parse() {
+                builder.set_editable(&url, direct.is_editable());
+            }
+        }
+        Ok(Self {
+            home,
+            state,
+            before,
+            index,
+            builder,
+            reporter: Arc::clone(reporter),
+        })
+    }
+
     /// The metadata of all installed packages.
     pub(crate) fn records(&self) -> Result<HashMap<PackageName, Arc<WheelRecord>>, EngineError> {
         self.before
@@ -289,15 +347,22 @@ impl Job {
         })
     }
 
-    /// Makes the plan true.
+    /// Makes the plan true, unless another change is published first. `turn` is there where others
+    /// are kept out already.
     async fn carry_out(
         self,
-        kind: OperationKind,
-        mut plan: Plan,
-        (dry_run, no_bytecode): (bool, bool),
-        asker: Asker,
-        started_ms: i64,
-    ) -> Result<Changed, EngineError> {
+        order: Order,
+        turn: Option<Turn>,
+        overtaken: Option<&Overtaken>,
+    ) -> Result<Outcome, EngineError> {
+        let Order {
+            kind,
+            mut plan,
+            dry_run,
+            no_bytecode,
+            asker,
+            started_ms,
+        } = order;
         plan.packages.sort_by(|a, b| a.name.cmp(&b.name));
         self.recognise(&mut plan)?;
         let changes = views::planned_changes(&self.before, &plan);
@@ -305,18 +370,21 @@ impl Job {
             && plan.requirements == self.before.requirements
             && plan.lock == self.before.lock
             && self.is_installed(&plan);
+        let mut outcome = Changed {
+            operation: None,
+            generation: (!dry_run).then_some(self.state.head),
+            dry_run,
+            changes,
+            packages: plan.packages.len(),
+            took_ms: 0.0,
+            summary: None,
+        };
         if unchanged || dry_run {
-            return Ok(Changed {
-                operation: None,
-                generation: (!dry_run).then_some(self.state.head),
-                dry_run,
-                changes,
-                packages: plan.packages.len(),
-                took_ms: 0.0,
-                summary: None,
-            });
+            return Ok(Outcome::Done(outcome));
         }
-        let packages = plan.packages.len();
+        let base = overtaken
+            .map(|overtaken| overtaken.rebase(&self, &outcome.changes, &asker))
+            .transpose()?;
         let (ingested, staging) = self.bring_in(&plan).await?;
         self.reporter.report(Event::Phase {
             name: "committing".to_owned(),
@@ -326,27 +394,37 @@ impl Job {
             command: asker.command,
             who: asker.who,
             started_ms,
-            note: None,
+            note: base
+                .as_ref()
+                .map(|base| format!("planned again after operation {}", base.id)),
+        };
+        outcome.summary = base.map(|base| {
+            let (id, what) = (base.id, views::summary(&base));
+            format!("operation {id} ({what}) was made meanwhile; this comes after it")
+        });
+        let turn = match turn {
+            Some(turn) => turn,
+            None => self.home.turn(&self.state.record.name).await,
         };
         // On a blocking thread and not cancellable from here on: it is one short write.
-        let operation = tokio::task::spawn_blocking(move || {
+        tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let home = Arc::clone(&self.home);
-            let operation = self.publish(plan, &ingested, staging, draft)?;
+            let written = self.write(plan, &ingested, staging)?;
+            if home.env(&self.state.record.name)?.head != self.state.head {
+                let kept = self.set_aside(&written.generation, written.staging, &ingested)?;
+                let overtaken = Overtaken::new(&self, outcome.changes, kept);
+                return Ok(Outcome::Overtaken(Box::new(overtaken)));
+            }
+            let operation = self.publish(written, &ingested, draft)?;
             if !no_bytecode {
                 home.compile(&*home.store.generation(operation.after)?)?;
             }
-            Ok::<_, EngineError>(operation)
+            outcome.operation = Some(operation.id.0);
+            outcome.generation = Some(operation.after);
+            Ok(Outcome::Done(outcome))
         })
-        .await??;
-        Ok(Changed {
-            operation: Some(operation.id.0),
-            generation: Some(operation.after),
-            dry_run: false,
-            changes,
-            packages,
-            took_ms: 0.0,
-            summary: None,
-        })
+        .await?
     }
 
     /// Notes which sources of the plan are installed as they are now.
@@ -437,13 +515,13 @@ impl Job {
         Ok((ingest(Arc::new(work), artifacts).await?, staging))
     }
 
-    fn publish(
-        self,
+    /// The generation that the plan describes, with all that is staged for it.
+    fn write(
+        &self,
         plan: Plan,
         ingested: &[super::ingest::Ingested],
         staging: Arc<blast_store::Staging>,
-        draft: OperationDraft,
-    ) -> Result<blast_store::Operation, EngineError> {
+    ) -> Result<Written, EngineError> {
         failpoint::hit(Point::EngineWrite).map_err(at(self.home.store.home()))?;
         let record = &self.state.record;
         let mut packages = Vec::with_capacity(plan.packages.len());
@@ -481,9 +559,38 @@ impl Job {
         };
         let staging = Arc::into_inner(staging)
             .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
-        let transaction = self.home.store.begin(&record.name)?;
-        let mut unpublished = transaction.write(&generation, staging)?;
-        let held = self.home.prepare(&record.name, &mut unpublished)?;
+        Ok(Written {
+            generation,
+            staging,
+        })
+    }
+
+    /// Has the store keep what was brought in for a generation that does not become the head.
+    fn set_aside(
+        &self,
+        generation: &Generation,
+        staging: blast_store::Staging,
+        ingested: &[super::ingest::Ingested],
+    ) -> Result<Kept, EngineError> {
+        let kept = self.home.store.keep(generation, staging)?;
+        for ingested in ingested {
+            if let Some(key) = &ingested.fresh {
+                self.home.store.put_wheel(key, &ingested.record)?;
+            }
+        }
+        Ok(kept)
+    }
+
+    fn publish(
+        &self,
+        written: Written,
+        ingested: &[super::ingest::Ingested],
+        draft: OperationDraft,
+    ) -> Result<blast_store::Operation, EngineError> {
+        let env = &self.state.record.name;
+        let transaction = self.home.store.begin(env)?;
+        let mut unpublished = transaction.write(&written.generation, written.staging)?;
+        let held = self.home.prepare(env, &mut unpublished)?;
         for ingested in ingested {
             if let Some(key) = &ingested.fresh {
                 unpublished.remember(key.clone(), Arc::clone(&ingested.record));
@@ -491,10 +598,16 @@ impl Job {
         }
         failpoint::hit(Point::EnginePublish).map_err(at(self.home.store.home()))?;
         let operation = unpublished.publish(draft, now_ms())?;
-        self.home.swap(&record.name, operation.after)?;
+        self.home.swap(env, operation.after)?;
         drop(held);
         Ok(operation)
     }
+}
+
+/// A generation that is not in the store yet, and what is staged for it.
+struct Written {
+    generation: Generation,
+    staging: blast_store::Staging,
 }
 
 impl Planned {

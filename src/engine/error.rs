@@ -258,7 +258,10 @@ pub(crate) enum EngineError {
     /// The store.
     #[error(transparent)]
     Store(#[from] blast_store::StoreError),
-    /// Two changes at once.
+    /// Another change was made meanwhile, of what this one is about.
+    #[error("{0}")]
+    Overtaken(Box<super::overtaken::Refusal>),
+    /// A head that moved at the last moment.
     #[error(transparent)]
     Publish(#[from] blast_store::PublishError),
     /// An image.
@@ -357,6 +360,7 @@ impl EngineError {
             | Self::NoSuchState { .. }
             | Self::NoSuchOperation { .. }
             | Self::TooLongAgo { .. }
+            | Self::Overtaken(_)
             | Self::OtherInterpreter { .. }
             | Self::NeverInstalled { .. }
             | Self::NoSnapshot { .. }
@@ -436,6 +440,7 @@ impl EngineError {
             Self::OtherInterpreter { wanted, .. } => vec![format!(
                 "`blast start OTHER-NAME --python {wanted}` makes an environment that it fits"
             )],
+            Self::Overtaken(refusal) => refusal.hints(),
             _ => Vec::new(),
         }
     }
@@ -470,6 +475,7 @@ impl Hint for EngineError {
             | Self::NeverInstalled { .. }
             | Self::TooLongAgo { .. }
             | Self::OtherInterpreter { .. }
+            | Self::Overtaken(_)
             | Self::NoSnapshot { .. } => self.history_hints(),
             Self::WrongHash { .. } => vec![
                 "the file was changed after it was locked, or on its way; do not install it"

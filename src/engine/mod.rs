@@ -32,6 +32,7 @@ pub(crate) mod lock;
 mod lock_paths;
 pub(crate) mod materialise;
 pub(crate) mod outdated;
+mod overtaken;
 mod pip_shim;
 mod processes;
 mod provider;

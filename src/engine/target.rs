@@ -12,6 +12,7 @@ use blast_types::{EnvName, GenerationId, SnapshotName};
 use super::error::EngineError;
 use super::history::operation;
 use super::home::Home;
+use super::undo::Read;
 
 /// Shorter beginnings of a generation's name are taken for mistakes.
 const SHORTEST_PREFIX: usize = 4;
@@ -92,12 +93,24 @@ pub(crate) fn operation_at(
     at_ms: i64,
 ) -> Result<Operation, EngineError> {
     let env = &state.record.name;
+    let found = newest_at(&|id| operation(home, env, id), state.operation, at_ms)?;
+    found.ok_or_else(|| EngineError::TooLongAgo {
+        env: env.clone(),
+        at_ms,
+    })
+}
+
+fn newest_at(
+    read: Read<'_>,
+    head: OperationId,
+    at_ms: i64,
+) -> Result<Option<Operation>, StoreError> {
     let mut found = None;
     // Of the operations after `low` some may be meant, of those after `high` none.
-    let (mut low, mut high) = (0, state.operation.0);
+    let (mut low, mut high) = (0, head.0);
     while low < high {
         let middle = low + (high - low).div_ceil(2);
-        match operation(home, env, OperationId(middle))? {
+        match read(OperationId(middle))? {
             Some(later) if later.at_ms > at_ms => high = middle - 1,
             Some(then) => {
                 low = middle;
@@ -106,10 +119,7 @@ pub(crate) fn operation_at(
             None => low = middle, // forgotten, and so older than all that are kept
         }
     }
-    found.ok_or_else(|| EngineError::TooLongAgo {
-        env: env.clone(),
-        at_ms,
-    })
+    Ok(found)
 }
 
 /// The snapshot of this name, if there is one.
@@ -183,7 +193,45 @@ fn unknown(env: &EnvName, target: &str) -> EngineError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use blast_store::{Changes, OperationKind};
+
     use super::*;
+
+    #[test]
+    fn a_time_is_found_with_few_reads_in_a_long_history_that_was_cut() {
+        let operation = |id: OperationId| Operation {
+            id,
+            env: "demo".parse().expect("valid"),
+            kind: OperationKind::Install,
+            before: None,
+            after: GenerationId::from_bytes([0; 32]),
+            at_ms: 10 * i64::try_from(id.0).expect("small"),
+            duration_ms: 0,
+            who: String::new(),
+            command: Vec::new(),
+            note: None,
+            changes: Changes::default(),
+        };
+        let (head, oldest) = (10_000, 5_000);
+        let reads = Cell::new(0);
+        let read = |id: OperationId| {
+            reads.set(reads.get() + 1);
+            Ok((id.0 >= oldest).then(|| operation(id)))
+        };
+        let at = |at_ms| {
+            reads.set(0);
+            let found = newest_at(&read, OperationId(head), at_ms).expect("in memory");
+            assert!(reads.get() <= 14, "{} reads", reads.get());
+            found.map(|operation| operation.id.0)
+        };
+        assert_eq!(at(i64::MAX), Some(head));
+        assert_eq!(at(70_005), Some(7_000));
+        assert_eq!(at(70_000), Some(7_000));
+        assert_eq!(at(50_000), Some(oldest));
+        assert_eq!(at(49_999), None);
+    }
 
     #[test]
     fn a_state_of_another_environment_is_told_by_its_at() {

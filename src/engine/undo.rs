@@ -173,6 +173,37 @@ mod tests {
         }
     }
 
+    /// Reads are what revert and redo do beside their one write.
+    #[test]
+    fn the_next_step_is_found_with_few_reads_in_a_long_history() {
+        let count = |story: &Story, find: fn(Read<'_>, OperationId) -> _| {
+            let reads = std::cell::Cell::new(0);
+            let read = |id| {
+                reads.set(reads.get() + 1);
+                Ok(story.read(id))
+            };
+            let found: Result<Option<Operation>, StoreError> = find(&read, story.head());
+            assert!(found.expect("in memory").is_some());
+            reads.get()
+        };
+        for installs in [1_u32, 100, 10_000] {
+            let mut story = Story::default();
+            story.add(OperationKind::Create, state(0));
+            for number in 0..installs {
+                story.add(OperationKind::Install, state((number % 250) as u8 + 1));
+            }
+            assert_eq!(count(&story, undo_candidate), 1);
+            for _ in 0..installs.min(50) {
+                assert!(story.undo());
+                assert_eq!(count(&story, redo_candidate), 1);
+            }
+            for _ in 0..installs.min(50) {
+                assert!(story.redo());
+            }
+            assert!(count(&story, undo_candidate) <= 2);
+        }
+    }
+
     /// Against two plain stacks, over every short mix of changes, undos, redos and saves.
     #[test]
     fn equals_two_stacks() {

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::table::Table;
 use super::{changes, style, units};
+use crate::command_line::command_line;
 use crate::ipc::protocol::OperationView;
 
 /// Longer command lines are cut in a table.
@@ -53,25 +54,6 @@ pub(crate) fn whole(operation: &OperationView, zone: &TimeZone) -> String {
             .map(|line| format!("  {line}")),
     );
     lines.join("\n") + "\n"
-}
-
-/// A command as it would be typed: the program by its name alone, and quotes where a shell needs
-/// them.
-pub(crate) fn command_line(words: &[String]) -> String {
-    let mut shown = Vec::with_capacity(words.len());
-    for (place, word) in words.iter().enumerate() {
-        let word = match word.rsplit_once('/') {
-            Some((_, name)) if place == 0 && !name.is_empty() => name,
-            _ => word,
-        };
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,~[]{}".contains(c);
-        if !word.is_empty() && word.chars().all(plain) && !word.starts_with('~') {
-            shown.push(word.to_owned());
-        } else {
-            shown.push(format!("'{}'", word.replace('\'', r"'\''")));
-        }
-    }
-    shown.join(" ")
 }
 
 fn cut(line: String) -> String {
@@ -137,16 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_could_be_typed_again() {
-        let line = |words: &[&str]| {
-            command_line(&words.iter().map(ToString::to_string).collect::<Vec<_>>())
-        };
-        assert_eq!(line(&["/x/blast", "revert", "@{-1}"]), "blast revert @{-1}");
-        assert_eq!(
-            line(&["blast", "install", "a>1; b", ""]),
-            "blast install 'a>1; b' ''"
-        );
-        assert_eq!(line(&["blast", "it's"]), r"blast 'it'\''s'");
+    fn a_long_command_is_cut_in_a_table() {
         let long = cut("x".repeat(WIDEST_COMMAND + 1));
         assert_eq!(
             (long.chars().count(), long.ends_with('…')),

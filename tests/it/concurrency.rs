@@ -1,6 +1,8 @@
 //! Several commands at once.
 
-use blast_harness::WheelSpec;
+use std::time::Duration;
+
+use blast_harness::{Background, Fault, WheelSpec};
 
 use crate::world::{World, packages};
 
@@ -27,6 +29,90 @@ fn two_installs_into_one_environment_both_count() {
         Some(3),
         "each is an operation"
     );
+}
+
+/// An install of `late` 1.0, which `helper` 1.0 comes with, that waits for the index
+/// until it is healed.
+fn waiting_install() -> Option<(World, Background)> {
+    let wheels = [
+        WheelSpec::simple("late", "1.0").requires("helper==1.0"),
+        WheelSpec::simple("helper", "1.0"),
+        WheelSpec::simple("helper", "2.0"),
+        WheelSpec::simple("other", "1.0"),
+    ];
+    let world = World::started(wheels.clone())?;
+    let file = wheels[0].filename();
+    world.index.fault(&format!("/files/{file}"), Fault::Held, 1);
+    let waiting = world.blast_in_background(["install", "--env", "demo", "late"]);
+    for _ in 0..3000 {
+        if world
+            .index
+            .hits()
+            .iter()
+            .any(|hit| hit.path.contains(&file))
+        {
+            return Some((world, waiting));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the wheel is never asked about");
+}
+
+#[test]
+fn a_change_that_was_overtaken_comes_after_the_other() {
+    let Some((world, waiting)) = waiting_install() else {
+        return;
+    };
+    world.install("demo", &["other"]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("other", "1.0")]),
+        "nobody waits for a download of others"
+    );
+    world.index.heal();
+    let run = world.finish(waiting).success();
+    run.says("operation 2 (install other) was made meanwhile");
+    assert_eq!(
+        world.inside("demo"),
+        packages([("helper", "1.0"), ("late", "1.0"), ("other", "1.0")])
+    );
+    let shown = world.change("show", "demo", &["3"]).success();
+    shown.prints("planned again after operation 2");
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.inside("demo"), packages([("other", "1.0")]));
+}
+
+#[test]
+fn a_change_of_what_another_changed_meanwhile_is_refused_and_says_who() {
+    let Some((world, waiting)) = waiting_install() else {
+        return;
+    };
+    world.install("demo", &["helper==2.0"]).success();
+    world.index.heal();
+    let run = world.finish(waiting).exits(1);
+    for part in [
+        "`demo` was changed meanwhile",
+        "install --env demo helper==2.0` (operation 2), which is about helper too",
+        "blast show 2 --env demo",
+        "install --env demo late`",
+    ] {
+        assert!(run.stderr.contains(part), "{part} in {run}");
+    }
+    assert_eq!(world.inside("demo"), packages([("helper", "2.0")]));
+    world.blast(["clean"]).success();
+    world.blast(["check", "--deep"]).success();
+}
+
+#[test]
+fn the_same_change_twice_at_once_is_made_once() {
+    let Some((world, waiting)) = waiting_install() else {
+        return;
+    };
+    world.index.heal();
+    world.install("demo", &["late"]).success();
+    world.finish(waiting).success();
+    let log = world.change("log", "demo", &["--json"]).success().json();
+    assert_eq!(log["operations"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub enum Fault {
     CloseMidBody,
     /// The answer comes so much later.
     Slow(Duration),
+    /// The answer comes once [`LocalIndex::heal`] was called.
+    Held,
     /// The body's bytes are not those that were published.
     WrongBytes,
 }

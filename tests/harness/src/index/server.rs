@@ -4,6 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -68,6 +69,9 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> io::Result<()> {
             });
             (answer, fault)
         };
+        if fault == Some(Fault::Held) {
+            wait_until_healed(state);
+        }
         if !send(stream, &request, answer, fault)? {
             stream.shutdown(std::net::Shutdown::Both)?;
             return Ok(());
@@ -106,6 +110,16 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request
             "if-none-match" => request.if_none_match = Some(value),
             _ => {}
         }
+    }
+}
+
+fn wait_until_healed(state: &Mutex<State>) {
+    let is_held = || {
+        let state = lock(state);
+        !state.stopped && !state.faults.is_empty()
+    };
+    while is_held() {
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -254,7 +268,7 @@ fn send(
         Some(Fault::Hangup) => return Ok(false),
         Some(Fault::Slow(delay)) => thread::sleep(delay),
         Some(Fault::WrongBytes) => answer.body.iter_mut().for_each(|byte| *byte ^= 0x55),
-        Some(Fault::Status(_) | Fault::CloseMidBody) | None => {}
+        Some(Fault::Status(_) | Fault::CloseMidBody | Fault::Held) | None => {}
     }
     write!(
         stream,
