@@ -30,6 +30,10 @@ pub(super) struct Args {
     /// A lock, a requirements file or a pyproject.toml (default: pylock.toml of the project here,
     /// else its pyproject.toml)
     file: Option<PathBuf>,
+    /// Follow a lock to the letter or not at all: one that was made for another platform is refused,
+    /// rather than resolved again where it does not fit
+    #[arg(long)]
+    locked: bool,
     #[command(flatten)]
     parts: PartOptions,
     #[command(flatten)]
@@ -157,6 +161,9 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     let bytecode = args.bytecode.choose(context)?;
     let mut change = wanted.change(env.clone(), &args.resolver, &args.sources, dry_run, context)?;
     change.no_bytecode = bytecode == Bytecode::Off;
+    if let Action::SyncLock { only_locked, .. } = &mut change.action {
+        *only_locked = args.locked;
+    }
     let exit = change::ask_json(
         context,
         Request::Change(Box::new(change)),
@@ -212,6 +219,7 @@ impl Wanted {
                         extras: parts.extras,
                         groups: parts.groups,
                         default_groups: parts.default_groups,
+                        only_locked: false,
                         project: own,
                     },
                     options: ResolveOptions {

@@ -216,10 +216,12 @@ async fn plan(
             extras,
             groups,
             default_groups,
+            only_locked,
             project,
         } => {
-            let locked =
-                super::lock::sync_lock(job, &path, &text, &extras, &groups, default_groups);
+            let follow = (default_groups, only_locked);
+            let lock = (&*path, &*text);
+            let locked = super::lock::sync_lock(job, lock, &extras, &groups, follow, options);
             let mut plan = locked.await?;
             if let Some(line) = project {
                 super::lock::add_project(job, &mut plan, line).await?;

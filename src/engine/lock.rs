@@ -21,6 +21,7 @@ use super::build::{Builder, Source};
 use super::change::{Job, Plan, Planned, complete};
 use super::environment::find_interpreter;
 use super::error::{EngineError, at};
+use super::foreign_lock;
 use super::home::Home;
 use super::ingest::Artifact;
 use super::lock_paths::{beside, relate};
@@ -31,6 +32,7 @@ use super::secrets;
 use crate::interpreter::FindError;
 use crate::ipc::protocol::{
     Effort, ForkView, LockChoices, LockRequest, PackageChangeView, Reply, RequirementLine,
+    ResolveOptions,
 };
 
 /// Resolves and answers with the text of a lock.
@@ -337,14 +339,27 @@ fn changes(
         .collect()
 }
 
-/// The plan that follows a lock exactly. No index is asked: the lock says where everything is.
+/// What was asked for by name, as a requirement on just this.
+pub(super) fn requirement_of(planned: &Planned) -> Option<String> {
+    let Planned { name, version, .. } = planned;
+    planned
+        .requested
+        .then(|| match (&planned.artifact.source, &planned.direct_url) {
+            (Some(source), _) => format!("{name} @ {}", source.url()),
+            (None, Some(direct)) => format!("{name} @ {}", direct.url),
+            (None, None) => format!("{name}=={version}"),
+        })
+}
+
+/// The plan that follows a lock exactly. No index is asked: the lock says where everything is. One
+/// that was made for another platform is followed as far as it fits, unless `only_locked`.
 pub(super) async fn sync_lock(
     job: &Job,
-    path: &Path,
-    text: &str,
+    (path, text): (&Path, &str),
     extras: &[String],
     groups: &[String],
-    default_groups: bool,
+    (default_groups, only_locked): (bool, bool),
+    options: &ResolveOptions,
 ) -> Result<Plan, EngineError> {
     let unusable = |source: Box<dyn std::error::Error + Send + Sync>| EngineError::Lock {
         path: path.to_owned(),
@@ -363,9 +378,13 @@ pub(super) async fn sync_lock(
         groups.extend_from_slice(&lock.default_groups);
     }
     let target = job.state.record.interpreter.target()?;
-    let selected = lock
-        .select(&target, &extras, Some(&groups))
-        .map_err(|error| unusable(error.into()))?;
+    let selected = match lock.select(&target, &extras, Some(&groups)) {
+        Err(why) if !only_locked && foreign_lock::is_foreign(&why) => {
+            let parts = (extras.as_slice(), groups.as_slice());
+            return foreign_lock::adapt(job, (path, &lock), target, parts, options, &why).await;
+        }
+        selected => selected.map_err(|error| unusable(error.into()))?,
+    };
     let depended: BTreeSet<_> = lock
         .packages
         .iter()
@@ -388,17 +407,7 @@ pub(super) async fn sync_lock(
             }
         });
     }
-    let requirements = packages
-        .iter()
-        .filter(|planned| planned.requested)
-        .map(
-            |planned| match (&planned.artifact.source, &planned.direct_url) {
-                (Some(source), _) => format!("{} @ {}", planned.name, source.url()),
-                (None, Some(direct)) => format!("{} @ {}", planned.name, direct.url),
-                (None, None) => format!("{}=={}", planned.name, planned.version),
-            },
-        )
-        .collect();
+    let requirements = packages.iter().filter_map(requirement_of).collect();
     Ok(Plan {
         requirements,
         packages,
@@ -452,7 +461,7 @@ fn from_sources(job: &Job, metadata: &CoreMetadata, source: Source, requested: b
     }
 }
 
-type Wrong = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a locked file is.
 fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
@@ -469,7 +478,7 @@ fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
 }
 
 /// The sources of a locked package, where they are more than a file whose name says what it is.
-fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Source>, Wrong> {
+pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Source>, Wrong> {
     let of_text = |text: &str, editable| {
         let url = url::Url::parse(text)?;
         Source::of_url(Some(&package.name), &url, editable).map_err(Wrong::from)
@@ -550,7 +559,7 @@ fn sha256_of(file: &LockedFile) -> Result<Sha256, Wrong> {
         .parse::<Sha256>()?)
 }
 
-fn planned(
+pub(super) fn planned(
     lock: &Path,
     package: &LockedPackage,
     file: &LockedFile,

@@ -21,6 +21,7 @@ pub(crate) mod fetch;
 mod file_diff;
 mod files;
 mod findings;
+mod foreign_lock;
 mod generated;
 pub(crate) mod graph;
 pub(crate) mod history;

@@ -136,6 +136,13 @@ pub(super) async fn sync_requirements(
 }
 
 /// Solves, with the job's progress.
+/// The plan of what these inputs lead to.
+pub(super) async fn solved(job: &Job, inputs: Inputs) -> Result<Plan, EngineError> {
+    let texts = texts(&inputs.requirements);
+    let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
+    Ok(plan_of(job, &resolution, texts, &[]))
+}
+
 async fn solve(
     job: &Job,
     inputs: Inputs,

@@ -1,5 +1,7 @@
 //! `blast sync`: exactly what a file says.
 
+use blast_harness::WheelSpec;
+
 use crate::world::{World, demo_wheels, packages};
 
 #[test]
@@ -92,4 +94,55 @@ fn a_missing_or_broken_file_is_named() {
     let run = world.change("sync", "demo", &["pylock.toml"]);
     assert_ne!(run.code, 0, "{run}");
     run.says("pylock.toml");
+}
+
+#[test]
+fn of_a_lock_for_another_platform_only_what_must_differ_is_resolved_again() {
+    let windows = "py3-none-win_amd64";
+    let Some(world) = World::started([
+        WheelSpec::simple("app", "1.0")
+            .requires("native")
+            .requires("pure"),
+        WheelSpec::simple("pure", "1.0"),
+        WheelSpec::simple("moved", "2.0").tag(windows),
+        WheelSpec::simple("moved", "1.0"),
+        WheelSpec::simple("native", "1.0").tag(windows),
+    ]) else {
+        return;
+    };
+    world.index.set_cache_control(Some("no-cache"));
+    let args = ["lock", "app", "moved", "--python-platform", "windows"];
+    let output = ["--output", "pylock.toml"];
+    world.blast(args.iter().chain(&output)).success();
+    for newer in [
+        WheelSpec::simple("app", "2.0"),
+        WheelSpec::simple("pure", "2.0"),
+        WheelSpec::simple("native", "2.0"),
+        WheelSpec::simple("native", "1.0"),
+    ] {
+        world.index.add(&newer);
+    }
+    let refused = world.change("sync", "demo", &["pylock.toml", "--locked"]);
+    refused
+        .exits(1)
+        .says("the lock is not for this environment");
+    let run = world.change("sync", "demo", &["pylock.toml"]).success();
+    for part in [
+        "what does not fit here was resolved again",
+        "other versions: moved 2.0 -> 1.0",
+        "files that the lock does not vouch for: native-1.0-py3-none-any.whl",
+    ] {
+        assert!(run.stderr.contains(part), "{part} in {run}");
+    }
+    let held = [
+        ("app", "1.0"),
+        ("moved", "1.0"),
+        ("native", "1.0"),
+        ("pure", "1.0"),
+    ];
+    assert_eq!(world.inside("demo"), packages(held));
+    world
+        .change("sync", "demo", &["pylock.toml"])
+        .success()
+        .says("nothing to do");
 }

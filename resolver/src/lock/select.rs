@@ -3,7 +3,7 @@
 use blast_types::{
     ExtraName, GroupName, MarkerEnvironment, PackageName, Target, WheelFilename, filename,
 };
-use uv_platform_tags::TagCompatibility;
+use uv_platform_tags::{TagCompatibility, TagPriority};
 
 use super::{Lock, LockedFile, LockedPackage, LockedSource};
 
@@ -89,10 +89,7 @@ impl Lock {
         {
             return Err(SelectError::Group(group.clone()));
         }
-        let rank = |wheel: &WheelFilename| match wheel.compatibility(&target.tags) {
-            TagCompatibility::Compatible(priority) => Some(priority),
-            TagCompatibility::Incompatible(_) => None,
-        };
+        let rank = |wheel: &WheelFilename| rank_on(target, wheel);
         self.select_ranked(&target.markers, rank, extras, groups)
     }
 
@@ -152,6 +149,23 @@ impl Lock {
             });
         }
         Ok(selected)
+    }
+}
+
+impl LockedPackage {
+    /// What of this package fits a target best.
+    ///
+    /// # Errors
+    /// [`SelectError::NoFile`] where nothing does.
+    pub fn file_for(&self, target: &Target) -> Result<Artifact<'_>, SelectError> {
+        artifact(self, &|wheel: &WheelFilename| rank_on(target, wheel))
+    }
+}
+
+fn rank_on(target: &Target, wheel: &WheelFilename) -> Option<TagPriority> {
+    match wheel.compatibility(&target.tags) {
+        TagCompatibility::Compatible(priority) => Some(priority),
+        TagCompatibility::Incompatible(_) => None,
     }
 }
 

@@ -287,6 +287,9 @@ pub(crate) enum Action {
         groups: Vec<String>,
         /// Include those that the lock names as default ones, too.
         default_groups: bool,
+        /// Refuse a lock that does not fit, rather than resolve anew what does not.
+        #[serde(default)]
+        only_locked: bool,
         /// The project that the lock is of, to be installed beside it.
         #[serde(default)]
         project: Option<RequirementLine>,
