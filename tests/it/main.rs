@@ -49,6 +49,7 @@ mod requests;
 mod resilience;
 mod run;
 mod sandbox;
+mod sandbox_escapes;
 mod scale;
 mod skeleton;
 mod snapshots;

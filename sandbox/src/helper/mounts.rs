@@ -189,14 +189,19 @@ impl Root {
             Mount::View { at } => self.view(at, sources, speaker),
             Mount::Processes { at, only } => {
                 let placed = self.place(at, true)?;
-                let options = only.then_some("subset=pid");
+                // Process 1 is not looked into, by who is root either, so it is not shown (proc(5)).
+                let options = if *only {
+                    "hidepid=4,subset=pid"
+                } else {
+                    "hidepid=4"
+                };
                 let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
                 mount(
                     Some("proc"),
                     &by_number(&placed),
                     Some("proc"),
                     flags,
-                    options,
+                    Some(options),
                 )?;
                 Ok(())
             }
