@@ -25,6 +25,7 @@ pub mod net;
 pub mod places;
 pub mod plan;
 pub mod policy;
+mod probe;
 mod sys;
 
 pub use cgroups::Cgroups;
@@ -32,3 +33,4 @@ pub use helper::{End, Failure, Nobody, Program, Stage, Watch, run};
 pub use level::{Level, UnknownLevel};
 pub use plan::{Caller, Environment, Machine, Plan, PlanError, plan};
 pub use policy::Policy;
+pub use probe::probe;

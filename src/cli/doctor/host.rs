@@ -17,6 +17,7 @@ pub(super) fn checks(choice: ViewChoice) -> Vec<Check> {
         fuse(choice),
         namespaces(Path::new("/proc/sys")),
         cgroups(Path::new("/sys/fs/cgroup")),
+        sandbox(),
     ]
 }
 
@@ -79,7 +80,7 @@ fn in_a_namespace(choice: ViewChoice) -> Check {
     }
 }
 
-/// What sandboxes will need; nothing depends on it yet.
+/// What sandboxes need most; [`sandbox`] tries one, this says which setting is in the way.
 fn namespaces(settings: &Path) -> Check {
     const NAME: &str = "user namespaces";
     let setting = |path: &str| {
@@ -121,6 +122,30 @@ fn cgroups(root: &Path) -> Check {
         NAME,
         "not mounted: resource limits will be per process only",
     )
+}
+
+/// Makes a sandbox, runs `true` in it, and says which limits can be kept for all processes together.
+fn sandbox() -> Check {
+    const NAME: &str = "sandbox";
+    if let Err(failure) = blast_sandbox::probe() {
+        return Check::warn(NAME, format!("programs cannot be confined here: {failure}"))
+            .hint("`blast run --sandbox` will refuse to run; everything else works");
+    }
+    let groups = blast_sandbox::Cgroups::find();
+    let kept: Vec<_> = [
+        ("memory", groups.memory()),
+        ("cpu", groups.cpu()),
+        ("pids", groups.processes()),
+    ]
+    .into_iter()
+    .filter_map(|(name, kept)| kept.then_some(name))
+    .collect();
+    let limits = if kept.is_empty() {
+        "limits for each process only".to_owned()
+    } else {
+        format!("limits by cgroups: {}", kept.join(", "))
+    };
+    Check::ok(NAME, format!("programs can be confined ({limits})"))
 }
 
 #[cfg(test)]
