@@ -60,13 +60,11 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         None if !args.pin => context.settings()?.writes,
         given => given,
     };
-    if args.writes.is_some() && args.sandbox.is_wanted() {
-        return Err(Error::usage("`--writes` and a sandbox do not go together"));
-    }
-    if let Some(writes) = writes.filter(|_| !args.sandbox.is_wanted()) {
-        return writing::run(&env, &args.command, words(&args.command), writes, context);
-    }
-    let Reply::Entered { place } = context.ask(Request::Enter { env, pin: args.pin })? else {
+    let request = Request::Enter {
+        env: env.clone(),
+        pin: args.pin,
+    };
+    let Reply::Entered { place } = context.ask(request)? else {
         return Err(Error::unexpected_reply());
     };
     let prefix = if args.pin {
@@ -80,11 +78,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
     if let Some(merged) = sandbox::policy(&args.sandbox, context, &place)? {
+        if args.writes.is_some() {
+            return Err(writing::no_sandbox());
+        }
         let command = &args.command;
         return match sandbox::run(&args.sandbox, &merged, context, &place, variables, command)? {
             Ok(exit) => Ok(exit),
             Err(failed) => Err(not_run(program, &failed, &place)),
         };
+    }
+    if let Some(writes) = writes {
+        return writing::run(&env, &args.command, words(&args.command), writes, context);
     }
     let failed = Command::new(program)
         .args(arguments)

@@ -34,7 +34,7 @@ use crate::ipc::protocol::Place;
 use crate::ui::Printer;
 
 /// What a command may touch.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Sandbox options")]
 pub(super) struct SandboxOptions {
     /// Keep the command in a sandbox: none, standard (the project and private files are written, the

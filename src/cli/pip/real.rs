@@ -11,6 +11,7 @@ use super::Target;
 use crate::cli::options::SourceOptions;
 use crate::cli::resolution::{self, ResolverOptions};
 use crate::cli::run::writing;
+use crate::cli::sandbox::{self, SandboxOptions};
 use crate::cli::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -23,6 +24,9 @@ const BUCKET: &str = "real-pip";
 /// Runs pip with these arguments. Its exit status is ours.
 pub(super) fn run(arguments: &[OsString], target: &Target) -> Result<Exit, Error> {
     let place = target.place()?;
+    if sandbox::policy(&SandboxOptions::default(), &target.context, place)?.is_some() {
+        return Err(writing::no_sandbox());
+    }
     let wheel = wheel(target)?;
     let mut command = vec![place.prefix.join("bin/python").into_os_string()];
     command.push(wheel.join("pip").into_os_string());

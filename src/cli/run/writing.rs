@@ -69,6 +69,12 @@ pub(in crate::cli) fn run(
     Ok(exit_of(status))
 }
 
+/// Where a policy wants a sandbox, which the overlay is none of.
+pub(in crate::cli) fn no_sandbox() -> Error {
+    Error::usage("a policy keeps programs in a sandbox, where their writes cannot be looked after")
+        .hint("run it without `--writes`, or without the sandbox")
+}
+
 fn start(
     area: &Area,
     command: &[OsString],
