@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     } else if words.get(1).is_some_and(|word| word == cli::pip::COMMAND) {
         return cli::pip::main(&words).into();
     } else {
-        return cli::main(words).into();
+        return cli::main(&words).into();
     };
     outcome
         .unwrap_or_else(|error| cli::fail(plain, &error))

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, NoProxy, Proxy};
+use rustls::crypto::CryptoProvider;
 use tokio::sync::{OnceCell, Semaphore};
 use url::Url;
 
@@ -121,6 +122,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 fn build(reach: &Reach, channel: Channel) -> Result<Client, IndexError> {
+    // Not the provider that reqwest brings by itself: that asks the processor for its features before `main`,
+    // which a virtual machine answers slowly, and every command would wait for it.
+    if CryptoProvider::get_default().is_none() {
+        // Done by another thread meanwhile: as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
     let setting = |setting| move |source| IndexError::Setting { setting, source };
     let timeout = Duration::from_secs(reach.timeout_s);
     let mut builder = Client::builder()

@@ -6,7 +6,7 @@
 //! [`options`] (arguments), [`context`] (printer, client, surroundings), [`select`] (which
 //! environment is meant), [`project`] (`pyproject.toml`), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
-//! saying what changed).
+//! saying what changed); [`deferred`] keeps the start of all of them short.
 
 mod add;
 mod allow;
@@ -23,6 +23,7 @@ mod config;
 mod context;
 pub(crate) mod daemon;
 mod debug;
+mod deferred;
 mod diff;
 mod doctor;
 mod envs;
@@ -77,6 +78,7 @@ use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ui::Printer;
 use context::Context;
+use deferred::Deferred;
 use options::Global;
 
 /// Python environments as views over one immutable store: install, undo and share in milliseconds
@@ -97,57 +99,58 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Start(start::Args),
-    Add(add::Args),
-    Install(install::Args),
-    Update(update::Args),
+    Start(Deferred<start::Args>),
+    Add(Deferred<add::Args>),
+    Install(Deferred<install::Args>),
+    Update(Deferred<update::Args>),
     #[command(visible_alias = "uninstall")]
-    Remove(remove::Args),
-    Sync(sync::Args),
-    Init(init::Args),
-    Lock(lock::Args),
-    List(list::Args),
-    Tree(tree::Args),
-    Why(why::Args),
-    Outdated(outdated::Args),
-    Status(status::Args),
-    Run(run::Args),
-    Revert(revert::Args),
-    Redo(redo::Args),
-    Log(log::Args),
-    Show(show::Args),
-    Blame(blame::Args),
-    Diff(diff::Args),
-    Save(save::Args),
-    Load(load::Args),
-    Image(image::Args),
-    Envs(envs::Args),
-    Materialise(materialise::Args),
-    Allow(allow::Args),
-    Audit(audit::Args),
-    Config(config::Args),
-    Check(check::Args),
-    Clean(clean::Args),
-    Cache(cache::Args),
-    Kill(kill::Args),
-    Daemon(daemon::Args),
-    Doctor(doctor::Args),
-    Python(python::Args),
-    Completions(completions::Args),
-    Hook(hook::Args),
+    Remove(Deferred<remove::Args>),
+    Sync(Deferred<sync::Args>),
+    Init(Deferred<init::Args>),
+    Lock(Deferred<lock::Args>),
+    List(Deferred<list::Args>),
+    Tree(Deferred<tree::Args>),
+    Why(Deferred<why::Args>),
+    Outdated(Deferred<outdated::Args>),
+    Status(Deferred<status::Args>),
+    Run(Deferred<run::Args>),
+    Revert(Deferred<revert::Args>),
+    Redo(Deferred<redo::Args>),
+    Log(Deferred<log::Args>),
+    Show(Deferred<show::Args>),
+    Blame(Deferred<blame::Args>),
+    Diff(Deferred<diff::Args>),
+    Save(Deferred<save::Args>),
+    Load(Deferred<load::Args>),
+    Image(Deferred<image::Args>),
+    Envs(Deferred<envs::Args>),
+    Materialise(Deferred<materialise::Args>),
+    Allow(Deferred<allow::Args>),
+    Audit(Deferred<audit::Args>),
+    Config(Deferred<config::Args>),
+    Check(Deferred<check::Args>),
+    Clean(Deferred<clean::Args>),
+    Cache(Deferred<cache::Args>),
+    Kill(Deferred<kill::Args>),
+    Daemon(Deferred<daemon::Args>),
+    Doctor(Deferred<doctor::Args>),
+    Python(Deferred<python::Args>),
+    Completions(Deferred<completions::Args>),
+    Hook(Deferred<hook::Args>),
     #[command(hide = true)]
-    View(view::Args),
+    View(Deferred<view::Args>),
     #[command(hide = true)]
-    Debug(debug::Args),
+    Debug(Deferred<debug::Args>),
 }
 
 /// Carries out a command line, its first word being our own name. Errors are shown here.
-pub(crate) fn main(words: Vec<OsString>) -> Exit {
+pub(crate) fn main(words: &[OsString]) -> Exit {
     let typed = words
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let cli = match Cli::try_parse_from(words) {
+    let quick = deferred::described_late(|| Cli::try_parse_from(words));
+    let cli = match quick.or_else(|_| Cli::try_parse_from(words)) {
         Ok(cli) => cli,
         Err(stopped) => return parsing_stopped(&stopped),
     };
@@ -170,45 +173,45 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
         return welcome::run(context);
     };
     match command {
-        Command::Start(args) => start::run(args, context),
-        Command::Add(args) => add::run(args, context),
-        Command::Install(args) => install::run(&args, context),
-        Command::Update(args) => update::run(&args, context),
-        Command::Remove(args) => remove::run(args, context),
-        Command::Sync(args) => sync::run(&args, context),
-        Command::Init(args) => init::run(&args, context),
-        Command::Lock(args) => lock::run(&args, context),
-        Command::List(args) => list::run(&args, context),
-        Command::Tree(args) => tree::run(&args, context),
-        Command::Why(args) => why::run(&args, context),
-        Command::Outdated(args) => outdated::run(&args, context),
-        Command::Status(args) => status::run(&args, context),
-        Command::Run(args) => run::run(&args, context),
-        Command::Revert(args) => revert::run(args, context),
-        Command::Redo(args) => redo::run(&args, context),
-        Command::Log(args) => log::run(&args, context),
-        Command::Show(args) => show::run(args, context),
-        Command::Blame(args) => blame::run(args, context),
-        Command::Diff(args) => diff::run(args, context),
-        Command::Save(args) => save::run(args, context),
-        Command::Load(args) => load::run(args, context),
-        Command::Image(args) => image::run(args, context),
-        Command::Envs(args) => envs::run(args, context),
-        Command::Materialise(args) => materialise::run(&args, context),
-        Command::Allow(args) => allow::run(&args, context),
-        Command::Audit(args) => audit::run(&args, context),
-        Command::Config(args) => config::run(&args, context),
-        Command::Check(args) => check::run(&args, context),
-        Command::Clean(args) => clean::run(&args, context),
-        Command::Cache(args) => cache::run(args, context),
-        Command::Kill(args) => kill::run(&args, context),
-        Command::Daemon(args) => daemon::run(&args, context),
-        Command::Doctor(args) => doctor::run(&args, context),
-        Command::Python(args) => python::run(&args, context),
-        Command::Completions(args) => completions::run(&args, context),
-        Command::Hook(args) => hook::run(&args, context),
-        Command::View(args) => view::run(&args, context),
-        Command::Debug(args) => debug::run(&args, context),
+        Command::Start(args) => start::run(args.0, context),
+        Command::Add(args) => add::run(args.0, context),
+        Command::Install(args) => install::run(&args.0, context),
+        Command::Update(args) => update::run(&args.0, context),
+        Command::Remove(args) => remove::run(args.0, context),
+        Command::Sync(args) => sync::run(&args.0, context),
+        Command::Init(args) => init::run(&args.0, context),
+        Command::Lock(args) => lock::run(&args.0, context),
+        Command::List(args) => list::run(&args.0, context),
+        Command::Tree(args) => tree::run(&args.0, context),
+        Command::Why(args) => why::run(&args.0, context),
+        Command::Outdated(args) => outdated::run(&args.0, context),
+        Command::Status(args) => status::run(&args.0, context),
+        Command::Run(args) => run::run(&args.0, context),
+        Command::Revert(args) => revert::run(args.0, context),
+        Command::Redo(args) => redo::run(&args.0, context),
+        Command::Log(args) => log::run(&args.0, context),
+        Command::Show(args) => show::run(args.0, context),
+        Command::Blame(args) => blame::run(args.0, context),
+        Command::Diff(args) => diff::run(args.0, context),
+        Command::Save(args) => save::run(args.0, context),
+        Command::Load(args) => load::run(args.0, context),
+        Command::Image(args) => image::run(args.0, context),
+        Command::Envs(args) => envs::run(args.0, context),
+        Command::Materialise(args) => materialise::run(&args.0, context),
+        Command::Allow(args) => allow::run(&args.0, context),
+        Command::Audit(args) => audit::run(&args.0, context),
+        Command::Config(args) => config::run(&args.0, context),
+        Command::Check(args) => check::run(&args.0, context),
+        Command::Clean(args) => clean::run(&args.0, context),
+        Command::Cache(args) => cache::run(args.0, context),
+        Command::Kill(args) => kill::run(&args.0, context),
+        Command::Daemon(args) => daemon::run(&args.0, context),
+        Command::Doctor(args) => doctor::run(&args.0, context),
+        Command::Python(args) => python::run(&args.0, context),
+        Command::Completions(args) => completions::run(&args.0, context),
+        Command::Hook(args) => hook::run(&args.0, context),
+        Command::View(args) => view::run(&args.0, context),
+        Command::Debug(args) => debug::run(&args.0, context),
     }
 }
 
