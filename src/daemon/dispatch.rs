@@ -79,21 +79,8 @@ pub(super) async fn answer(
             tokio::task::spawn_blocking(move || environment::start(&home, request, asker)).await?
         }
         Request::Compile { env } => environment::compile(home, env, reporter).await,
-        Request::Save { env, name, dry_run } => {
-            let _turn = home.turn(&env).await;
-            blocking(home, move |home| {
-                let snapshots = snapshots::save(home, &env, name, dry_run, asker)?;
-                Ok(Reply::Snapshots { snapshots })
-            })
-            .await
-        }
-        Request::DeleteSnapshot { env, name, dry_run } => {
-            let _turn = home.turn(&env).await;
-            blocking(home, move |home| {
-                let snapshots = snapshots::delete_snapshot(home, &env, &name, dry_run, asker)?;
-                Ok(Reply::Snapshots { snapshots })
-            })
-            .await
+        request @ (Request::Save { .. } | Request::DeleteSnapshot { .. }) => {
+            name_states(home, request, asker).await
         }
         Request::Clean {
             dry_run,
@@ -119,6 +106,31 @@ pub(super) async fn answer(
             blocking(home, move |home| read(&daemon, home, reading)).await
         }
     }
+}
+
+/// Saves or deletes snapshots.
+async fn name_states(
+    home: Arc<Home>,
+    request: Request,
+    asker: Asker,
+) -> Result<Reply, EngineError> {
+    let (Request::Save { env, .. } | Request::DeleteSnapshot { env, .. }) = &request else {
+        return Err(EngineError::Bug("a request about no snapshot".to_owned()));
+    };
+    let _turn = home.turn(env).await;
+    blocking(home, move |home| {
+        let snapshots = match request {
+            Request::Save { env, name, dry_run } => {
+                snapshots::save(home, &env, name, dry_run, asker)?
+            }
+            Request::DeleteSnapshot { env, name, dry_run } => {
+                snapshots::delete_snapshot(home, &env, &name, dry_run, asker)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(Reply::Snapshots { snapshots })
+    })
+    .await
 }
 
 async fn images(

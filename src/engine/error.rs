@@ -446,6 +446,18 @@ impl EngineError {
     }
 }
 
+impl EngineError {
+    fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Unpack { source, .. } | Self::Io { source, .. } => {
+                source.kind() == io::ErrorKind::StorageFull
+            }
+            Self::Files { source, .. } => source.is_disk_full(),
+            _ => false,
+        }
+    }
+}
+
 impl Hint for EngineError {
     fn hints(&self) -> Vec<String> {
         match self {
@@ -510,12 +522,7 @@ impl Hint for EngineError {
                 "the wheel itself is at fault: choose another version, or tell its authors"
                     .to_owned(),
             ],
-            Self::Unpack { source, .. } | Self::Io { source, .. }
-                if source.kind() == io::ErrorKind::StorageFull =>
-            {
-                vec!["make room: `blast clean` frees what nothing uses".to_owned()]
-            }
-            Self::Files { source, .. } if source.is_disk_full() => {
+            error if error.is_disk_full() => {
                 vec!["make room: `blast clean` frees what nothing uses".to_owned()]
             }
             Self::NotFree { .. } => {

@@ -96,6 +96,7 @@ fn package(staging: &Staging, number: usize, version: u8, modules: usize) -> Pac
             built: None,
             url: None,
             index: None,
+            captured: false,
         },
         direct_url: None,
         requested: true,
