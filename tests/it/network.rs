@@ -237,10 +237,10 @@ fn allow_edits_the_projects_file_and_config_says_where_each_line_is() {
         "[project]\nname = \"x\"  # mine\nversion = \"1\"\n",
     )
     .expect("written");
-    sandbox.blast(["allow", "net", "PyPI.org:443"]).success();
+    sandbox.blast(["allow", "net", "Index.test:443"]).success();
     sandbox.blast(["allow", "env", "CI"]).success();
     sandbox.blast(["allow", "read", "data"]).success();
-    let again = sandbox.blast(["allow", "net", "pypi.org:443"]).success();
+    let again = sandbox.blast(["allow", "net", "index.test:443"]).success();
     assert!(
         again.stderr.contains("allows it already"),
         "{}",
@@ -250,7 +250,7 @@ fn allow_edits_the_projects_file_and_config_says_where_each_line_is() {
     assert_eq!(
         text,
         "[project]\nname = \"x\"  # mine\nversion = \"1\"\n\n\
-         [tool.blast.sandbox.network]\nallowed-domains = [\"pypi.org:443\"]\n\n\
+         [tool.blast.sandbox.network]\nallowed-domains = [\"index.test:443\"]\n\n\
          [tool.blast.sandbox.environment]\nallowed = [\"CI\"]\n\n\
          [tool.blast.sandbox.filesystem]\nread-only = [\"data\"]\n"
     );
@@ -278,7 +278,7 @@ fn allow_edits_the_projects_file_and_config_says_where_each_line_is() {
         lines[..2],
         [
             "\"environment.allowed\" \"CI\" \"user\" 2".to_owned(),
-            "\"network.allowed-domains\" \"pypi.org:443\" \"project\" 6".to_owned(),
+            "\"network.allowed-domains\" \"index.test:443\" \"project\" 6".to_owned(),
         ]
     );
     assert_eq!(sandbox.daemon(), None, "none of this needs a daemon");
@@ -302,7 +302,7 @@ fn a_policy_that_says_what_nobody_reads_is_refused_and_stays() {
             "root-dir",
         ),
         (
-            "[tool.blast.sandbox.network]\nallowed-ips = [\"pypi.org\"]\n",
+            "[tool.blast.sandbox.network]\nallowed-ips = [\"index.test\"]\n",
             "allowed-domains",
         ),
     ] {

@@ -238,11 +238,11 @@ mod tests {
                 uid: 1000,
             },
             kind: Kind::Net,
-            target: "pypi.org:443".to_owned(),
+            target: "index.test:443".to_owned(),
             address: None,
             decision: Decision::Denied,
             rule: "nothing allows it".to_owned(),
-            allow: Some("net pypi.org:443".to_owned()),
+            allow: Some("net index.test:443".to_owned()),
             traffic: None,
         }
     }
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(read, [entry(1), entry(2)]);
         assert_eq!(
             read[0].lesson().as_deref(),
-            Some("blast allow net pypi.org:443")
+            Some("blast allow net index.test:443")
         );
         let mode = fs::metadata(log.path()).expect("there").mode();
         assert_eq!(mode & 0o777, 0o600);

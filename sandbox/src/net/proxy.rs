@@ -261,15 +261,21 @@ mod tests {
 
     #[test]
     fn a_tunnel_names_host_and_port() {
-        let head = parse(b"CONNECT PyPI.org:443 HTTP/1.1\r\nHost: x\r\n\r\n").expect("a tunnel");
+        let head = parse(b"CONNECT Index.test:443 HTTP/1.1\r\nHost: x\r\n\r\n").expect("a tunnel");
         assert_eq!(
             (head.host, head.port),
-            (Named::Name("pypi.org".into()), 443)
+            (Named::Name("index.test".into()), 443)
         );
         assert!(head.forward.is_none());
         let head = parse(b"CONNECT [::ffff:127.0.0.1]:80 HTTP/1.1\r\n\r\n").expect("an address");
         assert_eq!(head.host, Named::Address(Ipv4Addr::LOCALHOST.into()));
-        for bad in ["pypi.org", "pypi.org:0", "pypi.org:x", ":443", "a@b:443"] {
+        for bad in [
+            "index.test",
+            "index.test:0",
+            "index.test:x",
+            ":443",
+            "a@b:443",
+        ] {
             let text = format!("CONNECT {bad} HTTP/1.1\r\n\r\n");
             assert!(parse(text.as_bytes()).is_none(), "{bad}");
         }

@@ -141,12 +141,12 @@ mod tests {
         let text = edited(
             "[project]\nname = \"x\" # mine\n",
             Kind::Net,
-            "PyPI.org:443",
+            "Index.test:443",
         );
         assert_eq!(
             text,
             "[project]\nname = \"x\" # mine\n\n[tool.blast.sandbox.network]\n\
-             allowed-domains = [\"pypi.org:443\"]\n"
+             allowed-domains = [\"index.test:443\"]\n"
         );
         assert_eq!(
             edited("", Kind::Env, "CI"),
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn comments_order_and_style_stay() {
         let text = "# top\n[tool.blast.sandbox]\nlevel = \"strict\" # why\n\n\
-                    [tool.blast.sandbox.network]\nallowed_domains = [\n    # the index\n    \"pypi.org\", # both\n]\n\
+                    [tool.blast.sandbox.network]\nallowed_domains = [\n    # the index\n    \"index.test\", # both\n]\n\
                     # end\n[tool.other]\nx = 1\n";
         let changed = edited(text, Kind::Net, "a.org");
         assert_eq!(

@@ -6,7 +6,7 @@
 //! level = "standard"                        # or "strict", "none"
 //!
 //! [tool.blast.sandbox.network]
-//! allowed-domains = ["pypi.org:443", "*.example.org"]
+//! allowed-domains = ["index.test:443", "*.example.org"]
 //! allowed-ips = ["10.0.0.0/8:5432"]         # denied-domains and denied-ips win over both
 //! allowed-outbound-ports = [443, 5432]      # where it is there, no others
 //! allowed-inbound-ports = [5000]            # reached from this host's loopback
@@ -338,8 +338,8 @@ mod tests {
         for (text, part) in [
             ("level = \"strong\"", "strong"),
             ("network.allowed-domains = [\"10.0.0.1\"]", "allowed-ips"),
-            ("network.allowed-ips = [\"pypi.org\"]", "allowed-domains"),
-            ("network.allowed-domains = [\"https://pypi.org\"]", "URL"),
+            ("network.allowed-ips = [\"index.test\"]", "allowed-domains"),
+            ("network.allowed-domains = [\"https://index.test\"]", "URL"),
             ("network.allowed-inbound-ports = [0]", "1 to 65535"),
             ("network.bandwidth-limit = \"fast\"", "number of bytes"),
             (

@@ -1,8 +1,8 @@
 //! What a rule of the network names: a host, names below one, or a range of addresses, and ports.
 //!
 //! ```text
-//! pypi.org            the host, any port          10.0.0.0/8:5432     a range, one port
-//! pypi.org:443        one port                    [2001:db8::/32]:80  the same of IPv6
+//! index.test          the host, any port          10.0.0.0/8:5432     a range, one port
+//! index.test:443      one port                    [2001:db8::/32]:80  the same of IPv6
 //! *.example.org:8000-8100   every name below, not the name itself     ::1   an address, any port
 //! *                   every name that is not of this network
 //! ```
@@ -261,8 +261,8 @@ mod tests {
         for text in [
             "*",
             "*:443",
-            "pypi.org",
-            "pypi.org:443",
+            "index.test",
+            "index.test:443",
             "*.example.org:8000-8100",
             "10.0.0.0/8:5432",
             "192.0.2.7",
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(target.to_string(), text);
         }
         for (text, same) in [
-            ("PyPI.org.", "pypi.org"),
+            ("Index.test.", "index.test"),
             ("bücher.example:1-1", "xn--bcher-kva.example:1"),
             ("0x7f.1:80", "127.0.0.1:80"),
             ("2130706433", "127.0.0.1"),
@@ -296,13 +296,13 @@ mod tests {
             "exa*mple.org",
             "*.*.org",
             "*.10.0.0.1",
-            "pypi.org:",
-            "pypi.org:0",
-            "pypi.org:+1",
-            "pypi.org:65536",
-            "pypi.org:9-8",
-            "https://pypi.org",
-            "[pypi.org]:443",
+            "index.test:",
+            "index.test:0",
+            "index.test:+1",
+            "index.test:65536",
+            "index.test:9-8",
+            "https://index.test",
+            "[index.test]:443",
             "[::1",
             "[::1]80",
             "10.0.0.0/33",
