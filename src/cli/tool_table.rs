@@ -81,7 +81,7 @@ mod tests {
         for (text, hint) in [
             ("exclude-never = 1", "`exclude-newer`"),
             ("index_url = 1", "`index-url`"),
-            ("sandbox = {}", "the keys that can be there"),
+            ("lasers = {}", "the keys that can be there"),
             ("root = 'x'", "the keys that can be there"),
             ("view = 'files'", "config.toml"),
         ] {

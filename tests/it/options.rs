@@ -299,7 +299,7 @@ fn a_key_that_nobody_reads_is_an_error_and_never_passed_over() {
             "did you mean `exclude-newer`?",
         ),
         ("defaults-groups = []", "did you mean `default-groups`?"),
-        ("sandbox = { network = false }", "unknown to this version"),
+        ("lasers = { network = false }", "unknown to this version"),
         ("view = 'files'", "config.toml"),
     ] {
         world.write("pyproject.toml", format!("{project}{setting}\n"));
