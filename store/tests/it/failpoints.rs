@@ -122,6 +122,17 @@ fn victim() {
             }
         }
         drop(store.rest());
+        wait_for_a_log_to_be_made();
+    }
+}
+
+/// A log that is missing is made in the background, a moment after a commit.
+fn wait_for_a_log_to_be_made() {
+    let points = std::env::var_os(VARIABLE).expect("the test below says where");
+    let armed = Path::new(&points).join(Point::LogCreate.name());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while armed.exists() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
