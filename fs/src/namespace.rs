@@ -5,7 +5,7 @@
 //! capability that mount(2) and umount(2) need there; the user and group are who they were. Whoever it
 //! starts is inside too, without the capability, but for those to whom it is [lent](lending). Programs
 //! elsewhere do not see the mount. A process of the same user, who owns the user namespace, may
-//! [join](join): it then has the mounts of outside, which go on arriving, and the view; the next
+//! [`join()`]: it then has the mounts of outside, which go on arriving, and the view; the next
 //! execve(2) takes its capabilities away. Inside, no other user exists: files of others seem to be nobody's,
 //! and set-user-id programs do not change the user.
 //!

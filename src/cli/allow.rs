@@ -20,8 +20,9 @@ use crate::exit_code::Exit;
 pub(super) struct Args {
     /// What kind of thing
     kind: What,
-    /// The thing: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT] for net; a path for read and write; the
-    /// name of a variable for env
+    #[arg(
+        help = "The thing: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT] for net; a path for read and write; the name of a variable for env"
+    )]
     target: String,
     /// Write it into `[tool.blast.sandbox]` of the project's `pyproject.toml` (the default in a project)
     #[arg(long, conflicts_with = "user")]

@@ -54,8 +54,11 @@ pub(super) struct SandboxOptions {
     #[arg(long = "variable", value_name = "NAME[=VALUE]")]
     #[arg(value_parser = variable)]
     variables: Vec<(String, Option<String>)>,
-    /// Let the command connect to this host: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT]
-    #[arg(long, value_name = "HOST")]
+    #[arg(
+        long,
+        value_name = "HOST",
+        help = "Let the command connect to this host: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT]"
+    )]
     allow_net: Vec<Target>,
     /// Let this host reach a port of the command's, on the loopback: PORT, or OURS:ITS
     #[arg(long, value_name = "PORT", value_parser = publish)]

@@ -1,6 +1,6 @@
 //! From what is allowed to what is done: [`plan`] is a function of a policy, of facts about the
 //! environment, the caller and the host, and of what paths are. It changes nothing, so what a sandbox
-//! is made of is tested without privilege; [`crate::helper`] carries it out.
+//! is made of is tested without privilege; the helper carries it out.
 
 mod limits;
 mod mounts;
@@ -70,7 +70,7 @@ pub enum Network {
     Host,
 }
 
-/// A sandbox as data: all that [`crate::helper`] does.
+/// A sandbox as data: all that the helper does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// How strict it was meant.

@@ -3,7 +3,7 @@
 //! The program sees the environment through an overlay (`src/overlay.rs`) whose upper directory is an
 //! area of its own, so that neither the tree nor anybody else's view of it changes meanwhile. When it
 //! has ended, the area is read ([`upper`]), its changes are told apart by whom they belong to
-//! ([`apply`]), and a generation is published whose operation has the program's command line.
+//! ([`mod@apply`]), and a generation is published whose operation has the program's command line.
 //!
 //! ```text
 //! upper/<env>/<number>/       one area; belongs to whoever has its `lock` locked

@@ -6,10 +6,10 @@
 //!
 //! What belongs to one machine stays behind: the place of the environment, its variables (they may
 //! hold secrets), its interpreter, its bytecode (a poisoned one must not travel), and its generated
-//! layer, which [`load`] makes anew. Editable packages are refused by name: they lead to a folder.
+//! layer, which [`mod@load`] makes anew. Editable packages are refused by name: they lead to a folder.
 //!
 //! Loading ends in an ordinary operation. What an image says that wheels became is remembered under
-//! a name made from what it says ([`load::scheme_of`]), and used only where the package came from the
+//! a name made from what it says (`scheme_of`), and used only where the package came from the
 //! image: else one that lies about a wheel would reach every environment that installs it.
 
 mod build;

@@ -3,7 +3,7 @@
 //! # Layout
 //! A tar file that is an OCI image layout: `oci-layout`, `index.json`, and below `blobs/sha256/` a
 //! manifest, a lock (the manifest's config), a description of the environment, and one *pack* for
-//! each layer. What the description says is for the engine; here it is bytes. [`format`] draws a pack.
+//! each layer. What the description says is for the engine; here it is bytes. [`mod@format`] draws a pack.
 //!
 //! # Invariants
 //! Equal content gives equal bytes: no times, no owners, no order that depends on anything else
