@@ -30,7 +30,7 @@ use crate::solver::{Node, Solver, Stop};
 use crate::split::{self, Split};
 
 /// Versions that a package may try before it is given an earlier turn.
-const ALLOWANCE: usize = 40;
+const ALLOWANCE: usize = 5;
 
 /// What an allowance that was used up is multiplied by.
 const GROWTH: usize = 8;
@@ -53,6 +53,11 @@ impl Learned {
     /// The package's turn: the greater, the earlier; 0 for most.
     pub(crate) fn turn(&self, name: &PackageName) -> u32 {
         self.turns.get(name).copied().unwrap_or(0)
+    }
+
+    /// How many versions a package may try before its turn is thought over.
+    pub(crate) fn allowance(&self, name: &PackageName) -> usize {
+        self.allowances.get(name).copied().unwrap_or(ALLOWANCE)
     }
 
     /// Notes that a package has tried so many versions; whether that changes its turn.

@@ -39,13 +39,29 @@ const PATIENCE: usize = 5;
 /// Versions that are asked for ahead at once, at most.
 const MOST_AHEAD: usize = 50;
 
-/// Whether so many versions were tried that as many again should be asked for at once: at 5, 10,
-/// 20, 40, then each time that what was asked for is used up.
-fn is_long(tried: usize) -> bool {
-    if tried < PATIENCE * 8 {
-        tried.is_multiple_of(PATIENCE) && (tried / PATIENCE).is_power_of_two()
-    } else {
-        (tried - PATIENCE * 8).is_multiple_of(PATIENCE * 8)
+/// How far a walk back through the versions of a package has come.
+#[derive(Debug, Default)]
+struct Walk {
+    /// The versions that were chosen.
+    tried: FxHashSet<u32>,
+    /// How many versions, those tried included, the walk had when it last asked ahead, and asked
+    /// for then.
+    asked: usize,
+}
+
+impl Walk {
+    /// How many versions to ask for at once after so many of no use: a third as many each time that
+    /// those asked for are used up, for the further a walk goes the further it will go. Never more
+    /// than the walk may still try before the search begins anew: asking ahead follows the search
+    /// and has no say in it.
+    fn stride(&mut self, passed: usize, allowed: usize) -> usize {
+        if passed < PATIENCE.max(self.asked) {
+            return 0;
+        }
+        let stride = (passed / 3).clamp(PATIENCE, MOST_AHEAD);
+        let stride = stride.min(allowed.saturating_sub(passed));
+        self.asked = passed + stride;
+        stride
     }
 }
 
@@ -106,7 +122,7 @@ pub(crate) struct Solver<'a> {
     pub(crate) reporter: &'a dyn Reporter,
     projects: RefCell<FxHashMap<PackageName, Arc<Project>>>,
     seen: RefCell<FxHashMap<PackageName, u32>>,
-    attempts: RefCell<FxHashMap<Node, FxHashSet<u32>>>,
+    walks: RefCell<FxHashMap<Node, Walk>>,
     expected: RefCell<FxHashSet<PackageName>>,
     pub(crate) considered: Cell<usize>,
     /// How many versions may be looked at.
@@ -127,7 +143,7 @@ impl<'a> Solver<'a> {
             reporter,
             projects: RefCell::default(),
             seen: RefCell::default(),
-            attempts: RefCell::default(),
+            walks: RefCell::default(),
             expected: RefCell::default(),
             considered: Cell::new(0),
         }
@@ -189,23 +205,18 @@ impl<'a> Solver<'a> {
     /// The metadata of a version that was chosen.
     fn choose(&self, node: &Node, name: &PackageName, range: &Ranks) -> Result<Option<u32>, Stop> {
         let project = self.project(name)?;
-        let tried = self.attempts.borrow().get(node).map_or(0, FxHashSet::len);
-        if is_long(tried) {
-            // The further down the search goes, the further it will go.
-            self.fetcher
-                .metadata_ahead(&project, range, tried.min(MOST_AHEAD));
-        }
         let learned = self.learned.borrow();
         let admits = |rank: u32| learned.admits(name, project.release(rank));
-        let mut refused = 0_usize;
-        for rank in project.candidates(range, self.policy(), admits) {
+        let allowance = learned.allowance(name);
+        for (refused, rank) in project.candidates(range, self.policy(), admits).enumerate() {
+            let stride = {
+                let mut walks = self.walks.borrow_mut();
+                let walk = walks.entry(node.clone()).or_default();
+                walk.stride(walk.tried.len() + refused, allowance + refused)
+            };
+            self.fetcher.metadata_ahead(&project, range, stride);
             if self.metadata(name, project.release(rank))?.is_some() {
                 return Ok(Some(rank));
-            }
-            refused += 1;
-            if is_long(refused) {
-                let count = refused.min(MOST_AHEAD);
-                self.fetcher.metadata_ahead(&project, range, count);
             }
         }
         drop(learned);
@@ -245,8 +256,8 @@ impl<'a> Solver<'a> {
     /// Counts a version tried, and stops the run when the package deserves an earlier turn.
     fn count_attempt(&self, node: &Node, name: &PackageName, rank: u32) -> Result<(), Stop> {
         self.considered.set(self.considered.get() + 1);
-        let mut attempts = self.attempts.borrow_mut();
-        let tried = attempts.entry(node.clone()).or_default();
+        let mut walks = self.walks.borrow_mut();
+        let tried = &mut walks.entry(node.clone()).or_default().tried;
         if tried.insert(rank) && self.learned.borrow_mut().promote(name, tried.len()) {
             return Err(Stop::Restart);
         }

@@ -440,7 +440,7 @@ fn of_two_packages_at_odds_the_one_that_gives_way_least_does() {
     assert_eq!(show(&Ok(resolution.clone())), "pinned 1.0, walker 1.199");
     assert_eq!(resolution.statistics.restarts, 1);
     assert!(
-        resolution.statistics.metadata_fetched < 100,
+        resolution.statistics.metadata_fetched < 20,
         "{:?}",
         resolution.statistics
     );
@@ -457,6 +457,28 @@ fn a_long_walk_ends_where_it_has_to() {
         answer(universe, &["pinned", "walker"]),
         "pinned 1.0, walker 1.7"
     );
+}
+
+#[test]
+fn asking_ahead_costs_at_most_a_third_of_a_walk() {
+    for depth in [4, 5, 6, 24, 41, 100, 170] {
+        let mut universe = versions("pinned", &["1.0"]);
+        for minor in 0..200 {
+            let requires = if minor == 200 - depth {
+                "pinned"
+            } else {
+                "pinned>=2"
+            };
+            universe.add("walker", &format!("1.{minor}"), &[requires]);
+        }
+        let universe = std::sync::Arc::new(universe);
+        let resolution =
+            resolve_shared(&universe, inputs(&["pinned", "walker"])).expect("there is an answer");
+        // The versions of the walk and the one of `pinned`; five are asked for ahead at least.
+        let most = 1 + depth + (depth / 3).max(5);
+        let asked = resolution.statistics.metadata_fetched;
+        assert!(asked <= most, "{depth} deep: {asked} of {most}");
+    }
 }
 
 #[test]
