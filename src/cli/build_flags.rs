@@ -6,7 +6,11 @@ use std::env;
 use clap::Args;
 use serde_json::Value;
 
-use crate::ipc::protocol::BuildOptions;
+use super::context::Context;
+use super::policy;
+use super::project::Project;
+use crate::error::Error;
+use crate::ipc::protocol::{BuildOptions, BuildSandbox};
 
 /// Variables that compilers and build tools of all kinds look at; a build gets these of the user's
 /// and no other.
@@ -103,7 +107,19 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 impl BuildFlags {
     /// As the daemon takes them, with what this process has of the variables that builds see.
-    pub(super) fn to_request(&self) -> BuildOptions {
+    pub(super) fn to_request(&self, context: &Context) -> Result<BuildOptions, Error> {
+        let sandbox = sandbox(context)?;
+        let mut options = self.flags();
+        for (name, value) in &sandbox.policy.variables {
+            let value = value.clone().or_else(|| env::var(name).ok());
+            options
+                .variables
+                .extend(value.map(|value| (name.clone(), value)));
+        }
+        Ok(BuildOptions { sandbox, ..options })
+    }
+
+    fn flags(&self) -> BuildOptions {
         let mut settings = BTreeMap::<String, Value>::new();
         for (key, value) in &self.config_settings {
             let new = Value::String(value.clone());
@@ -131,8 +147,20 @@ impl BuildFlags {
             no_isolation: self.no_build_isolation,
             variables,
             git_variables,
+            sandbox: BuildSandbox::default(),
         }
     }
+}
+
+/// What the system, the user and the project here let builds touch.
+fn sandbox(context: &Context) -> Result<BuildSandbox, Error> {
+    let root = Project::root_of(context.cwd()?);
+    let merged = policy::of_builds(root.as_deref())?;
+    Ok(BuildSandbox {
+        demanded: merged.lines.iter().any(|line| line.key == "build.level"),
+        policy: merged.policy,
+        secret: vec![context.places()?.runtime.clone()],
+    })
 }
 
 #[cfg(test)]
@@ -147,7 +175,7 @@ mod tests {
                 .to_vec(),
             ..BuildFlags::default()
         };
-        let settings = flags.to_request().settings;
+        let settings = flags.flags().settings;
         assert_eq!(settings["a"], serde_json::json!(["1", "2", "3"]));
         assert_eq!(settings["b"], serde_json::json!("x=y"));
         assert!(setting("nothing").is_err() && setting("=x").is_err());

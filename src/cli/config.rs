@@ -38,7 +38,9 @@ struct File {
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let project = Project::root_of(context.cwd()?);
-    let merged = policy::merged(project.as_deref(), None)?;
+    let mut merged = policy::merged(project.as_deref(), None)?;
+    let of_builds = policy::of_builds(project.as_deref())?;
+    merged.lines.extend(of_builds.lines);
     let files = policy::files(project.as_deref())
         .into_iter()
         .map(|file| File {
@@ -73,7 +75,7 @@ fn render(lines: &[Line]) -> String {
             None => "yes".to_owned(),
         };
         table.row([
-            line.key.to_owned(),
+            line.key.clone(),
             line.value.clone(),
             line.origin.to_string(),
             holds,

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blast_sandbox::policy::merge::{Layer, Merged, merge};
+use blast_sandbox::policy::merge::{Layer, Merged, merge, merge_build};
 use blast_sandbox::policy::origin::Speaker;
 use blast_sandbox::policy::schema;
 
@@ -120,15 +120,24 @@ impl PolicyFile {
         let name = self.above().join(".");
         let place = |below: &str| format!("[{name}{below}] of {}", self.path.display());
         known_keys::check(table, known_keys::of::<schema::Table>(), place(""))?;
-        for (key, known) in [
+        let parts = [
             ("network", known_keys::of::<schema::Network>()),
             ("filesystem", known_keys::of::<schema::Filesystem>()),
             ("resources", known_keys::of::<schema::Resources>()),
             ("environment", known_keys::of::<schema::Environment>()),
-        ] {
-            if let Some(below) = table.get(key).and_then(toml::Value::as_table) {
-                known_keys::check(below, known, place(&format!(".{key}")))?;
+        ];
+        let check_parts = |table: &toml::Table, above: &str| {
+            for (key, known) in parts {
+                if let Some(below) = table.get(key).and_then(toml::Value::as_table) {
+                    known_keys::check(below, known, place(&format!("{above}.{key}")))?;
+                }
             }
+            Ok::<(), Error>(())
+        };
+        check_parts(table, "")?;
+        if let Some(build) = table.get("build").and_then(toml::Value::as_table) {
+            known_keys::check(build, known_keys::of::<schema::Build>(), place(".build"))?;
+            check_parts(build, ".build")?;
         }
         Ok(())
     }
@@ -170,6 +179,15 @@ pub(super) fn files(project: Option<&Path>) -> Vec<PolicyFile> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The policy for builds of packages, in a project or in none.
+pub(super) fn of_builds(project: Option<&Path>) -> Result<Merged, Error> {
+    let mut layers = Vec::new();
+    for file in files(project) {
+        layers.push(file.layer()?);
+    }
+    Ok(merge_build(&layers))
 }
 
 /// The policy for a project, or for none, with what flags say.

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::moment::Moment;
 use super::project::Project;
 use crate::error::Error;
-use crate::ipc::protocol::ResolveOptions;
+use crate::ipc::protocol::{BuildOptions, ResolveOptions};
 
 /// How versions and files are chosen.
 #[derive(Debug, Default, Clone, PartialEq, Eq, clap::Args)]
@@ -206,7 +206,10 @@ pub(super) fn compute(
         .as_ref()
         .map(Project::settings_as::<Settings>)
         .transpose()?;
-    Ok(merged(flags, files, settings.unwrap_or_default()))
+    Ok(ResolveOptions {
+        build: flags.build.to_request(context)?,
+        ..merged(flags, files, settings.unwrap_or_default())
+    })
 }
 
 fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> ResolveOptions {
@@ -249,7 +252,7 @@ fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> Res
             &files.only_binary,
             &flags.only_binary,
         ),
-        build: flags.build.to_request(),
+        build: BuildOptions::default(),
     }
 }
 

@@ -240,6 +240,7 @@ fn environment(
         prefix: Some(place.prefix.clone()),
         interpreter: Some(place.interpreter.clone()),
         project: place.project.clone(),
+        own: Vec::new(),
         secret: [&places.home, &places.cache, &places.runtime]
             .map(Clone::clone)
             .into(),
@@ -252,7 +253,7 @@ fn environment(
 fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
     let log = Log::new(home);
     for line in &merged.lines {
-        let kind = match line.key {
+        let kind = match line.key.as_str() {
             "filesystem.read-only" => audit::Kind::Read,
             "filesystem.read-write" => audit::Kind::Write,
             "environment.allowed" | "environment.set" => audit::Kind::Env,

@@ -223,7 +223,7 @@ impl Wanted {
                         project: own,
                     },
                     options: ResolveOptions {
-                        build: resolver.build.to_request(),
+                        build: resolver.build.to_request(context)?,
                         ..ResolveOptions::default()
                     },
                     sources: sources::compute(context, options, &sources::FromFiles::default())?,

@@ -76,6 +76,11 @@ impl Listener for ViewListener {
 }
 
 impl Home {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        self.live.parent().unwrap_or(&self.live)
+    }
+
     /// Opens (or makes) the home at this path. Blocks.
     pub(crate) fn open(
         home: &Path,

@@ -9,6 +9,7 @@ mod world;
 mod activate;
 mod add;
 mod build;
+mod build_sandbox;
 mod bytecode;
 mod cache;
 mod capture;

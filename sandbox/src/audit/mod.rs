@@ -72,6 +72,8 @@ pub enum Kind {
     Write,
     /// A variable.
     Env,
+    /// The sandbox itself.
+    Sandbox,
 }
 
 impl fmt::Display for Kind {
@@ -82,6 +84,7 @@ impl fmt::Display for Kind {
             Self::Read => "read",
             Self::Write => "write",
             Self::Env => "env",
+            Self::Sandbox => "sandbox",
         })
     }
 }

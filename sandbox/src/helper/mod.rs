@@ -21,7 +21,7 @@ mod program;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -74,6 +74,11 @@ pub trait Watch {
     fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
         drop(channel);
         Err(io::Error::other("nothing filters the network"))
+    }
+
+    /// A descriptor whose end, or whose first byte, is the end of the sandbox.
+    fn until(&self) -> Option<BorrowedFd<'_>> {
+        None
     }
 
     /// The environment could only be shown read only, for this reason.
@@ -181,16 +186,27 @@ fn listen(
 ) -> Result<End, Failure> {
     let mut heard = Vec::new();
     let mut chunk = [0; 4096];
+    let mut ending = false;
     loop {
+        let until = watch.until().filter(|_| !ending);
         let mut ready = [
             PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
             PollFd::new(signals.arrived.as_fd(), PollFlags::POLLIN),
+            // Where there is none, one that is polled already, for nothing.
+            match &until {
+                Some(until) => PollFd::new(until.as_fd(), PollFlags::POLLIN),
+                None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
+            },
         ];
         match poll(&mut ready, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
         };
-        let [said, signalled] = ready.map(|ready| ready.any().unwrap_or(true));
+        let [said, signalled, ended] = ready.map(|ready| ready.any().unwrap_or(true));
+        if ended {
+            ending = true;
+            kill(init, Signal::SIGKILL).unwrap_or_default();
+        }
         if signalled {
             signals.pass_on(init);
         }

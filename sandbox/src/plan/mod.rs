@@ -29,6 +29,9 @@ pub struct Environment {
     pub project: Option<PathBuf>,
     /// What nobody inside may see, whatever the policy says: the store, the cache, the daemon's socket.
     pub secret: Vec<PathBuf>,
+    /// Directories that are the program's own: given even where the place is secret. Their paths have no link, or
+    /// somebody has moved them.
+    pub own: Vec<(PathBuf, Access)>,
     /// Variables that belong to it.
     pub variables: BTreeMap<OsString, OsString>,
 }
@@ -122,6 +125,9 @@ pub enum PlanError {
     /// A path that the policy gives is not there.
     #[error("{} is to be given to the sandbox, but there is no such path", .0.display())]
     Missing(PathBuf),
+    /// A directory of the program's own is a link, or lies behind one, where it did not when it was made.
+    #[error("{} is not the directory that was made for it", .0.display())]
+    Moved(PathBuf),
     /// The environment cannot be found.
     #[error("the environment is not shown at {}", .0.display())]
     NoEnvironment(PathBuf),

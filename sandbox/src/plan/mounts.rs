@@ -262,6 +262,13 @@ pub(super) fn of(
     }
     list.hide(&hidden);
     list.keep_secret(&environment.secret);
+    for (path, access) in &environment.own {
+        let real = resolve(look, path).filter(|found| found.path == *path);
+        if real.is_none_or(|found| found.kind != Kind::Directory) {
+            return Err(PlanError::Moved(path.clone()));
+        }
+        list.bind(path, *access, false);
+    }
     let directory = resolve(look, &caller.directory)
         .map(|found| found.path)
         .filter(|path| list.shows(path));

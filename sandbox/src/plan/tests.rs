@@ -41,6 +41,7 @@ fn caller(directory: &str) -> Caller {
 
 fn environment() -> Environment {
     Environment {
+        own: Vec::new(),
         prefix: Some("/home/u/.blast/live/demo".into()),
         interpreter: Some("/home/u/.pyenv/3.12/bin/python3".into()),
         project: Some("/home/u/work/p".into()),
@@ -79,6 +80,55 @@ fn at<'a>(plan: &'a Plan, path: &str) -> Option<&'a Mount> {
     plan.mounts
         .iter()
         .find(|mount| mount.at() == Path::new(path))
+}
+
+#[test]
+fn a_directory_of_the_programs_own_is_given_in_a_secret_place_but_not_through_a_link() {
+    let own = |path: &str| Environment {
+        own: vec![(path.into(), Access::Write)],
+        ..environment()
+    };
+    let paper = Paper::new([
+        "/home/u/.blast/live/demo/",
+        "/home/u/.blast/work/1/",
+        "/home/u/.blast/work/2 -> /home/u/.ssh",
+        "/home/u/.ssh/",
+        "/home/u/work/p/",
+    ]);
+    let made = |path: &str| {
+        plan(
+            &policy(Level::Strict),
+            &own(path),
+            &caller("/home/u/work/p"),
+            &machine(),
+            &paper,
+        )
+    };
+    let plan = made("/home/u/.blast/work/1").expect("a plan");
+    let given: Vec<_> = plan
+        .mounts
+        .iter()
+        .filter(|mount| {
+            matches!(
+                mount,
+                Mount::Bind {
+                    access: Access::Write,
+                    ..
+                }
+            )
+        })
+        .map(Mount::at)
+        .collect();
+    assert_eq!(
+        given,
+        [
+            Path::new("/home/u/work/p"),
+            Path::new("/home/u/.blast/work/1")
+        ]
+    );
+    for moved in ["/home/u/.blast/work/2", "/home/u/.blast/work/3"] {
+        assert_eq!(made(moved), Err(PlanError::Moved(moved.into())));
+    }
 }
 
 #[test]

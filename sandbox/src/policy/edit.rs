@@ -52,7 +52,7 @@ pub fn allow(text: &str, above: &[&str], kind: Kind, target: &str) -> Result<Edi
         Kind::Read => ("filesystem", "read-only", target.to_owned()),
         Kind::Write => ("filesystem", "read-write", target.to_owned()),
         Kind::Env => ("environment", "allowed", target.to_owned()),
-        Kind::Publish => return Err(EditError::Kind),
+        Kind::Publish | Kind::Sandbox => return Err(EditError::Kind),
     };
     let mut document: DocumentMut = text.parse()?;
     let mut place: &mut dyn TableLike = document.as_table_mut();

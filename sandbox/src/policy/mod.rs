@@ -12,11 +12,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use network::Network;
+use serde::{Deserialize, Serialize};
 
 use crate::Level;
 
 /// What the code of an environment may touch.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// How much is kept away where nothing below says otherwise.
     pub level: Level,
@@ -33,7 +35,8 @@ pub struct Policy {
 
 /// Places that a program sees beside the system, its environment and its project. Absolute paths,
 /// each with all below.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Files {
     /// Read.
     pub read_only: Vec<PathBuf>,
@@ -46,7 +49,8 @@ pub struct Files {
 }
 
 /// What a program may use up, with all it starts. `None` is no limit of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,

@@ -33,6 +33,10 @@
 //! allowed = ["CI"]                          # this host's value
 //! denied = ["AWS_SECRET_ACCESS_KEY"]
 //! set = { MODE = "test" }
+//!
+//! [tool.blast.sandbox.build]                # the same tables again, for builds of packages
+//! level = "strict"
+//! filesystem.read-only = ["~/.cargo"]
 //! ```
 
 use std::collections::BTreeMap;
@@ -59,6 +63,24 @@ pub struct Table {
     /// What is used up.
     pub resources: Resources,
     /// Which variables are seen.
+    pub environment: Environment,
+    /// What builds of packages from their sources may touch; what is allowed above is not allowed to them.
+    pub build: Option<Build>,
+}
+
+/// What builds of packages may touch.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Build {
+    /// How much is kept away; strict where nobody says.
+    pub level: Option<Spanned<Level>>,
+    /// Who is talked to.
+    pub network: Network,
+    /// What is seen.
+    pub filesystem: Filesystem,
+    /// What is used up.
+    pub resources: Resources,
+    /// Which variables are seen, beside those that compilers look at.
     pub environment: Environment,
 }
 

@@ -111,6 +111,8 @@ impl Cache {
     pub(super) fn workshop(&self) -> Result<tempfile::TempDir, BuildError> {
         let work = self.folder("work")?;
         sweep(&work);
+        // Without links: what is given to a sandbox is known by where it really is.
+        let work = fs::canonicalize(&work).map_err(BuildError::io("look at", &work))?;
         tempfile::tempdir_in(&work).map_err(BuildError::io("write to", work))
     }
 

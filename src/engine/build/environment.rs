@@ -5,7 +5,7 @@
 //! Equal requirements make equal generations, so making one a second time finds everything there.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use blast_resolver::{Inputs, resolve};
@@ -26,8 +26,9 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 /// What a backend runs in. Programs in it go on working for as long as [`Shown`] lives.
 #[derive(Debug)]
 pub(super) struct BuildEnvironment {
-    prefix: PathBuf,
-    base: PathBuf,
+    pub(super) prefix: PathBuf,
+    /// Its base interpreter.
+    pub(super) interpreter: PathBuf,
     /// None for an environment of the user's.
     shown: Option<Arc<Shown>>,
     /// `name==version` and layer of each package, sorted by name.
@@ -73,11 +74,6 @@ impl BuildEnvironment {
         variables
     }
 
-    /// What its programs read.
-    pub(super) fn reads(&self) -> Vec<PathBuf> {
-        vec![self.prefix.clone(), self.base.clone()]
-    }
-
     /// To be held by whoever runs a program in it.
     pub(super) fn shown(&self) -> Option<Arc<Shown>> {
         self.shown.clone()
@@ -94,7 +90,7 @@ impl BuildEnvironment {
         home.enter(env, false, reporter)?;
         Ok(Self {
             prefix: home.prefix(env),
-            base: base_of(interpreter),
+            interpreter: interpreter.executable.clone(),
             shown: None,
             holds: holds.to_vec(),
         })
@@ -187,7 +183,7 @@ impl BuildEnvironment {
             };
             Ok(Self {
                 prefix,
-                base: base_of(&shared.interpreter),
+                interpreter: shared.interpreter.executable.clone(),
                 shown: Some(Arc::new(shown)),
                 holds,
             })
@@ -222,12 +218,4 @@ fn record_of(interpreter: &Interpreter, holds: &[String]) -> Result<EnvRecord, E
         interpreter: interpreter.clone(),
         created_ms: 0,
     })
-}
-
-/// The prefix of the base interpreter: what holds its `bin` folder.
-fn base_of(interpreter: &Interpreter) -> PathBuf {
-    let real = std::fs::canonicalize(&interpreter.executable);
-    let executable = real.unwrap_or_else(|_| interpreter.executable.clone());
-    let base = executable.parent().and_then(Path::parent);
-    base.unwrap_or(Path::new("/")).to_owned()
 }

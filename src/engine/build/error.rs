@@ -48,6 +48,12 @@ pub(crate) enum BuildError {
         /// The whole output.
         log: PathBuf,
     },
+    /// It may not run without a sandbox, and cannot have one.
+    #[error("the sandbox of its build cannot be made as the policy says: {reason}")]
+    Sandbox {
+        /// Why not.
+        reason: String,
+    },
     /// A hook answered nonsense.
     #[error("`{hook}` answered nonsense: {reason}")]
     Answer {
@@ -187,6 +193,11 @@ impl Hint for BuildError {
             Self::Git { .. } => vec![
                 "check that `git ls-remote` of that URL works without asking for anything"
                     .to_owned(),
+            ],
+            Self::Sandbox { .. } => vec![
+                "`blast config` shows the policy of builds, the keys that begin with `build.`"
+                    .to_owned(),
+                "`blast doctor` says what this machine lacks".to_owned(),
             ],
             Self::Io { .. } => Vec::new(),
         }

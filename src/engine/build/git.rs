@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::BuildError;
 use super::hooks::tail;
 use super::source::GitSource;
-use super::step::{Access, Step};
+use super::step::Step;
 
 /// Taken by whoever fetches.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -135,6 +135,11 @@ impl<'a> Repository<'a> {
         said.last().cloned().filter(|line| line.len() >= 40)
     }
 
+    /// The copy: what is checked out refers to its objects.
+    pub(super) fn copy(&self) -> &Path {
+        &self.copy
+    }
+
     /// Checks a commit out into a folder that does not exist yet, with its submodules.
     pub(super) async fn check_out(&self, commit: &str, into: &Path) -> Result<(), BuildError> {
         let (copy, folder) = (self.copy.to_string_lossy(), into.to_string_lossy());
@@ -165,26 +170,20 @@ impl<'a> Repository<'a> {
         let log = tempfile::NamedTempFile::new()
             .map_err(BuildError::io("write to", std::env::temp_dir()))?;
         let log = log.into_temp_path();
-        let mut access = Access {
-            reads: Vec::new(),
-            writes: vec![self.copy.clone(), folder.to_owned()],
-            network: true,
-        };
-        access
-            .reads
-            .extend(self.variables.get("HOME").map(PathBuf::from));
         let step = Step {
             program: self.program.clone(),
             arguments: arguments.iter().map(|&word| word.to_owned()).collect(),
             directory: folder.to_owned(),
             variables: self.variables.clone(),
             log: log.to_path_buf(),
-            access,
+            // The user's own git, with what the user has to reach the repository.
+            confinement: None,
         };
         let status = step
             .run(Arc::new(()))
             .await
-            .map_err(BuildError::io("run", &self.program))?;
+            .map_err(BuildError::io("run", &self.program))?
+            .status;
         let said = tail(&log);
         if status.success() {
             return Ok(said);

@@ -5,19 +5,22 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 
 use blast_index::sdist::{BuildSystem, SourceTree};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::BuildError;
+use super::confine::Bounds;
 use super::environment::BuildEnvironment;
-use super::step::{Access, Step};
+use super::step::{Outcome, Step};
 
 /// The program.
 const DRIVER: &str = include_str!("driver.py");
@@ -47,6 +50,8 @@ pub(super) struct Workshop {
     gate: Arc<Semaphore>,
     /// Where the output goes.
     log: PathBuf,
+    /// What hooks may touch.
+    bounds: Bounds,
 }
 
 impl Drop for Workshop {
@@ -90,6 +95,7 @@ impl Workshop {
         variables: BTreeMap<String, String>,
         gate: Arc<Semaphore>,
         log: PathBuf,
+        bounds: Bounds,
     ) -> Result<Self, BuildError> {
         let system = tree.build_system()?;
         Ok(Self {
@@ -100,6 +106,7 @@ impl Workshop {
             variables,
             gate,
             log,
+            bounds,
         })
     }
 
@@ -127,7 +134,7 @@ impl Workshop {
         environment: &BuildEnvironment,
         hook: &'static str,
     ) -> Result<Vec<String>, BuildError> {
-        let Some(value) = self.call(environment, hook, &[], &[]).await? else {
+        let Some(value) = self.call(environment, hook, &[]).await? else {
             return Ok(Vec::new());
         };
         serde_json::from_value(value).map_err(|error| BuildError::Answer {
@@ -143,12 +150,13 @@ impl Workshop {
         hook: &'static str,
         output: &Path,
     ) -> Result<Option<PathBuf>, BuildError> {
-        let value = self.call(environment, hook, &[output], &[output]).await?;
+        let value = self.call(environment, hook, &[output]).await?;
         let Some(value) = value else { return Ok(None) };
         let name = value.as_str().unwrap_or_default();
         let made = output.join(name);
         let plain = Path::new(name).file_name() == Some(OsStr::new(name));
-        if plain && std::fs::symlink_metadata(&made).is_ok_and(|found| !found.is_symlink()) {
+        // Neither is a link, nor the folder: what is elsewhere was not made here.
+        if plain && std::fs::canonicalize(&made).is_ok_and(|real| real == made) {
             return Ok(Some(made));
         }
         Err(BuildError::Answer {
@@ -162,7 +170,6 @@ impl Workshop {
         environment: &BuildEnvironment,
         hook: &'static str,
         positional: &[&Path],
-        writes: &[&Path],
     ) -> Result<Option<Value>, BuildError> {
         let gate = Arc::clone(&self.gate).acquire_owned().await;
         let files = tempfile::tempdir_in(self.folder.path())
@@ -189,14 +196,8 @@ impl Workshop {
         std::fs::write(&request, call).map_err(BuildError::io("write", &request))?;
         let mut variables = environment.variables(&self.variables);
         variables.insert("TMPDIR".to_owned(), temporary.display().to_string());
-        let mut access = Access {
-            reads: environment.reads(),
-            writes: vec![self.tree.root().to_owned(), self.folder.path().to_owned()],
-            network: false,
-        };
-        access
-            .writes
-            .extend(writes.iter().map(|&path| path.to_owned()));
+        let (tree, workshop) = (self.tree.root(), self.folder.path());
+        let confinement = self.bounds.confinement(environment, hook, tree, workshop);
         let step = Step {
             program: environment.python(),
             arguments: ["-I", "-c", DRIVER]
@@ -207,13 +208,17 @@ impl Workshop {
             directory: self.tree.root().to_owned(),
             variables,
             log: self.log.clone(),
-            access,
+            confinement,
         };
         let (folder, shown) = (Arc::clone(&self.folder), environment.shown());
-        let status = step
+        let Outcome { status, report } = step
             .run(Arc::new((folder, shown, gate)))
             .await
             .map_err(BuildError::io("run", environment.python()))?;
+        self.bounds.heard(&report);
+        if let Some(reason) = report.refused {
+            return Err(BuildError::Sandbox { reason });
+        }
         let answer = read_answer(&result);
         self.judge(hook, status, answer)
     }
@@ -248,7 +253,14 @@ impl Workshop {
 }
 
 fn read_answer(path: &Path) -> Option<Answer> {
-    let file = std::fs::File::open(path).ok()?;
+    // A hook can put there what it likes: a link to elsewhere, or a pipe that nobody writes into.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let mut options = std::fs::File::options();
+    options.read(true).custom_flags(flags.bits());
+    let file = options.open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     let mut bytes = Vec::new();
     file.take(LONGEST_ANSWER).read_to_end(&mut bytes).ok()?;
     serde_json::from_slice(&bytes).ok()

@@ -13,6 +13,7 @@
 //! a thing twice, which is only slower. Dropping a future ends what it runs.
 
 mod cache;
+mod confine;
 mod digest;
 mod environment;
 mod error;
@@ -50,6 +51,7 @@ use super::error::{EngineError, at};
 use super::home::{Home, lock};
 use crate::ipc::protocol::BuildOptions;
 use cache::{Cache, Inputs};
+use confine::Confiner;
 use environment::BuildEnvironment;
 use git::Repository;
 use hooks::Workshop;
@@ -88,6 +90,7 @@ struct Shared {
     /// What was built in this command.
     fresh: Mutex<BTreeSet<String>>,
     reporter: Arc<dyn Reporter>,
+    confiner: Arc<Confiner>,
     /// Hooks at once.
     gate: Arc<Semaphore>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -172,6 +175,12 @@ impl Builder {
                 commits: Mutex::default(),
                 editable: Mutex::default(),
                 fresh: Mutex::default(),
+                confiner: Arc::new(Confiner::new(
+                    &build.sandbox,
+                    home.path(),
+                    &home.caches().path,
+                    Arc::clone(&reporter),
+                )),
                 reporter,
                 gate: Arc::new(Semaphore::new(cores)),
                 flights: Mutex::default(),
@@ -566,8 +575,10 @@ impl Builder {
     /// The sources where they can be built.
     async fn workshop(&self, source: &Source, found: &Found) -> Result<Workshop, Failed> {
         let (cache, label) = (self.shared.cache.clone(), source.label());
-        let (folder, log) = blocking(move || Ok((cache.workshop()?, cache.log(&label)?))).await?;
+        let named = label.clone();
+        let (folder, log) = blocking(move || Ok((cache.workshop()?, cache.log(&named)?))).await?;
         let into = folder.path().join("sources");
+        let mut reads = Vec::new();
         let root = match (source, &found.place) {
             (
                 Source::Archive {
@@ -584,7 +595,9 @@ impl Builder {
                 root.join(subdirectory.as_deref().unwrap_or_default())
             }
             (Source::Git(git), Place::Commit(commit)) => {
-                self.repository(git)?.check_out(commit, &into).await?;
+                let repository = self.repository(git)?;
+                repository.check_out(commit, &into).await?;
+                reads.push(repository.copy().to_owned());
                 into.join(git.subdirectory.as_deref().unwrap_or_default())
             }
             (_, Place::Folder(path)) => path.clone(),
@@ -599,6 +612,7 @@ impl Builder {
             shared.variables.clone(),
             Arc::clone(&shared.gate),
             log,
+            shared.confiner.of(&label, reads),
         )?)
     }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use blast_index::Sources;
 use blast_resolver::lock::Limits;
 use blast_resolver::{PrereleaseMode, ResolutionMode};
+use blast_sandbox::{Level, Policy};
 use blast_types::{
     EnvName, ExtraName, GenerationId, GroupName, NamedPlatform, PackageName, SnapshotName,
 };
@@ -377,6 +378,33 @@ pub(crate) struct BuildOptions {
     /// Those that git is given beside them.
     #[serde(default)]
     pub(crate) git_variables: BTreeMap<String, String>,
+    /// What they may touch.
+    #[serde(default)]
+    pub(crate) sandbox: BuildSandbox,
+}
+
+/// What builds may touch: `[tool.blast.sandbox.build]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BuildSandbox {
+    /// What is allowed.
+    pub(crate) policy: Policy,
+    /// Somebody wrote the level down: a host that cannot keep it builds nothing.
+    pub(crate) demanded: bool,
+    /// Places that nobody may allow.
+    pub(crate) secret: Vec<PathBuf>,
+}
+
+impl Default for BuildSandbox {
+    fn default() -> Self {
+        Self {
+            policy: Policy {
+                level: Level::Strict,
+                ..Policy::default()
+            },
+            demanded: false,
+            secret: Vec::new(),
+        }
+    }
 }
 
 /// See [`super::Request::Capture`].

@@ -1,8 +1,12 @@
 use std::net::IpAddr;
+use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::super::schema::Table;
+use super::super::target::Target;
 use super::*;
+use crate::net::Publish;
 
 fn layer(speaker: Speaker, text: &str) -> Layer {
     let table: Table = toml::from_str(text).expect(text);
@@ -154,6 +158,7 @@ fn any_layer(speaker: Speaker) -> impl Strategy<Value = Layer> {
         };
         Layer {
             items: all.into_iter().enumerate().map(said).collect(),
+            build: Vec::new(),
         }
     })
 }
@@ -260,4 +265,45 @@ proptest! {
         let merged = merge(&[user.clone(), project.clone()]);
         prop_assert_eq!(merged.lines.len(), user.items.len() + project.items.len());
     }
+}
+
+#[test]
+fn builds_get_what_is_said_of_them_and_nothing_of_what_is_denied_to_programs() {
+    let user = layer(
+        Speaker::User,
+        "network.denied-domains = [\"evil.org\"]\nnetwork.allowed-domains = [\"index.test\"]\n\
+         resources.memory-max = \"1G\"\nfilesystem.hidden = [\"/secret\"]\n",
+    );
+    let project = layer(
+        Speaker::Project,
+        "level = \"none\"\nbuild.network.allowed-domains = [\"a.test\"]\n\
+         build.filesystem.read-only = [\"~/.cargo\"]\n",
+    );
+    let merged = merge_build(&[user.clone(), project]);
+    let policy = &merged.policy;
+    assert_eq!(policy.level, Level::Strict);
+    let target = |rules: &[Rule]| {
+        let shown: Vec<_> = rules.iter().map(|rule| rule.target.to_string()).collect();
+        shown.join(" ")
+    };
+    assert_eq!(target(&policy.network.rules.allowed), "a.test");
+    assert_eq!(target(&policy.network.rules.denied), "evil.org");
+    assert_eq!(policy.files.read_only, [PathBuf::from("/home/ada/.cargo")]);
+    assert_eq!(policy.files.hidden, [PathBuf::from("/secret")]);
+    assert_eq!(policy.limits.memory_bytes, None);
+    assert_eq!(
+        shown(&merged),
+        [
+            "build.network.allowed-domains = a.test /home/ada/project/pyproject.toml:2",
+            "build.filesystem.read-only = /home/ada/.cargo /home/ada/project/pyproject.toml:3",
+        ]
+    );
+    let refusing = layer(Speaker::System, "network.allow-outbound = false\n");
+    let asking = layer(
+        Speaker::Project,
+        "build.level = \"standard\"\nbuild.network.allowed-domains = [\"a.test\"]\n",
+    );
+    let merged = merge_build(&[refusing, user, asking]);
+    assert_eq!(merged.policy.level, Level::Standard);
+    assert_eq!(merged.policy.network.rules.allowed, []);
 }
