@@ -8,7 +8,7 @@ use uv_normalize::PackageName;
 
 use crate::versions::{SyntaxError, quoted, version};
 
-/// Reads the name of a wheel.
+/// Reads the name of a wheel. Tags mean the same in any case (PEP 425 writes them small).
 ///
 /// # Errors
 /// The text is no such name; beyond what the library refuses, a set of tags must have no empty
@@ -16,6 +16,7 @@ use crate::versions::{SyntaxError, quoted, version};
 /// run of underscores.
 pub fn wheel(text: &str) -> Result<WheelFilename, SyntaxError> {
     let no_wheel = || SyntaxError::new(format!("{} is no name of a wheel", quoted(text)));
+    let text = &with_small_tags(text);
     let parsed = WheelFilename::from_str(text).map_err(|_| no_wheel())?;
     let name = text.split('-').next().unwrap_or_default();
     let odd = |[pythons, abis, platforms]: [Vec<&str>; 3]| {
@@ -28,6 +29,14 @@ pub fn wheel(text: &str) -> Result<WheelFilename, SyntaxError> {
     // Numbers that the library takes and that cannot be compared are refused there.
     version(&parsed.version.to_string())?;
     Ok(parsed)
+}
+
+fn with_small_tags(text: &str) -> String {
+    let tags = text.rsplitn(4, '-').take(3).map(str::len).sum::<usize>() + 2;
+    match text.len().checked_sub(tags) {
+        Some(at) if text.ends_with(".whl") => text[..at].to_owned() + &text[at..].to_lowercase(),
+        _ => text.to_owned(),
+    }
 }
 
 /// The three sets of tags in a wheel's name: Pythons, ABIs, platforms.
@@ -94,6 +103,17 @@ mod tests {
                 "py3-none-any"
             ]
         );
+    }
+
+    #[test]
+    fn tags_are_known_in_any_case() {
+        let wheel = wheel("A_b-1.0RC1-CP311-None-ANY.whl").expect("valid");
+        assert_eq!(
+            tags(&wheel).into_iter().collect::<Vec<_>>(),
+            ["cp311-none-any"]
+        );
+        assert_eq!(wheel.version.to_string(), "1.0rc1");
+        assert!(super::wheel("é-É.whl").is_err());
     }
 
     #[test]

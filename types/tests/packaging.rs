@@ -239,6 +239,36 @@ fn a_pre_release_of_python_counts_as_its_release() {
     }
 }
 
+#[test]
+fn a_release_lies_beside_its_pre_releases() {
+    // The Python is 3.12.1.
+    for text in [
+        "python_full_version > '3.12.1a6'",
+        "python_full_version >= '3.12.1.dev0'",
+        "python_full_version < '3.12.2rc1'",
+        "python_full_version <= '3.12.2rc1'",
+        "python_full_version != '3.12.1rc1'",
+        "python_full_version ~= '3.12.0a1'",
+        "'3.12.1rc1' < implementation_version",
+        "python_version > '3.12.dev0'",
+        "python_version < '3.13a1'",
+    ] {
+        assert!(holds(text), "{text}");
+    }
+    for text in [
+        "python_full_version <= '3.12.1a6'",
+        "python_full_version < '3.12.1a6'",
+        "python_full_version == '3.12.1rc1'",
+        "python_full_version ~= '3.12.2a1'",
+        "'3.12.1rc1' == python_full_version",
+        "python_version <= '3.12rc1'",
+        "python_version == '3.12a1'",
+        "python_version > '3.13a1'",
+    ] {
+        assert!(!holds(text), "{text}");
+    }
+}
+
 fn requirement(text: &str) -> Requirement {
     pep508::requirement(text).unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }

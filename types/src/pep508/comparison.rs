@@ -14,7 +14,7 @@
 use std::str::FromStr as _;
 
 use uv_normalize::{ExtraName, GroupName};
-use uv_pep440::Operator;
+use uv_pep440::{Operator, Version};
 use uv_pep508::MarkerTree;
 
 use crate::versions::{specifier, version};
@@ -309,6 +309,9 @@ fn version_first(variable: Variable, operator: Operator, text: &str) -> MarkerTr
         Ok(_) if operator == Operator::ExactEqual => spelt(variable, text.trim()),
         // No value has a local part.
         Ok(specifier) if specifier.version().is_local() => always(operator == Operator::NotEqual),
+        Ok(specifier) if is_before_release(specifier.version()) => {
+            beside_release(variable, operator, specifier.version())
+        }
         // So the library writes what is never true, and does not know it again.
         Ok(specifier)
             if operator == Operator::LessThan
@@ -320,6 +323,24 @@ fn version_first(variable: Variable, operator: Operator, text: &str) -> MarkerTr
         // As text, it differs from every version.
         Err(_) => always(operator == Operator::NotEqual),
     }
+}
+
+/// Whether a version is a pre-release of the release that its numbers name.
+fn is_before_release(version: &Version) -> bool {
+    version.any_prerelease() && version.post().is_none()
+}
+
+/// `python_full_version <= '3.11.0a6'`: values count as releases, so none is a pre-release, and
+/// one lies on this side of it or on that as it does of the release. The library looks at the
+/// numbers alone, and would have 3.11.0 be that pre-release.
+fn beside_release(variable: Variable, operator: Operator, version: &Version) -> MarkerTree {
+    let sign = match operator {
+        Operator::LessThan | Operator::LessThanEqual => Operator::LessThan,
+        Operator::GreaterThan | Operator::GreaterThanEqual => Operator::GreaterThanEqual,
+        Operator::TildeEqual => Operator::TildeEqual,
+        other => return always(matches!(other, Operator::NotEqual | Operator::NotEqualStar)),
+    };
+    version_first(variable, sign, &version.only_release().to_string())
 }
 
 /// `python_version === '3.8'`: the value is this text, which a value can be.
