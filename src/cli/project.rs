@@ -1,6 +1,8 @@
 //! `pyproject.toml`, as far as an environment depends on it: the `[project]` table, dependency
 //! groups (PEP 735) and `[tool.blast]`.
 
+mod parts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use blast_resolver::lock::{Limits, Lock, MadeFrom};
-use blast_types::{ExtraName, GroupName, PackageName, Requirement, pep508, versions};
+use blast_types::{ExtraName, GroupName, Requirement, pep508, versions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -331,117 +333,6 @@ impl Project {
         let (constraints, overrides) = (read(&settings.constraints)?, read(&settings.overrides)?);
         Ok(Limits::new(&constraints, &overrides, &settings.exclude))
     }
-
-    /// Adds requirements; one of the project's own extras stands for what that extra holds.
-    fn add(
-        &self,
-        texts: &[String],
-        origin: &str,
-        lines: &mut Vec<RequirementLine>,
-        extras: &mut BTreeSet<ExtraName>,
-    ) -> Result<(), Error> {
-        let own = self
-            .name()
-            .and_then(|name| PackageName::from_str(name).ok());
-        for text in texts {
-            let requirement = pep508::requirement(text).map_err(|error| {
-                Error::usage(format!("`{text}` in {origin} of {FILE} is no requirement"))
-                    .caused_by(&error)
-            })?;
-            if Some(&requirement.name) == own.as_ref() {
-                for extra in &requirement.extras {
-                    self.add_extra(extra.as_ref(), lines, extras)?;
-                }
-                continue;
-            }
-            lines.push(RequirementLine {
-                text: text.clone(),
-                hashes: Vec::new(),
-                origin: Some(format!("{FILE} ({origin})")),
-                editable: false,
-                unnamed: false,
-                extras: Vec::new(),
-            });
-        }
-        Ok(())
-    }
-
-    fn add_extra(
-        &self,
-        extra: &str,
-        lines: &mut Vec<RequirementLine>,
-        seen: &mut BTreeSet<ExtraName>,
-    ) -> Result<(), Error> {
-        let name = ExtraName::from_str(extra).map_err(|error| Error::usage(error.to_string()))?;
-        if !seen.insert(name.clone()) {
-            return Ok(());
-        }
-        let is_it = |key: &str| ExtraName::from_str(key).is_ok_and(|key| key == name);
-        let found = self.file.project.as_ref().and_then(|table| {
-            table
-                .optional_dependencies
-                .iter()
-                .find(|(key, _)| is_it(key))
-        });
-        let Some((_, texts)) = found else {
-            return Err(Error::usage(format!(
-                "{} has no extra `{extra}`",
-                self.path().display()
-            )));
-        };
-        self.add(texts, &format!("extra {name}"), lines, seen)
-    }
-
-    fn group(&self, name: &str) -> Option<&Vec<GroupItem>> {
-        let name = GroupName::from_str(name).ok()?;
-        let is_it = |key: &str| GroupName::from_str(key).is_ok_and(|key| key == name);
-        self.file
-            .groups
-            .iter()
-            .find(|(key, _)| is_it(key))
-            .map(|(_, items)| items)
-    }
-
-    /// `above` are the groups that include this one, to find a circle.
-    fn add_group(
-        &self,
-        group: &str,
-        lines: &mut Vec<RequirementLine>,
-        above: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let Some(items) = self.group(group) else {
-            return Err(Error::usage(format!(
-                "{} has no group `{group}`",
-                self.path().display()
-            )));
-        };
-        let name = GroupName::from_str(group).map_or_else(|_| group.to_owned(), |g| g.to_string());
-        if above.contains(&name) {
-            above.push(name);
-            return Err(Error::usage(format!(
-                "the groups of {} include one another: {}",
-                self.path().display(),
-                above.join(" -> ")
-            )));
-        }
-        above.push(name.clone());
-        let origin = format!("group {name}");
-        for item in items {
-            match item {
-                GroupItem::Requirement(text) => {
-                    self.add(
-                        std::slice::from_ref(text),
-                        &origin,
-                        lines,
-                        &mut BTreeSet::new(),
-                    )?;
-                }
-                GroupItem::Include { group } => self.add_group(group, lines, above)?,
-            }
-        }
-        above.pop();
-        Ok(())
-    }
 }
 
 /// What a project needs with any choice of extras and groups.
@@ -474,129 +365,4 @@ fn requirement(text: &str) -> Result<Requirement, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TEXT: &str = r#"
-        [project]
-        name = "My.App"
-        requires-python = ">=3.10"
-        dependencies = ["flask>=3", "tomli; python_version < '3.11'"]
-
-        [project.optional-dependencies]
-        postgres = ["psycopg"]
-        all = ["my-app[postgres]", "redis"]
-
-        [dependency-groups]
-        Dev = ["pytest", {include-group = "lint"}]
-        lint = ["ruff"]
-        one = [{include-group = "two"}]
-        two = [{include-group = "one"}]
-
-        [tool.blast]
-        index-url = "http://127.0.0.1/simple/"
-    "#;
-
-    fn project() -> Project {
-        Project::parse(Path::new("/src/app"), TEXT).expect("valid")
-    }
-
-    fn texts(parts: &Parts) -> Vec<String> {
-        let lines = project().requirements(parts).expect("valid");
-        lines.into_iter().map(|line| line.text).collect()
-    }
-
-    #[test]
-    fn dependencies_and_the_dev_group_are_what_a_project_needs() {
-        assert_eq!(
-            texts(&Parts::default()),
-            [
-                "flask>=3",
-                "tomli; python_version < '3.11'",
-                "pytest",
-                "ruff"
-            ]
-        );
-    }
-
-    #[test]
-    fn an_extra_may_stand_for_others() {
-        let parts = Parts {
-            extras: vec!["ALL".into()],
-            default_groups: false,
-            ..Parts::default()
-        };
-        assert_eq!(texts(&parts)[2..], ["psycopg", "redis"]);
-    }
-
-    #[test]
-    fn groups_add_to_the_default_ones_or_stand_alone() {
-        let parts = |groups: &[&str], default_groups, only_groups| Parts {
-            groups: groups.iter().map(ToString::to_string).collect(),
-            default_groups,
-            only_groups,
-            ..Parts::default()
-        };
-        assert_eq!(
-            texts(&parts(&["Lint"], true, false))[2..],
-            ["pytest", "ruff", "ruff"]
-        );
-        assert_eq!(texts(&parts(&["lint"], false, false))[2..], ["ruff"]);
-        assert_eq!(texts(&parts(&["lint"], false, true)), ["ruff"]);
-        let text = format!("{TEXT}default-groups = ['lint']\n");
-        let named = Project::parse(Path::new("/x"), &text).expect("valid");
-        let lines = named.requirements(&parts(&[], true, true)).expect("valid");
-        assert_eq!(lines.len(), 1);
-        assert_eq!(lines[0].text, "ruff");
-    }
-
-    #[test]
-    fn groups_in_a_circle_are_refused_by_name() {
-        let parts = Parts {
-            groups: vec!["one".into()],
-            ..Parts::default()
-        };
-        let error = project().requirements(&parts).expect_err("a circle");
-        assert!(error.message.ends_with("one -> two -> one"), "{error}");
-    }
-
-    #[test]
-    fn what_is_not_there_is_refused_by_name() {
-        for (extras, groups, word) in [
-            (vec!["no".to_owned()], vec![], "extra `no`"),
-            (vec![], vec!["no".to_owned()], "group `no`"),
-        ] {
-            let error = project()
-                .requirements(&Parts {
-                    extras,
-                    groups,
-                    ..Parts::default()
-                })
-                .expect_err("missing");
-            assert!(error.message.contains(word), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_project_that_does_not_say_what_it_needs_is_known() {
-        let of = |text| Project::parse(Path::new("/x"), text).expect("valid");
-        assert!(of("").unknown_dependencies().is_some());
-        assert!(
-            of("[project]\nname='a'\ndynamic=['dependencies']")
-                .unknown_dependencies()
-                .is_some()
-        );
-        assert!(of("[project]\nname='a'").unknown_dependencies().is_none());
-        let settings: BTreeMap<String, String> = project().settings_as().expect("texts");
-        assert!(settings.contains_key("index-url"));
-    }
-
-    #[test]
-    fn nonsense_is_a_usage_error_that_names_the_file() {
-        let error = Project::parse(Path::new("/x"), "project = 3").expect_err("no table");
-        assert!(error.message.contains("/x/pyproject.toml"), "{error}");
-        let bad =
-            Project::parse(Path::new("/x"), "[project]\ndependencies = ['a b c']").expect("TOML");
-        assert!(bad.requirements(&Parts::default()).is_err());
-    }
-}
+mod tests;

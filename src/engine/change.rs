@@ -9,56 +9,26 @@
 //! the environment for that last step only; what becomes of a change that another one overtook is
 //! up to [`super::overtaken`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use blast_index::{Index, RedactedUrl, Sources};
-use blast_store::failpoint::{self, Point};
-use blast_store::{
-    Artifact as StoredArtifact, EnvState, Generation, InterpreterRef, Kept, OperationDraft,
-    OperationKind, Package, WheelRecord,
-};
-use blast_types::{
-    ArchiveInfo, DirectUrl, Event, ExtraName, Interpreter, PackageName, Reporter, Requirement,
-    Version,
-};
+use blast_store::{EnvState, Generation, OperationDraft, OperationKind, Package, WheelRecord};
+use blast_types::{Event, Interpreter, PackageName, Reporter};
 
 use super::build::Builder;
 use super::error::{EngineError, at};
-use super::generated;
 use super::home::{Home, now_ms};
-use super::ingest::{Artifact, Ingest, ingest, scheme_key};
+use super::ingest::{Ingest, ingest};
 use super::overtaken::Overtaken;
+use super::plan::Plan;
 use super::records;
-use super::requirements::{Needs, merged, package_name, understand};
+use super::requirements::{package_name, understand};
 use super::resolve;
 use super::secrets;
 use super::views;
 use crate::ipc::protocol::{Action, Change, Changed};
-
-/// What an environment shall hold.
-#[derive(Debug, Default)]
-pub(crate) struct Plan {
-    /// Direct requirements, as PEP 508 texts.
-    pub(crate) requirements: Vec<String>,
-    /// All packages.
-    pub(crate) packages: Vec<Planned>,
-    /// SHA-256 of the lock that the plan follows.
-    pub(crate) lock: Option<blast_types::Sha256>,
-}
-
-/// One package of a [`Plan`].
-#[derive(Debug, Clone)]
-pub(crate) struct Planned {
-    pub(crate) name: PackageName,
-    pub(crate) version: Version,
-    pub(crate) artifact: Artifact,
-    pub(crate) index: Option<String>,
-    pub(crate) direct_url: Option<DirectUrl>,
-    pub(crate) requested: bool,
-    pub(crate) extras: Vec<ExtraName>,
-}
 
 /// Everything that one change works with.
 pub(crate) struct Job {
@@ -221,10 +191,11 @@ async fn plan(
         } => {
             let follow = (default_groups, only_locked);
             let lock = (&*path, &*text);
-            let locked = super::lock::sync_lock(job, lock, &extras, &groups, follow, options);
+            let locked =
+                super::follow_lock::sync_lock(job, lock, &extras, &groups, follow, options);
             let mut plan = locked.await?;
             if let Some(line) = project {
-                super::lock::add_project(job, &mut plan, line).await?;
+                super::follow_lock::add_project(job, &mut plan, line).await?;
             }
             (OperationKind::Sync, plan)
         }
@@ -284,69 +255,8 @@ impl Job {
             .collect()
     }
 
-    fn record(&self, package: &Package) -> Result<Arc<WheelRecord>, EngineError> {
+    pub(super) fn record(&self, package: &Package) -> Result<Arc<WheelRecord>, EngineError> {
         records::of_package(&self.home.store, package)
-    }
-
-    /// An installed package as part of a plan.
-    pub(crate) fn keep(&self, package: &Package) -> Result<Planned, EngineError> {
-        Ok(Planned {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            artifact: Artifact::installed(package, Some(&*self.record(package)?))?,
-            index: package.artifact.index.clone(),
-            direct_url: package.direct_url.clone(),
-            requested: package.requested,
-            extras: package.extras.clone(),
-        })
-    }
-
-    /// The plan that takes packages out, and what only they needed. No index is asked.
-    fn without(&self, names: &[PackageName]) -> Result<Plan, EngineError> {
-        let env = &self.state.record.name;
-        for name in names {
-            if self.before.package(name).is_none() {
-                return Err(EngineError::NotInstalled {
-                    package: name.clone(),
-                    env: env.clone(),
-                });
-            }
-        }
-        let requirements = merged(&self.before.requirements, &[])?
-            .into_iter()
-            .filter(|requirement| !names.contains(&requirement.name))
-            .collect::<Vec<Requirement>>();
-        let markers = self.state.record.interpreter.markers.environment()?;
-        let needs = Needs::new(&self.before, &self.records()?, &markers);
-        let kept = needs.closure(
-            requirements
-                .iter()
-                .map(|requirement| requirement.name.clone()),
-        );
-        if let Some(name) = names.iter().find(|name| kept.contains(*name)) {
-            let needed_by = needs
-                .needed_by(name, &kept)
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            return Err(EngineError::StillNeeded {
-                package: name.clone(),
-                needed_by,
-            });
-        }
-        let packages = self
-            .before
-            .packages
-            .iter()
-            .filter(|package| kept.contains(&package.name))
-            .map(|package| self.keep(package))
-            .collect::<Result<_, _>>()?;
-        let requirements = requirements.iter().map(ToString::to_string).collect();
-        Ok(Plan {
-            requirements,
-            packages,
-            lock: None,
-        })
     }
 
     /// Makes the plan true, unless another change is published first. `turn` is there where others
@@ -429,69 +339,6 @@ impl Job {
         .await?
     }
 
-    /// Notes which sources of the plan are installed as they are now.
-    fn recognise(&self, plan: &mut Plan) -> Result<(), EngineError> {
-        let own = scheme_key(&self.state.record.interpreter.scheme);
-        for planned in &mut plan.packages {
-            if let Some(package) = self.before.package(&planned.name)
-                && package.scheme != own
-                && package.artifact.sha256.is_some()
-                && package.artifact.sha256 == planned.artifact.file.sha256
-            {
-                // It came from an image, which alone says what this file became.
-                planned.artifact.scheme = Some(package.scheme.clone());
-                planned.artifact.built = planned.artifact.built.or(package.artifact.built);
-            }
-            let Some(source) = &planned.artifact.source else {
-                // What programs wrote into a package stays while its version does.
-                if let Some(package) = self.before.package(&planned.name)
-                    && package.artifact.captured
-                    && package.version == planned.version
-                    && package.artifact.sha256 == planned.artifact.file.sha256
-                    && planned.artifact.built.is_none()
-                {
-                    *planned = Planned {
-                        requested: planned.requested,
-                        extras: std::mem::take(&mut planned.extras),
-                        ..self.keep(package)?
-                    };
-                }
-                continue;
-            };
-            if let Some(package) = self.before.package(&planned.name)
-                && !source.is_file()
-                && same_origin(planned.direct_url.as_ref(), package.direct_url.as_ref())
-                && let Some((built, _)) = self.builder.built_before(source)
-                && package.artifact.built == Some(built)
-            {
-                *planned = Planned {
-                    requested: planned.requested,
-                    extras: std::mem::take(&mut planned.extras),
-                    ..self.keep(package)?
-                };
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the plan's artifacts are those that are installed.
-    fn is_installed(&self, plan: &Plan) -> bool {
-        plan.packages.len() == self.before.packages.len()
-            && plan
-                .packages
-                .iter()
-                .zip(&self.before.packages)
-                .all(|(planned, package)| {
-                    planned.name == package.name
-                        && planned.version == package.version
-                        && planned.requested == package.requested
-                        && same_origin(planned.direct_url.as_ref(), package.direct_url.as_ref())
-                        && !planned.artifact.is_new()
-                        && (planned.artifact.file.sha256.is_none()
-                            || planned.artifact.file.sha256 == package.artifact.sha256)
-                })
-    }
-
     async fn bring_in(
         &self,
         plan: &Plan,
@@ -516,153 +363,4 @@ impl Job {
             .collect();
         Ok((ingest(Arc::new(work), artifacts).await?, staging))
     }
-
-    /// The generation that the plan describes, with all that is staged for it.
-    fn write(
-        &self,
-        plan: Plan,
-        ingested: &[super::ingest::Ingested],
-        staging: Arc<blast_store::Staging>,
-    ) -> Result<Written, EngineError> {
-        failpoint::hit(Point::EngineWrite).map_err(at(self.home.store.home()))?;
-        let record = &self.state.record;
-        let mut packages = Vec::with_capacity(plan.packages.len());
-        for (planned, ingested) in plan.packages.into_iter().zip(ingested) {
-            let mut package = planned.installed(ingested);
-            let before = self.before.package(&package.name);
-            package.artifact.captured = before
-                .is_some_and(|before| before.artifact.captured && before.layer == package.layer);
-            packages.push(package);
-        }
-        let prefix = self.home.prefix(&record.name);
-        let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-        let pip = self
-            .home
-            .caches()
-            .shims
-            .stage(&record.interpreter, &staging)?;
-        let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
-        let read_blob = |blob| {
-            // A blob that this very change brings is still staged under another name.
-            let path = staging.blob_path(blob);
-            std::fs::read(&path).map_err(at(path))
-        };
-        let records = ingested.iter().map(|ingested| &*ingested.record);
-        let generated = generated::layer(&spec, packages.iter().zip(records), &read_blob)?;
-        let generation = Generation {
-            interpreter: InterpreterRef::from(&record.interpreter),
-            prefix: prefix.clone(),
-            generated: staging.layer(generated)?,
-            packages,
-            captured: self.before.captured.clone(),
-            requirements: plan.requirements,
-            lock: plan.lock,
-            policy: self.before.policy,
-        };
-        let staging = Arc::into_inner(staging)
-            .ok_or_else(|| EngineError::Bug("something still writes to the staging".to_owned()))?;
-        Ok(Written {
-            generation,
-            staging,
-        })
-    }
-
-    /// Has the store keep what was brought in for a generation that does not become the head.
-    fn set_aside(
-        &self,
-        generation: &Generation,
-        staging: blast_store::Staging,
-        ingested: &[super::ingest::Ingested],
-    ) -> Result<Kept, EngineError> {
-        let kept = self.home.store.keep(generation, staging)?;
-        for ingested in ingested {
-            if let Some(key) = &ingested.fresh {
-                self.home.store.put_wheel(key, &ingested.record)?;
-            }
-        }
-        Ok(kept)
-    }
-
-    fn publish(
-        &self,
-        written: Written,
-        ingested: &[super::ingest::Ingested],
-        draft: OperationDraft,
-    ) -> Result<blast_store::Operation, EngineError> {
-        let env = &self.state.record.name;
-        let transaction = self.home.store.begin(env)?;
-        let mut unpublished = transaction.write(&written.generation, written.staging)?;
-        let held = self.home.prepare(env, &mut unpublished)?;
-        for ingested in ingested {
-            if let Some(key) = &ingested.fresh {
-                unpublished.remember(key.clone(), Arc::clone(&ingested.record));
-            }
-        }
-        failpoint::hit(Point::EnginePublish).map_err(at(self.home.store.home()))?;
-        let operation = unpublished.publish(draft, now_ms())?;
-        self.home.swap(env, operation.after)?;
-        drop(held);
-        Ok(operation)
-    }
-}
-
-/// A generation that is not in the store yet, and what is staged for it.
-struct Written {
-    generation: Generation,
-    staging: blast_store::Staging,
-}
-
-impl Planned {
-    /// The package that it became.
-    pub(super) fn installed(self, ingested: &super::ingest::Ingested) -> Package {
-        let file = &self.artifact.file;
-        Package {
-            name: self.name,
-            version: self.version,
-            layer: ingested.record.layer,
-            artifact: StoredArtifact {
-                filename: ingested
-                    .filename
-                    .clone()
-                    .unwrap_or_else(|| file.filename.to_string()),
-                sha256: ingested.sha256,
-                built: ingested.built,
-                url: Some(blast_index::bare(&file.url)),
-                index: self.index,
-                captured: false,
-            },
-            direct_url: self.direct_url.map(|direct| match ingested.sha256 {
-                Some(sha256) => with_hash(direct, sha256),
-                None => direct,
-            }),
-            requested: self.requested,
-            extras: self.extras,
-            scheme: ingested.scheme.clone(),
-        }
-    }
-}
-
-/// Whether two distributions come from one place; the hash of an archive is compared elsewhere.
-fn same_origin(one: Option<&DirectUrl>, other: Option<&DirectUrl>) -> bool {
-    let bare = |direct: &DirectUrl| DirectUrl {
-        archive_info: direct.archive_info.as_ref().map(|_| ArchiveInfo::default()),
-        ..direct.clone()
-    };
-    one.map(bare) == other.map(bare)
-}
-
-/// States the archive's hash in `direct_url.json`, as PEP 610 asks.
-fn with_hash(mut direct: DirectUrl, sha256: blast_types::Sha256) -> DirectUrl {
-    if let Some(archive) = &mut direct.archive_info {
-        archive.hashes = BTreeMap::from([("sha256".to_owned(), sha256.to_hex())]);
-    }
-    direct
-}
-
-/// Marks what was asked for by name.
-pub(crate) fn requested_names(requirements: &[Requirement]) -> BTreeSet<PackageName> {
-    requirements
-        .iter()
-        .map(|requirement| requirement.name.clone())
-        .collect()
 }

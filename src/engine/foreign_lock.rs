@@ -8,9 +8,11 @@ use std::path::Path;
 use blast_resolver::lock::{Artifact as Locked, Lock, LockedPackage, SelectError};
 use blast_types::{ExtraName, GroupName, PackageName, Target};
 
-use super::change::{Job, Plan, Planned};
+use super::change::Job;
 use super::error::EngineError;
-use super::lock::{Wrong, planned, requirement_of, sources};
+use super::follow_lock::{Wrong, planned, sources};
+use super::lock::requirement_of;
+use super::plan::{Plan, Planned};
 use super::requirements::parse;
 use super::resolve;
 use crate::ipc::protocol::ResolveOptions;

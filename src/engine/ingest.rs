@@ -12,7 +12,10 @@ use std::sync::{Arc, Mutex};
 use blast_index::Index;
 use blast_store::failpoint::{self, Point};
 use blast_store::{Package, Staging, Store, StoreError, WheelKey, WheelRecord};
-use blast_types::{DistFile, DistKind, Event, Reporter, SchemePaths, Sha256, WheelFilename};
+use blast_types::{
+    DistFile, DistKind, Event, MetadataAt, Reporter, SchemePaths, Sha256, WheelFilename, Yanked,
+    versions,
+};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::Semaphore;
@@ -393,6 +396,36 @@ impl Artifact {
         Err(EngineError::WrongHash {
             file: self.file.filename.to_string(),
             stated_by: self.stated_by.clone(),
+        })
+    }
+
+    /// The artifact that an installed package came from, as a file.
+    pub(crate) fn installed(
+        package: &Package,
+        record: Option<&WheelRecord>,
+    ) -> Result<Self, EngineError> {
+        let filename = &package.artifact.filename;
+        let (_, kind) = blast_index::simple::classify(filename, Some(&package.name))
+            .ok_or_else(|| EngineError::Bug(format!("{filename} is no distribution")))?;
+        Ok(Self {
+            file: Arc::new(DistFile {
+                filename: filename.as_str().into(),
+                kind,
+                url: package.artifact.url.as_deref().unwrap_or_default().into(),
+                sha256: package.artifact.sha256,
+                size: None,
+                requires_python: record
+                    .and_then(|record| record.requires_python.as_ref())
+                    .and_then(|text| versions::specifiers(text).ok()),
+                yanked: Yanked::No,
+                upload_time_ms: None,
+                metadata: MetadataAt::Inside,
+            }),
+            allowed: Vec::new(),
+            stated_by: String::new(),
+            built: package.artifact.built,
+            scheme: Some(package.scheme.clone()),
+            source: None,
         })
     }
 }

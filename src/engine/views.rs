@@ -7,7 +7,7 @@ use blast_store::{
 };
 use blast_types::PackageName;
 
-use super::change::Plan;
+use super::plan::Plan;
 use crate::ipc::protocol::{OperationView, PackageChangeView, PackageView};
 
 /// What a plan changes. A package whose version stays and whose artifact differs has the same

@@ -12,11 +12,11 @@ use blast_resolver::{Inputs, resolve};
 use blast_store::{EnvRecord, Generation, InterpreterRef, Kept, Package};
 use blast_types::{EnvName, Interpreter, Reporter, Requirement};
 
-use super::super::change::Planned;
 use super::super::error::{EngineError, at};
 use super::super::generated;
 use super::super::home::Home;
 use super::super::ingest::{Artifact, Ingest, ingest};
+use super::super::plan::Planned;
 use super::super::provider::IndexProvider;
 use super::Builder;
 

@@ -262,6 +262,36 @@ fn is_compiler(name: &str) -> bool {
         .any(|compiler| name == *compiler || name.ends_with(&format!("-{compiler}")))
 }
 
+/// A failure on its way to an [`EngineError`] that names what was to be built.
+pub(super) enum Failed {
+    Build(BuildError),
+    Other(EngineError),
+}
+
+impl Failed {
+    pub(super) fn of(self, label: &str) -> EngineError {
+        match self {
+            Self::Build(source) => EngineError::Build {
+                what: label.to_owned(),
+                source: Box::new(source),
+            },
+            Self::Other(error) => error,
+        }
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+impl From<EngineError> for Failed {
+    fn from(error: EngineError) -> Self {
+        Self::Other(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,23 +17,21 @@ mod confine;
 mod digest;
 mod environment;
 mod error;
+mod find;
 mod git;
 mod hooks;
+mod make;
 mod source;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
-use blast_index::sdist::{Limits, SourceTree, unpack};
-use blast_index::wheel::WheelArchive;
 use blast_resolver::{NameFilter, Options};
 use blast_store::Generation;
 use blast_types::{
-    CoreMetadata, DirectUrl, DistFile, EnvName, Event, Interpreter, PackageName, Reporter, Sha256,
-    Version, filename, pep508,
+    CoreMetadata, DirectUrl, EnvName, Interpreter, PackageName, Reporter, Sha256, Version,
 };
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -43,18 +41,16 @@ use url::Url;
 
 pub(crate) use cache::Built;
 pub(crate) use error::BuildError;
-pub(crate) use source::{GitSource, Source};
+pub(crate) use source::Source;
 pub(crate) use step::{COMMAND, supervise};
 
 use super::caches::Caches;
-use super::error::{EngineError, at};
+use super::error::EngineError;
 use super::home::{Home, lock};
 use crate::ipc::protocol::BuildOptions;
-use cache::{Cache, Inputs};
+use cache::Cache;
 use confine::Confiner;
-use environment::BuildEnvironment;
-use git::Repository;
-use hooks::Workshop;
+use error::Failed;
 
 /// Builds of builds of builds … beyond this are refused, whatever they are of.
 const DEEPEST: usize = 16;
@@ -94,18 +90,6 @@ struct Shared {
     /// Hooks at once.
     gate: Arc<Semaphore>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
-}
-
-/// Sources that were found, and the name of what comes of them.
-struct Found {
-    key: String,
-    place: Place,
-}
-
-enum Place {
-    Archive(PathBuf),
-    Folder(PathBuf),
-    Commit(String),
 }
 
 impl Source {
@@ -296,326 +280,6 @@ impl Builder {
         }
     }
 
-    async fn find_metadata(&self, source: &Source) -> Result<CoreMetadata, Failed> {
-        let found = self.find(source).await?;
-        let _flight = self.board(&found.key).await;
-        if let Some(known) = self.shared.cache.metadata(&found.key) {
-            return Ok(known);
-        }
-        let shop = self.workshop(source, &found).await?;
-        let metadata = match shop.tree.metadata().map_err(BuildError::from)? {
-            Some(metadata) => metadata,
-            None => self.ask_backend(source, &found, &shop).await?,
-        };
-        source.check(&metadata.name, &metadata.version)?;
-        self.shared.cache.put_metadata(&found.key, &metadata)?;
-        shop.close();
-        Ok(metadata)
-    }
-
-    /// Metadata by `prepare_metadata_for_build_wheel`, else by building.
-    async fn ask_backend(
-        &self,
-        source: &Source,
-        found: &Found,
-        shop: &Workshop,
-    ) -> Result<CoreMetadata, Failed> {
-        self.building(source);
-        let environment = self.environment(source, shop).await?;
-        let output = shop.output("metadata")?;
-        let [_, hook, _] = source.hooks();
-        let Some(folder) = shop.make(&environment, hook, &output).await? else {
-            let built = self.build(source, found, shop, &environment).await?;
-            let archive =
-                WheelArchive::open(&built.path, &built.filename).map_err(EngineError::from)?;
-            return Ok(archive.metadata().clone());
-        };
-        let path = folder.join("METADATA");
-        let bytes = std::fs::read(&path).map_err(BuildError::io("read", &path))?;
-        let metadata =
-            blast_index::metadata::parse(&bytes).map_err(|error| BuildError::Answer {
-                hook,
-                reason: error.to_string(),
-            })?;
-        Ok(metadata)
-    }
-
-    async fn find_wheel(&self, source: &Source) -> Result<Built, Failed> {
-        let found = self.find(source).await?;
-        let _flight = self.board(&found.key).await;
-        let cached = {
-            let (cache, key) = (self.shared.cache.clone(), found.key.clone());
-            blocking(move || Ok(cache.built(&key))).await?
-        };
-        let changes = matches!(
-            source,
-            Source::Directory {
-                editable: false,
-                ..
-            }
-        );
-        if let Some(built) = cached
-            && (!changes || lock(&self.shared.fresh).contains(&found.key))
-        {
-            return Ok(built);
-        }
-        self.building(source);
-        let shop = self.workshop(source, &found).await?;
-        let environment = self.environment(source, &shop).await?;
-        let built = self.build(source, &found, &shop, &environment).await?;
-        shop.close();
-        Ok(built)
-    }
-
-    /// Runs `build_wheel` and keeps what comes of it.
-    async fn build(
-        &self,
-        source: &Source,
-        found: &Found,
-        shop: &Workshop,
-        environment: &BuildEnvironment,
-    ) -> Result<Built, Failed> {
-        let [_, _, hook] = source.hooks();
-        let output = shop.output("wheel")?;
-        let wheel = shop.make(environment, hook, &output).await?;
-        let nonsense = |reason: String| BuildError::Answer { hook, reason };
-        let wheel = wheel.ok_or_else(|| BuildError::NoHook {
-            backend: shop.system.backend.clone(),
-            hook,
-        })?;
-        let name = wheel.file_name().unwrap_or_default().to_string_lossy();
-        let filename = filename::wheel(&name)
-            .map_err(|error| nonsense(format!("{name} is no name of a wheel: {error}")))?;
-        source.check(&filename.name, &filename.version)?;
-        let target = self
-            .shared
-            .interpreter
-            .target()
-            .map_err(EngineError::from)?;
-        if !filename.is_compatible(&target.tags) {
-            let wheel = name.into_owned();
-            return Err(BuildError::OtherPlatform { wheel }.into());
-        }
-        // Refused now and not when it is installed, so that it is not kept either.
-        WheelArchive::open(&wheel, &filename).map_err(EngineError::from)?;
-        Ok(self
-            .shared
-            .cache
-            .put(&found.key, &wheel, filename, &environment.holds)?)
-    }
-
-    /// The environment that the backend runs in, with all that it asks for.
-    async fn environment(
-        &self,
-        source: &Source,
-        shop: &Workshop,
-    ) -> Result<BuildEnvironment, Failed> {
-        if let Some((env, holds)) = self.shared.within.clone() {
-            let shared = Arc::clone(&self.shared);
-            let shown = tokio::task::spawn_blocking(move || {
-                let (home, reporter) = (&shared.home, &*shared.reporter);
-                BuildEnvironment::of_user(home, &env, &shared.interpreter, &holds, reporter)
-            });
-            return Ok(shown.await.map_err(EngineError::from)??);
-        }
-        let nested = self.serving(source)?;
-        let cannot = |source: EngineError| BuildError::Requirements {
-            source: Box::new(source),
-        };
-        let mut requires = shop.system.requires.clone();
-        let first = BuildEnvironment::prepare(&nested, requires.clone());
-        let first = first.await.map_err(cannot)?;
-        let [hook, _, _] = source.hooks();
-        let more = shop.requires(&first, hook).await?;
-        if more.is_empty() {
-            return Ok(first);
-        }
-        for text in more {
-            let requirement = pep508::requirement(&text).map_err(|error| {
-                let error = error.to_string();
-                let reason = error.lines().next().unwrap_or_default();
-                BuildError::Answer {
-                    hook,
-                    reason: format!("`{}` is no requirement: {reason}", text.escape_debug()),
-                }
-            })?;
-            requires.push(requirement);
-        }
-        let whole = BuildEnvironment::prepare(&nested, requires);
-        Ok(whole.await.map_err(cannot)?)
-    }
-
-    /// A builder for what the build of these sources needs.
-    fn serving(&self, source: &Source) -> Result<Self, BuildError> {
-        let label = source.label();
-        let mut chain = self.chain.clone();
-        let known = chain.iter().position(|served| *served == label);
-        chain.push(label);
-        if let Some(from) = known {
-            chain.drain(..from);
-            return Err(BuildError::Cycle { chain });
-        }
-        if chain.len() > DEEPEST {
-            return Err(BuildError::Cycle { chain });
-        }
-        Ok(Self {
-            shared: Arc::clone(&self.shared),
-            chain,
-        })
-    }
-
-    fn building(&self, source: &Source) {
-        self.shared.reporter.report(Event::Building {
-            package: source.label(),
-        });
-    }
-
-    fn key(&self, source: &Source, sources: String) -> String {
-        let mut variables = self.shared.variables.clone();
-        variables.retain(|name, _| !IRRELEVANT.contains(&name.as_str()));
-        let inputs = Inputs {
-            sources,
-            subdirectory: match source {
-                Source::Archive { subdirectory, .. } => subdirectory.as_deref(),
-                Source::Directory { .. } => None,
-                Source::Git(git) => git.subdirectory.as_deref(),
-            },
-            editable: source.is_editable(),
-            within: match &self.shared.within {
-                Some((_, holds)) => holds,
-                None => &[],
-            },
-            settings: &self.shared.settings,
-            variables: &variables,
-        };
-        Cache::key(&self.shared.interpreter, &inputs)
-    }
-
-    async fn find(&self, source: &Source) -> Result<Found, Failed> {
-        let (sources, place) = match source {
-            Source::Archive { file, .. } => {
-                let (archive, sha256) = self.fetch(file).await?;
-                (sha256.to_hex(), Place::Archive(archive))
-            }
-            Source::Directory { path, editable } => {
-                let (folder, editable) = (path.clone(), *editable);
-                let digest = blocking(move || {
-                    if editable {
-                        digest::of_project(&folder)
-                    } else {
-                        digest::of_tree(&folder)
-                    }
-                });
-                (digest.await?, Place::Folder(path.clone()))
-            }
-            Source::Git(git) => {
-                let commit = self.commit(git).await?;
-                (commit.clone(), Place::Commit(commit))
-            }
-        };
-        Ok(Found {
-            key: self.key(source, sources),
-            place,
-        })
-    }
-
-    /// The commit that a revision means: found out once in a command.
-    async fn commit(&self, git: &GitSource) -> Result<String, Failed> {
-        let name = git.to_string();
-        let known = lock(&self.shared.commits).get(&name).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        self.shared.reporter.report(Event::Phase {
-            name: "fetching".to_owned(),
-        });
-        let repository = self.repository(git)?;
-        let commit = repository
-            .commit(self.shared.index.sources().offline)
-            .await?;
-        lock(&self.shared.commits).insert(name, commit.clone());
-        Ok(commit)
-    }
-
-    fn repository<'a>(&self, git: &'a GitSource) -> Result<Repository<'a>, BuildError> {
-        let mut variables = self.shared.git_variables.clone();
-        for name in IRRELEVANT {
-            if let Some(value) = self.shared.variables.get(*name) {
-                variables.insert((*name).to_owned(), value.clone());
-            }
-        }
-        Repository::new(git, &self.shared.caches.path, &variables)
-    }
-
-    /// The archive, verified, in the cache.
-    async fn fetch(&self, file: &DistFile) -> Result<(PathBuf, Sha256), Failed> {
-        let cache = &self.shared.cache;
-        if let Some(sha256) = file.sha256 {
-            let kept = cache.sdist(sha256);
-            let path = kept.clone();
-            let whole = move || Ok(std::fs::read(&path).is_ok_and(|b| Sha256::of(&b) == sha256));
-            if blocking(whole).await? {
-                return Ok((kept, sha256));
-            }
-        }
-        let folder = cache.sdists()?;
-        let temporary = tempfile::NamedTempFile::new_in(folder).map_err(at(folder))?;
-        let shared = &self.shared;
-        let sha256 = shared
-            .index
-            .download(file, None, temporary.path(), &*shared.reporter)
-            .await
-            .map_err(EngineError::from)?;
-        let kept = cache.sdist(sha256);
-        let kept_as = temporary.persist(&kept);
-        kept_as.map_err(|error| at(&kept)(error.error))?;
-        Ok((kept, sha256))
-    }
-
-    /// The sources where they can be built.
-    async fn workshop(&self, source: &Source, found: &Found) -> Result<Workshop, Failed> {
-        let (cache, label) = (self.shared.cache.clone(), source.label());
-        let named = label.clone();
-        let (folder, log) = blocking(move || Ok((cache.workshop()?, cache.log(&named)?))).await?;
-        let into = folder.path().join("sources");
-        let mut reads = Vec::new();
-        let root = match (source, &found.place) {
-            (
-                Source::Archive {
-                    file, subdirectory, ..
-                },
-                Place::Archive(archive),
-            ) => {
-                let (archive, name) = (archive.clone(), file.filename.to_string());
-                let root = blocking(move || {
-                    std::fs::create_dir(&into).map_err(BuildError::io("make", &into))?;
-                    Ok(unpack(&archive, &name, &into, Limits::default())?)
-                })
-                .await?;
-                root.join(subdirectory.as_deref().unwrap_or_default())
-            }
-            (Source::Git(git), Place::Commit(commit)) => {
-                let repository = self.repository(git)?;
-                repository.check_out(commit, &into).await?;
-                reads.push(repository.copy().to_owned());
-                into.join(git.subdirectory.as_deref().unwrap_or_default())
-            }
-            (_, Place::Folder(path)) => path.clone(),
-            _ => return Err(EngineError::Bug("sources are elsewhere".to_owned()).into()),
-        };
-        let tree = blocking(move || Ok(SourceTree::open(&root)?)).await?;
-        let shared = &self.shared;
-        Ok(Workshop::new(
-            Arc::new(folder),
-            tree,
-            shared.settings.clone(),
-            shared.variables.clone(),
-            Arc::clone(&shared.gate),
-            log,
-            shared.confiner.of(&label, reads),
-        )?)
-    }
-
     /// Waits until nobody else of this command works on the same outcome.
     async fn board(&self, key: &str) -> Option<tokio::sync::OwnedMutexGuard<()>> {
         if !self.chain.is_empty() {
@@ -627,36 +291,6 @@ impl Builder {
                 .or_default(),
         );
         Some(flight.lock_owned().await)
-    }
-}
-
-/// A failure on its way to an [`EngineError`] that names what was to be built.
-enum Failed {
-    Build(BuildError),
-    Other(EngineError),
-}
-
-impl Failed {
-    fn of(self, label: &str) -> EngineError {
-        match self {
-            Self::Build(source) => EngineError::Build {
-                what: label.to_owned(),
-                source: Box::new(source),
-            },
-            Self::Other(error) => error,
-        }
-    }
-}
-
-impl From<BuildError> for Failed {
-    fn from(error: BuildError) -> Self {
-        Self::Build(error)
-    }
-}
-
-impl From<EngineError> for Failed {
-    fn from(error: EngineError) -> Self {
-        Self::Other(error)
     }
 }
 

@@ -5,7 +5,7 @@ use blast_types::{DirectUrl, Interpreter, MarkerTree, versions};
 
 use super::description::Carried;
 use crate::engine::error::EngineError;
-use crate::engine::lock::environment_of;
+use crate::engine::lock_target::environment_of;
 
 /// The lock of these packages, as text.
 pub(super) fn text(packages: &[Carried], interpreter: &Interpreter) -> Result<String, EngineError> {

@@ -1,0 +1,123 @@
+//! Requirements of a project with those of its extras and dependency groups (PEP 735), which may include each other.
+
+use std::collections::BTreeSet;
+use std::str::FromStr as _;
+
+use blast_types::{ExtraName, GroupName, PackageName, pep508};
+
+use super::{FILE, GroupItem, Project};
+use crate::error::Error;
+use crate::ipc::protocol::RequirementLine;
+
+impl Project {
+    /// Adds requirements; one of the project's own extras stands for what that extra holds.
+    pub(super) fn add(
+        &self,
+        texts: &[String],
+        origin: &str,
+        lines: &mut Vec<RequirementLine>,
+        extras: &mut BTreeSet<ExtraName>,
+    ) -> Result<(), Error> {
+        let own = self
+            .name()
+            .and_then(|name| PackageName::from_str(name).ok());
+        for text in texts {
+            let requirement = pep508::requirement(text).map_err(|error| {
+                Error::usage(format!("`{text}` in {origin} of {FILE} is no requirement"))
+                    .caused_by(&error)
+            })?;
+            if Some(&requirement.name) == own.as_ref() {
+                for extra in &requirement.extras {
+                    self.add_extra(extra.as_ref(), lines, extras)?;
+                }
+                continue;
+            }
+            lines.push(RequirementLine {
+                text: text.clone(),
+                hashes: Vec::new(),
+                origin: Some(format!("{FILE} ({origin})")),
+                editable: false,
+                unnamed: false,
+                extras: Vec::new(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_extra(
+        &self,
+        extra: &str,
+        lines: &mut Vec<RequirementLine>,
+        seen: &mut BTreeSet<ExtraName>,
+    ) -> Result<(), Error> {
+        let name = ExtraName::from_str(extra).map_err(|error| Error::usage(error.to_string()))?;
+        if !seen.insert(name.clone()) {
+            return Ok(());
+        }
+        let is_it = |key: &str| ExtraName::from_str(key).is_ok_and(|key| key == name);
+        let found = self.file.project.as_ref().and_then(|table| {
+            table
+                .optional_dependencies
+                .iter()
+                .find(|(key, _)| is_it(key))
+        });
+        let Some((_, texts)) = found else {
+            return Err(Error::usage(format!(
+                "{} has no extra `{extra}`",
+                self.path().display()
+            )));
+        };
+        self.add(texts, &format!("extra {name}"), lines, seen)
+    }
+
+    pub(super) fn group(&self, name: &str) -> Option<&Vec<GroupItem>> {
+        let name = GroupName::from_str(name).ok()?;
+        let is_it = |key: &str| GroupName::from_str(key).is_ok_and(|key| key == name);
+        self.file
+            .groups
+            .iter()
+            .find(|(key, _)| is_it(key))
+            .map(|(_, items)| items)
+    }
+
+    /// `above` are the groups that include this one, to find a circle.
+    pub(super) fn add_group(
+        &self,
+        group: &str,
+        lines: &mut Vec<RequirementLine>,
+        above: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let Some(items) = self.group(group) else {
+            return Err(Error::usage(format!(
+                "{} has no group `{group}`",
+                self.path().display()
+            )));
+        };
+        let name = GroupName::from_str(group).map_or_else(|_| group.to_owned(), |g| g.to_string());
+        if above.contains(&name) {
+            above.push(name);
+            return Err(Error::usage(format!(
+                "the groups of {} include one another: {}",
+                self.path().display(),
+                above.join(" -> ")
+            )));
+        }
+        above.push(name.clone());
+        let origin = format!("group {name}");
+        for item in items {
+            match item {
+                GroupItem::Requirement(text) => {
+                    self.add(
+                        std::slice::from_ref(text),
+                        &origin,
+                        lines,
+                        &mut BTreeSet::new(),
+                    )?;
+                }
+                GroupItem::Include { group } => self.add_group(group, lines, above)?,
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+}

@@ -1,0 +1,279 @@
+//! Following a lock (PEP 751): the plan that it states. No index is asked.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use blast_resolver::lock::{
+    Artifact as Locked, Location, Lock, LockedFile, LockedPackage, LockedSource,
+};
+use blast_types::{
+    ArchiveInfo, CoreMetadata, DirectUrl, DistFile, ExtraName, GroupName, MetadataAt, Sha256,
+    VersionOrUrl, Yanked,
+};
+
+use super::build::Source;
+use super::change::Job;
+use super::error::EngineError;
+use super::foreign_lock;
+use super::ingest::Artifact;
+use super::lock::requirement_of;
+use super::lock_paths::beside;
+use super::plan::{Plan, Planned};
+use super::requirements::understand;
+use crate::ipc::protocol::{RequirementLine, ResolveOptions};
+
+/// The plan that follows a lock exactly. No index is asked: the lock says where everything is. One
+/// that was made for another platform is followed as far as it fits, unless `only_locked`.
+pub(super) async fn sync_lock(
+    job: &Job,
+    (path, text): (&Path, &str),
+    extras: &[String],
+    groups: &[String],
+    (default_groups, only_locked): (bool, bool),
+    options: &ResolveOptions,
+) -> Result<Plan, EngineError> {
+    let unusable = |source: Box<dyn std::error::Error + Send + Sync>| EngineError::Lock {
+        path: path.to_owned(),
+        source,
+    };
+    let lock = Lock::parse(text).map_err(|error| unusable(error.into()))?;
+    let extras: Vec<ExtraName> = extras
+        .iter()
+        .map(|name| ExtraName::from_str(name).map_err(|error| unusable(error.into())))
+        .collect::<Result<_, _>>()?;
+    let mut groups: Vec<GroupName> = groups
+        .iter()
+        .map(|name| GroupName::from_str(name).map_err(|error| unusable(error.into())))
+        .collect::<Result<_, _>>()?;
+    if default_groups {
+        groups.extend_from_slice(&lock.default_groups);
+    }
+    let target = job.state.record.interpreter.target()?;
+    let selected = match lock.select(&target, &extras, Some(&groups)) {
+        Err(why) if !only_locked && foreign_lock::is_foreign(&why) => {
+            let parts = (extras.as_slice(), groups.as_slice());
+            return foreign_lock::adapt(job, (path, &lock), target, parts, options, &why).await;
+        }
+        selected => selected.map_err(|error| unusable(error.into()))?,
+    };
+    let depended: BTreeSet<_> = lock
+        .packages
+        .iter()
+        .flat_map(|package| &package.dependencies)
+        .collect();
+    let mut packages = Vec::with_capacity(selected.len());
+    for chosen in selected {
+        let package = chosen.package;
+        // A lock does not tell what was asked for by name: what nothing depends on was.
+        let requested = !depended.contains(&package.name);
+        let source = sources(path, package).map_err(unusable)?;
+        packages.push(match (chosen.artifact, source) {
+            (_, Some(source)) => of_sources(job, package, source, requested).await?,
+            (Locked::Wheel(file) | Locked::Sdist(file) | Locked::Archive(file), None) => {
+                planned(path, package, file, requested).map_err(unusable)?
+            }
+            (Locked::Directory | Locked::Vcs, None) => {
+                let name = &package.name;
+                return Err(unusable(format!("{name} comes from nowhere").into()));
+            }
+        });
+    }
+    let requirements = packages.iter().filter_map(requirement_of).collect();
+    Ok(Plan {
+        requirements,
+        packages,
+        lock: Some(Sha256::of(text.as_bytes())),
+    })
+}
+
+/// Adds the project that a lock is of, unless the lock has it itself. What it needs is the lock's
+/// business.
+pub(super) async fn add_project(
+    job: &Job,
+    plan: &mut Plan,
+    line: RequirementLine,
+) -> Result<(), EngineError> {
+    for asked in understand(&job.builder, &[line]).await? {
+        let requirement = asked.requirement;
+        let Some(VersionOrUrl::Url(url)) = &requirement.version_or_url else {
+            continue;
+        };
+        if plan
+            .packages
+            .iter()
+            .any(|planned| planned.name == requirement.name)
+        {
+            continue;
+        }
+        let Some(source) = job.builder.source(&requirement.name, url.raw()) else {
+            continue;
+        };
+        let metadata = job.builder.metadata(source.clone()).await?;
+        plan.requirements.push(requirement.to_string());
+        plan.packages
+            .push(from_sources(job, &metadata, source, true));
+    }
+    Ok(())
+}
+
+fn from_sources(job: &Job, metadata: &CoreMetadata, source: Source, requested: bool) -> Planned {
+    let file = source.file(&metadata.name, &metadata.version);
+    Planned {
+        name: metadata.name.clone(),
+        version: metadata.version.clone(),
+        direct_url: Some(job.builder.direct_url(&source)),
+        artifact: Artifact {
+            source: Some(source),
+            ..Artifact::of_file(Arc::new(file))
+        },
+        index: None,
+        requested,
+        extras: Vec::new(),
+    }
+}
+
+pub(super) type Wrong = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where a locked file is.
+fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
+    match location {
+        Location::Url(url) => Ok(url.clone()),
+        Location::Path(relative) => {
+            let file = beside(lock, relative)?;
+            let url = url::Url::from_file_path(&file);
+            Ok(url
+                .map_err(|()| format!("{} is no path", file.display()))?
+                .into())
+        }
+    }
+}
+
+/// The sources of a locked package, where they are more than a file whose name says what it is.
+pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Source>, Wrong> {
+    let of_text = |text: &str, editable| {
+        let url = url::Url::parse(text)?;
+        Source::of_url(Some(&package.name), &url, editable).map_err(Wrong::from)
+    };
+    let with = |text: String, subdirectory: &Option<String>| match subdirectory {
+        Some(folder) => format!("{text}#subdirectory={folder}"),
+        None => text,
+    };
+    match &package.source {
+        LockedSource::Files { .. } => Ok(None),
+        LockedSource::Archive { file, subdirectory } => {
+            let url = url_of(lock, &file.location)?;
+            match of_text(&with(url, subdirectory), false)? {
+                Some(Source::Archive {
+                    file: archive,
+                    named,
+                    subdirectory,
+                }) if !named || subdirectory.is_some() => Ok(Some(Source::Archive {
+                    file: Arc::new(DistFile {
+                        sha256: Some(sha256_of(file)?),
+                        ..(*archive).clone()
+                    }),
+                    named,
+                    subdirectory,
+                })),
+                _ => Ok(None),
+            }
+        }
+        LockedSource::Directory {
+            path,
+            editable,
+            subdirectory,
+        } => {
+            let mut path = beside(lock, path)?;
+            if let Some(folder) = subdirectory {
+                path.push(folder);
+            }
+            let editable = *editable;
+            Ok(Some(Source::Directory { path, editable }))
+        }
+        LockedSource::Vcs { kind, .. } if kind != "git" => {
+            Err(format!("{} comes from {kind}, which is not known", package.name).into())
+        }
+        LockedSource::Vcs {
+            location,
+            commit_id,
+            subdirectory,
+            ..
+        } => {
+            let text = format!("git+{}@{commit_id}", url_of(lock, location)?);
+            of_text(&with(text, subdirectory), false)
+        }
+    }
+}
+
+/// Plans what must be looked into.
+async fn of_sources(
+    job: &Job,
+    package: &LockedPackage,
+    source: Source,
+    requested: bool,
+) -> Result<Planned, EngineError> {
+    let metadata = job.builder.metadata(source.clone()).await?;
+    if metadata.name != package.name {
+        return Err(EngineError::OtherSources {
+            place: source.url(),
+            expected: package.name.clone(),
+            found: metadata.name.clone(),
+        });
+    }
+    Ok(from_sources(job, &metadata, source, requested))
+}
+
+fn sha256_of(file: &LockedFile) -> Result<Sha256, Wrong> {
+    let digits = file.hashes.get("sha256");
+    Ok(digits
+        .ok_or_else(|| format!("{} has no SHA-256", file.name))?
+        .parse::<Sha256>()?)
+}
+
+pub(super) fn planned(
+    lock: &Path,
+    package: &LockedPackage,
+    file: &LockedFile,
+    requested: bool,
+) -> Result<Planned, Wrong> {
+    let sha256 = sha256_of(file)?;
+    let found = blast_index::simple::classify(&file.name, Some(&package.name));
+    let Some((_, kind)) = found else {
+        return Err(format!("{} is no file of {}", file.name, package.name).into());
+    };
+    let url = url_of(lock, &file.location)?;
+    let direct = matches!(package.source, LockedSource::Archive { .. });
+    let file = DistFile {
+        filename: file.name.as_str().into(),
+        kind,
+        url: url.as_str().into(),
+        sha256: Some(sha256),
+        size: file.size,
+        requires_python: package.requires_python.clone(),
+        yanked: Yanked::No,
+        upload_time_ms: file.upload_time_ms,
+        metadata: MetadataAt::Inside,
+    };
+    let stated = blast_index::simple::version_of(&file).clone();
+    Ok(Planned {
+        name: package.name.clone(),
+        version: package.version.clone().unwrap_or(stated),
+        artifact: Artifact {
+            allowed: vec![sha256],
+            stated_by: lock.display().to_string(),
+            ..Artifact::of_file(Arc::new(file))
+        },
+        index: package.index.clone(),
+        direct_url: direct.then(|| DirectUrl {
+            url: blast_index::bare(&url),
+            archive_info: Some(ArchiveInfo::default()),
+            dir_info: None,
+            vcs_info: None,
+            subdirectory: None,
+        }),
+        requested,
+        extras: Vec::new(),
+    })
+}
