@@ -32,10 +32,13 @@ pub fn wheel(text: &str) -> Result<WheelFilename, SyntaxError> {
 }
 
 fn with_small_tags(text: &str) -> String {
-    let tags = text.rsplitn(4, '-').take(3).map(str::len).sum::<usize>() + 2;
-    match text.len().checked_sub(tags) {
-        Some(at) if text.ends_with(".whl") => text[..at].to_owned() + &text[at..].to_lowercase(),
-        _ => text.to_owned(),
+    let Some(name) = text.strip_suffix(".whl") else {
+        return text.to_owned();
+    };
+    let tags = name.rsplitn(4, '-').take(3).map(str::len).sum::<usize>() + 2;
+    match name.len().checked_sub(tags) {
+        Some(at) => format!("{}{}.whl", &name[..at], name[at..].to_lowercase()),
+        None => text.to_owned(),
     }
 }
 
