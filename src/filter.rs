@@ -90,13 +90,7 @@ fn serve(printer: Printer) -> io::Result<()> {
         ));
     }
     let log = Arc::new(Log::new(&order.home));
-    let listeners: Vec<Arc<dyn Listener>> = vec![
-        log,
-        Arc::new(Teacher {
-            printer,
-            told: Mutex::default(),
-        }),
-    ];
+    let listeners: Vec<Arc<dyn Listener>> = vec![log, Arc::new(Teacher::new(printer))];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -116,9 +110,19 @@ fn serve(printer: Printer) -> io::Result<()> {
 
 /// Says on the terminal what is denied, each thing once.
 #[derive(Debug)]
-struct Teacher {
+pub(crate) struct Teacher {
     printer: Printer,
     told: Mutex<HashSet<String>>,
+}
+
+impl Teacher {
+    /// One who has said nothing yet.
+    pub(crate) fn new(printer: Printer) -> Self {
+        Self {
+            printer,
+            told: Mutex::default(),
+        }
+    }
 }
 
 impl Listener for Teacher {

@@ -1,16 +1,17 @@
 //! The system calls that have no safe form: all `unsafe` of this crate.
 #![expect(
     unsafe_code,
-    reason = "clone(2), mount_setattr(2) and keyctl(2) have no safe form in nix"
+    reason = "clone(2), mount_setattr(2), keyctl(2) and seccomp_unotify(2) have no safe form in nix"
 )]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
+use seccompiler::sock_filter;
 
 /// What a process is after [`fork_into`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,4 +111,128 @@ pub(crate) fn drop_keyring() -> io::Result<()> {
     let done = unsafe { libc::syscall(libc::SYS_keyctl, JOIN, std::ptr::null::<libc::c_char>()) };
     Errno::result(done)?;
     Ok(())
+}
+
+/// Loads a filter for this process and what it becomes, whose questions come through the descriptor
+/// (`seccomp_unotify(2)`). Needs `no_new_privs`.
+///
+/// # Errors
+/// Those of seccomp(2); `EBUSY` if there is such a filter already.
+pub(crate) fn listen_to_calls(filter: &[sock_filter]) -> io::Result<OwnedFd> {
+    /// `struct sock_fprog` of `linux/filter.h`.
+    #[repr(C)]
+    struct Program {
+        length: u16,
+        filter: *const sock_filter,
+    }
+    let program = Program {
+        length: u16::try_from(filter.len()).map_err(io::Error::other)?,
+        filter: filter.as_ptr(),
+    };
+    // SAFETY: the program and its instructions live until the call returns, and are as long as is said.
+    let number = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+            &raw const program,
+        )
+    };
+    let number = i32::try_from(Errno::result(number)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// A system call that waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    id: u64,
+    /// The thread that makes it, as we number it.
+    pub(crate) process: u32,
+    /// Which it is.
+    pub(crate) number: i32,
+    /// With what.
+    pub(crate) arguments: [u64; 6],
+}
+
+/// `struct seccomp_notif` and `struct seccomp_notif_resp` of `linux/seccomp.h`, with room for what kernels to come may add.
+#[repr(C)]
+#[derive(Clone, Copy)]
+union Packet {
+    question: libc::seccomp_notif,
+    answer: libc::seccomp_notif_resp,
+    room: [u64; 64],
+}
+
+/// Where the questions of a filter come from.
+#[derive(Debug)]
+pub(crate) struct Listener(OwnedFd);
+
+impl Listener {
+    /// By what [`listen_to_calls`] gave.
+    pub(crate) fn new(descriptor: OwnedFd) -> Self {
+        // `SECCOMP_IOCTL_NOTIF_SET_FLAGS`, `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP` (Linux 6.6): both sides take turns on one
+        // processor, and nobody has to be woken on another. Older kernels refuse, and are slower.
+        const SET_FLAGS: libc::c_ulong = 0x4008_2104;
+        const SAME_PROCESSOR: libc::c_ulong = 1;
+        // SAFETY: no memory of ours is given.
+        unsafe { libc::ioctl(descriptor.as_raw_fd(), SET_FLAGS as _, SAME_PROCESSOR) };
+        Self(descriptor)
+    }
+
+    /// Waits for the next call.
+    ///
+    /// # Errors
+    /// `ENOENT` if its thread was killed meanwhile, `EINTR`, or that there will be none.
+    pub(crate) fn next(&self) -> io::Result<Call> {
+        let mut packet = Packet { room: [0; 64] };
+        // SAFETY: the packet is zeroed, as it must be, and larger than what any kernel writes.
+        let done = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV as _,
+                &raw mut packet,
+            )
+        };
+        Errno::result(done)?;
+        // SAFETY: all of it was zeroed or written by the kernel, and every pattern of bits is a question.
+        let question = unsafe { packet.question };
+        Ok(Call {
+            id: question.id,
+            process: question.pid,
+            number: question.data.nr,
+            arguments: question.data.args,
+        })
+    }
+
+    /// Lets a call go on as if nobody had looked.
+    ///
+    /// # Errors
+    /// `ENOENT` if its thread was killed meanwhile.
+    pub(crate) fn let_go(&self, call: &Call) -> io::Result<()> {
+        let mut packet = Packet { room: [0; 64] };
+        packet.answer = libc::seccomp_notif_resp {
+            id: call.id,
+            val: 0,
+            error: 0,
+            // `SECCOMP_USER_NOTIF_FLAG_CONTINUE`
+            flags: 1,
+        };
+        // SAFETY: the kernel reads an answer from a packet that holds one.
+        let done = unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND as _,
+                &raw mut packet,
+            )
+        };
+        Errno::result(done)?;
+        Ok(())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }

@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// Write it into `[sandbox]` of your `blast/config.toml` (the default elsewhere)
     #[arg(long)]
     user: bool,
+    /// Allow it to builds of packages from their sources, and not to programs
+    #[arg(long)]
+    build: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,7 +60,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let before = file.text()?.unwrap_or_default();
     // A file that cannot be understood stays as it is.
     file.layer_of(&before)?;
-    let edited = allow(&before, file.above(), kind, &target).map_err(|error| {
+    let mut above = file.above().to_vec();
+    above.extend(args.build.then_some("build"));
+    let edited = allow(&before, &above, kind, &target).map_err(|error| {
         let whole = Error::usage(format!("{kind} {} cannot be allowed", args.target));
         match &error {
             EditError::Target(_) => whole.caused_by(&error),
@@ -76,13 +81,17 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     } else {
         "allows it now"
     };
+    let project = root.as_deref();
+    let (merged, key) = if args.build {
+        (policy::of_builds(project)?, format!("build.{}", edited.key))
+    } else {
+        (policy::merged(project, None)?, edited.key.clone())
+    };
     context
         .printer
-        .say(format!("{place} {verb}: {} = {}", edited.key, edited.value));
-    let project = root.as_deref();
-    let merged = policy::merged(project, None)?;
+        .say(format!("{place} {verb}: {key} = {}", edited.value));
     let overruled = merged.lines.iter().find_map(|line| {
-        let this = line.key == edited.key && line.value.ends_with(&edited.value);
+        let this = line.key == key && line.value.ends_with(&edited.value);
         line.overruled_by.as_ref().filter(|_| this)
     });
     match overruled {

@@ -6,10 +6,9 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use blast_sandbox::audit::log::Log;
-use blast_sandbox::audit::{self, Decision, Entry, Who};
+use blast_sandbox::audit::{self, Decision, Entry, Listener as _, Who};
 use blast_sandbox::net::{Config, Publish};
 use blast_sandbox::plan::Layer as Enforced;
 use blast_sandbox::policy::merge::{Layer, Merged};
@@ -19,8 +18,8 @@ use blast_sandbox::policy::target::Target;
 use blast_sandbox::policy::verdict::{Rule, Rules};
 use blast_sandbox::policy::{Files, Limits, Network};
 use blast_sandbox::{
-    Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage, Watch,
-    places,
+    Attempt, Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage,
+    Watch, places,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
@@ -29,7 +28,7 @@ use nix::unistd::Uid;
 use super::context::Context;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
-use crate::filter::{self, Order, Running};
+use crate::filter::{self, Order, Running, Teacher};
 use crate::ipc::protocol::Place;
 use crate::ui::Printer;
 
@@ -206,6 +205,8 @@ pub(super) fn run(
     write_down(merged, &who, &home, context.printer);
     let mut teller = Teller {
         printer: context.printer,
+        teacher: Teacher::new(context.printer),
+        log: Log::new(&home),
         order: Order {
             config: Config {
                 who,
@@ -268,11 +269,8 @@ fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
             audit::Kind::Env => line.value.split('=').next().unwrap_or_default().to_owned(),
             _ => line.value.clone(),
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         let written = log.append(&Entry {
-            at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            at_ms: audit::now_ms(),
             who: who.clone(),
             kind,
             target,
@@ -295,6 +293,8 @@ fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
 /// Says what a sandbox could not do wholly, and starts the filter of its network.
 struct Teller {
     printer: Printer,
+    teacher: Teacher,
+    log: Log,
     order: Order,
     running: Option<Running>,
 }
@@ -303,6 +303,12 @@ impl Watch for Teller {
     fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
         self.running = Some(filter::start(&self.order, channel)?);
         Ok(())
+    }
+
+    fn denied(&mut self, attempt: &Attempt) {
+        let entry = Entry::denied(&self.order.config.who, attempt);
+        self.log.heard(&entry);
+        self.teacher.heard(&entry);
     }
 
     fn read_only_view(&mut self, reason: &str) {

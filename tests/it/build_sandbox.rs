@@ -44,6 +44,16 @@ fn config(world: &World, text: &str) {
     fs::write(folder.join("config.toml"), text).expect("written");
 }
 
+/// Whether the audit log has it that somebody was denied this.
+fn denied(world: &World, environment: &str, kind: &str, target: &str) -> bool {
+    let log = world.blast(["audit", "--denied", "--json"]).success();
+    let log: serde_json::Value = serde_json::from_str(&log.stdout).expect("JSON");
+    let entries = log["entries"].as_array().expect("a list");
+    entries.iter().any(|entry| {
+        entry["environment"] == environment && entry["kind"] == kind && entry["target"] == target
+    })
+}
+
 #[test]
 fn a_build_reads_no_secret_and_calls_nobody() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -61,6 +71,15 @@ fn a_build_reads_no_secret_and_calls_nobody() {
         "{run}"
     );
     assert!(listener.accept().is_err(), "somebody called");
+    let secret = world.root().join("home/.ssh/id_test").display().to_string();
+    for (kind, target) in [("read", secret), ("net", format!("127.0.0.1:{port}"))] {
+        let lesson = format!("blast allow --build {kind} {target}");
+        assert!(run.stderr.contains(&lesson), "{lesson}: {run}");
+        assert!(
+            denied(&world, "build of nosy 1.0", kind, &target),
+            "{kind} {target}"
+        );
+    }
     // The same without a sandbox: the probes are no blanks.
     config(&world, "[sandbox.build]\nlevel = \"none\"\n");
     let run = world.install("demo", &["nosy"]);
@@ -88,7 +107,13 @@ fn the_policy_of_builds_gives_what_it_names_and_that_of_programs_gives_builds_no
             .contains("secret=FileNotFoundError call=ConnectionRefusedError"),
         "{run}"
     );
-    config(&world, &allowances("sandbox.build"));
+    config(&world, "");
+    let target = format!("127.0.0.1:{port}");
+    for (kind, target) in [("read", "~/.ssh"), ("net", &target)] {
+        world
+            .blast(["allow", "--user", "--build", kind, target])
+            .success();
+    }
     let run = world.install("demo", &["nosy"]);
     assert!(run.stderr.contains("secret=swordfish call=heard"), "{run}");
     let log = world.blast(["audit", "--env", "build of nosy 1.0"]);

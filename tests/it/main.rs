@@ -16,6 +16,7 @@ mod capture;
 mod clean;
 mod concurrency;
 mod crashes;
+mod denials;
 mod doctor;
 mod envs;
 mod errors;

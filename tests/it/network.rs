@@ -65,8 +65,9 @@ fn a_host_is_reached_if_a_flag_or_the_policy_allows_it() {
     let log = world.blast(["audit", "--json"]).success();
     let log: serde_json::Value = serde_json::from_str(&log.stdout).expect("JSON");
     let lines = log["entries"].as_array().expect("a list");
-    assert_eq!(lines.len(), 2, "one line for each connection: {lines:?}");
-    for line in lines {
+    assert_eq!(lines.len(), 3, "one line for each connection: {lines:?}");
+    assert_eq!(lines[0]["decision"], "denied");
+    for line in &lines[1..] {
         assert_eq!(line["decision"], "allowed");
         assert_eq!(line["target"], target.as_str());
         assert_eq!(line["traffic"]["received_bytes"], 18);
@@ -78,7 +79,6 @@ fn a_denial_names_the_command_that_allows_it_and_is_in_the_log() {
     let Some(world) = started() else {
         return;
     };
-    // Something must be allowed, or there is nobody to ask.
     let code = "import socket\ntry: socket.create_connection(('evil.invalid', 443), 20)\n\
                 except OSError as error: print(type(error).__name__)";
     let run = world

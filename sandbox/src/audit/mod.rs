@@ -17,8 +17,11 @@ pub mod log;
 pub mod suggest;
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+use crate::Attempt;
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +92,12 @@ impl fmt::Display for Kind {
     }
 }
 
+/// The time, as entries have it: in milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +122,21 @@ pub struct Traffic {
 }
 
 impl Entry {
+    /// A denial, now.
+    pub fn denied(who: &Who, attempt: &Attempt) -> Self {
+        Self {
+            at_ms: now_ms(),
+            who: who.clone(),
+            kind: attempt.kind,
+            target: attempt.target.clone(),
+            address: None,
+            decision: Decision::Denied,
+            rule: attempt.rule.to_owned(),
+            allow: attempt.allow.clone(),
+            traffic: None,
+        }
+    }
+
     /// The command that allows what was denied.
     pub fn lesson(&self) -> Option<String> {
         (self.decision == Decision::Denied)

@@ -30,10 +30,11 @@ pub(super) fn live(
     mut speaker: Speaker,
     waits: OwnedFd,
     channel: Option<OwnedFd>,
+    shows: Option<OwnedFd>,
     signals: SigSet,
 ) -> ! {
-    let outcome = make(plan, &mut speaker, waits, channel)
-        .and_then(|()| start(plan, program, &mut speaker, signals))
+    let outcome = make(plan, &mut speaker, waits, channel, shows.as_ref())
+        .and_then(|()| start(plan, program, &mut speaker, shows, signals))
         .and_then(|program| wait(program).map_err(|error| Failure::new(Stage::Program, error)));
     speaker.say(&match outcome {
         Ok(end) => end,
@@ -58,6 +59,7 @@ fn make(
     speaker: &mut Speaker,
     waits: OwnedFd,
     channel: Option<OwnedFd>,
+    shows: Option<&OwnedFd>,
 ) -> Result<(), Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Namespaces))?;
@@ -68,6 +70,7 @@ fn make(
     drop(go);
     let mut kept = vec![speaker.number()];
     kept.extend(channel.as_ref().map(AsRawFd::as_raw_fd));
+    kept.extend(shows.map(AsRawFd::as_raw_fd));
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     be_oneself(plan)?;
     enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
@@ -120,6 +123,7 @@ fn start(
     plan: &Plan,
     program: &Program,
     speaker: &mut Speaker,
+    shows: Option<OwnedFd>,
     signals: SigSet,
 ) -> Result<Pid, Failure> {
     let (armed, arming) =
@@ -129,10 +133,10 @@ fn start(
         Err(error) => Err(Failure::new(Stage::Lock, error)),
         Ok(Fork::Child) => {
             drop(arming);
-            program::become_it(plan, program, speaker, armed, signals)
+            program::become_it(plan, program, speaker, armed, shows, signals)
         }
         Ok(Fork::Parent(child)) => {
-            drop(armed);
+            drop((armed, shows));
             // Nobody inside looks into this process: it holds memory of the caller.
             prctl::set_dumpable(false).map_err(|error| Failure::new(Stage::Privileges, error))?;
             program::give_up_capabilities()?;

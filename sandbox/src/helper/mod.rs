@@ -16,6 +16,7 @@ mod init;
 mod message;
 mod mounts;
 mod network;
+mod observed;
 mod program;
 
 use std::ffi::OsString;
@@ -36,8 +37,10 @@ use nix::unistd::{Pid, pipe2};
 
 pub use message::{Failure, Stage};
 use message::{Message, Speaker};
+use observed::Window;
 
 use crate::cgroups::Group;
+use crate::observe::Attempt;
 use crate::plan::{Network, Plan};
 use crate::sys::{Fork, fork_into};
 
@@ -79,6 +82,11 @@ pub trait Watch {
     /// A descriptor whose end, or whose first byte, is the end of the sandbox.
     fn until(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// The program reached for something that it does not get. Told once for each thing.
+    fn denied(&mut self, attempt: &Attempt) {
+        let _ = attempt;
     }
 
     /// The environment could only be shown read only, for this reason.
@@ -143,22 +151,24 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
         }
         Network::Nothing | Network::Host => (None, None),
     };
+    let (looks, shows) = observed::pair(plan).map_err(failed(Stage::Filter))?;
     let init = match fork_into(namespaces) {
         Ok(Fork::Child) => {
-            drop(ours);
+            drop((ours, looks));
             init::live(
                 plan,
                 program,
                 Speaker::new(speaks),
                 waits,
                 its,
+                shows,
                 signals.before,
             )
         }
         Ok(Fork::Parent(init)) => init,
         Err(error) => return Err(Failure::new(Stage::Namespaces, error)),
     };
-    drop((speaks, waits, its));
+    drop((speaks, waits, its, shows));
     let mut gone = Reaper(Some(init));
     group
         .add(init)
@@ -171,7 +181,9 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
     watch.begun(init, group.folders());
     // If it is gone already, it says why.
     File::from(goes).write_all(b"!").unwrap_or_default();
-    let outcome = listen(File::from(listens), init, &signals, watch);
+    let mut window = Window::new(plan, looks);
+    let outcome = listen(File::from(listens), init, &signals, &mut window, watch);
+    window.close(watch);
     gone.reap();
     drop(group);
     outcome
@@ -182,6 +194,7 @@ fn listen(
     mut pipe: File,
     init: Pid,
     signals: &Signals,
+    window: &mut Window<'_>,
     watch: &mut dyn Watch,
 ) -> Result<End, Failure> {
     let mut heard = Vec::new();
@@ -197,12 +210,23 @@ fn listen(
                 Some(until) => PollFd::new(until.as_fd(), PollFlags::POLLIN),
                 None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
             },
+            match window.as_fd() {
+                Some(window) => PollFd::new(window, PollFlags::POLLIN),
+                None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
+            },
         ];
         match poll(&mut ready, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
         };
-        let [said, signalled, ended] = ready.map(|ready| ready.any().unwrap_or(true));
+        let looks = ready[3].revents().unwrap_or(PollFlags::POLLHUP);
+        let [said, signalled, ended, shown] = ready.map(|ready| ready.any().unwrap_or(true));
+        if looks.contains(PollFlags::POLLIN) {
+            window.look(watch);
+        } else if shown {
+            // Whoever was observed is gone; another look would wait for ever.
+            std::mem::replace(window, Window::Closed).close(watch);
+        }
         if ended {
             ending = true;
             kill(init, Signal::SIGKILL).unwrap_or_default();

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -17,6 +17,7 @@ use nix::unistd::{chdir, setsid};
 use super::Program;
 use super::init::{be_oneself, close_others, end};
 use super::message::{Failure, Message, Speaker, Stage};
+use super::observed;
 use crate::filter;
 use crate::plan::Plan;
 use crate::sys::drop_keyring;
@@ -30,9 +31,10 @@ pub(super) fn become_it(
     program: &Program,
     speaker: &mut Speaker,
     armed: OwnedFd,
+    shows: Option<OwnedFd>,
     signals: SigSet,
 ) -> ! {
-    let failure = prepare(plan, speaker, armed, signals)
+    let failure = prepare(plan, speaker, armed, shows, signals)
         .err()
         .unwrap_or_else(|| {
             let error = Command::new(&program.name)
@@ -46,7 +48,13 @@ pub(super) fn become_it(
     end(NOT_STARTED)
 }
 
-fn prepare(plan: &Plan, speaker: &Speaker, armed: OwnedFd, signals: SigSet) -> Result<(), Failure> {
+fn prepare(
+    plan: &Plan,
+    speaker: &Speaker,
+    armed: OwnedFd,
+    shows: Option<OwnedFd>,
+    signals: SigSet,
+) -> Result<(), Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
     // The end of the pipe: process 1 can no longer be looked into.
     let mut byte = [0];
@@ -63,13 +71,18 @@ fn prepare(plan: &Plan, speaker: &Speaker, armed: OwnedFd, signals: SigSet) -> R
     }
     limit(plan).map_err(at(Stage::Limits))?;
     chdir(&plan.directory).map_err(|error| Failure::at(Stage::Program, &plan.directory, error))?;
-    close_others(&[speaker.number()]).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    let mut kept = vec![speaker.number()];
+    kept.extend(shows.as_ref().map(AsRawFd::as_raw_fd));
+    close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
     signals.thread_set_mask().map_err(at(Stage::Program))?;
     let refused = |error: String| Failure::new(Stage::Filter, io::Error::other(error));
     for part in filter::programs().map_err(|error| refused(error.to_string()))? {
         seccompiler::apply_filter(&part).map_err(|error| refused(error.to_string()))?;
+    }
+    if let Some(shows) = shows {
+        observed::show(plan, &shows);
     }
     Ok(())
 }

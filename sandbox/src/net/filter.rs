@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -20,7 +20,7 @@ use super::names::Names;
 use super::relay::{Counted, relay, reset};
 use super::resolve::{Own, Resolver};
 use super::{dns, proxy, watch};
-use crate::audit::{Decision, Entry, Kind, Listener, Traffic, Who};
+use crate::audit::{Decision, Entry, Kind, Listener, Traffic, Who, now_ms};
 use crate::policy::Network;
 use crate::policy::target::Named;
 use crate::policy::verdict::{Reason, Rules, Verdict};
@@ -391,13 +391,6 @@ fn lesson(target: &str, address: Option<&str>, verdict: Verdict<'_>) -> Option<S
 
 fn written(name: &str, port: u16) -> String {
     format!("{name}:{port}")
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A connection's line in the log. It is written when this is dropped, so whatever ends a connection, it is there once.

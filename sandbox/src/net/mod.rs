@@ -30,5 +30,5 @@ pub use filter::{Config, Filter};
 pub use inside::{PROXY_PORT, Setup, SetupError, Sockets, set_up};
 pub use inward::Publish;
 pub use limits::Limits;
-pub(crate) use wire::INWARD;
+pub(crate) use wire::{INWARD, receive_descriptor, send_descriptor};
 pub use wire::{answer, lead_out};

@@ -71,15 +71,7 @@ impl Sockets {
             roles,
             transparent: self.transparent.clone(),
         })?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-        let mut beside = SendAncillaryBuffer::new(&mut space);
-        if !beside.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-            return Err(io::Error::other(
-                "there are too many sockets for one packet",
-            ));
-        }
-        sendmsg(to, &[IoSlice::new(&line)], &mut beside, SendFlags::NOSIGNAL)?;
-        Ok(())
+        send(to, &line, &descriptors)
     }
 
     /// Takes them from the other end; waits until they come.
@@ -88,25 +80,8 @@ impl Sockets {
     /// If the other end closes before, or sends something else.
     pub fn receive(from: impl AsFd) -> io::Result<Self> {
         let mut text = vec![0; LINE_BYTES];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
-        let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let mut into = [IoSliceMut::new(&mut text)];
-        let received = loop {
-            match recvmsg(&from, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC) {
-                Err(rustix::io::Errno::INTR) => {}
-                other => break other?,
-            }
-        };
-        let mut sockets: Vec<OwnedFd> = Vec::new();
-        for message in beside.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                sockets.extend(rights);
-            }
-        }
-        if received.bytes == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let line: Line = serde_json::from_slice(text.get(..received.bytes).unwrap_or_default())?;
+        let (length, sockets) = receive(from, &mut text)?;
+        let line: Line = serde_json::from_slice(text.get(..length).unwrap_or_default())?;
         if line.roles.len() != sockets.len() {
             return Err(io::Error::other("sockets of the namespace are missing"));
         }
@@ -115,4 +90,50 @@ impl Sockets {
             transparent: line.transparent,
         })
     }
+}
+
+/// Hands one descriptor to whoever is at the other end of a socket pair of the kind `SOCK_SEQPACKET`.
+pub(crate) fn send_descriptor(to: impl AsFd, descriptor: impl AsFd) -> io::Result<()> {
+    send(to, b"!", &[descriptor.as_fd()])
+}
+
+/// Takes it from the other end; waits until it comes.
+pub(crate) fn receive_descriptor(from: impl AsFd) -> io::Result<OwnedFd> {
+    let (_, descriptors) = receive(from, &mut [0])?;
+    let first = descriptors.into_iter().next();
+    first.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+}
+
+fn send(to: impl AsFd, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other(
+            "there are too many sockets for one packet",
+        ));
+    }
+    sendmsg(to, &[IoSlice::new(text)], &mut beside, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+fn receive(from: impl AsFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut beside = RecvAncillaryBuffer::new(&mut space);
+    let mut into = [IoSliceMut::new(text)];
+    let received = loop {
+        match recvmsg(&from, &mut into, &mut beside, RecvFlags::CMSG_CLOEXEC) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors: Vec<OwnedFd> = Vec::new();
+    for message in beside.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    if received.bytes == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok((received.bytes, descriptors))
 }

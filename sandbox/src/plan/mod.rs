@@ -73,6 +73,15 @@ pub enum Network {
     Host,
 }
 
+/// Which attempts of a program are looked at from outside, where no wall of ours would tell of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// To open files.
+    pub files: bool,
+    /// To talk to somebody.
+    pub network: bool,
+}
+
 /// A sandbox as data: all that the helper does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -88,6 +97,8 @@ pub struct Plan {
     pub scratch_bytes: Option<u64>,
     /// What is reached.
     pub network: Network,
+    /// What is written down of what it does not get.
+    pub observed: Observed,
     /// Limits of each process.
     pub process: ProcessLimits,
     /// Limits of all processes together, by a cgroup.
@@ -165,6 +176,12 @@ pub fn plan(
             Network::Nothing
         } else {
             Network::Filtered(policy.network.setup())
+        },
+        observed: Observed {
+            // Each open(2) waits for it: a price for code that nobody trusts.
+            files: policy.level == Level::Strict,
+            // A filter tells of its own what it denies.
+            network: policy.network.is_nothing(),
         },
         process: limits.process,
         group: limits.group,

@@ -261,6 +261,10 @@ pub(super) fn of(
         }
     }
     list.hide(&hidden);
+    if policy.network.is_nothing() {
+        // Then names are asked for on the loopback, which fails at once and can be seen (resolv.conf(5)).
+        list.hidden(Path::new("/etc/resolv.conf"));
+    }
     list.keep_secret(&environment.secret);
     for (path, access) in &environment.own {
         let real = resolve(look, path).filter(|found| found.path == *path);

@@ -47,6 +47,8 @@ pub(crate) enum BuildError {
         tail: Vec<String>,
         /// The whole output.
         log: PathBuf,
+        /// The commands that would have allowed what it did not get.
+        denied: Vec<String>,
     },
     /// It may not run without a sandbox, and cannot have one.
     #[error("the sandbox of its build cannot be made as the policy says: {reason}")]
@@ -118,6 +120,9 @@ pub(crate) enum BuildError {
     },
 }
 
+/// So many commands are shown that would have allowed something.
+const MOST_DENIED: usize = 5;
+
 /// The lines, each on a line of its own.
 fn tail_of(tail: &[String]) -> String {
     if tail.is_empty() {
@@ -165,8 +170,13 @@ impl Hint for BuildError {
                     .to_owned(),
                 whole_output(log),
             ],
-            Self::Hook { tail, log, .. } => {
+            Self::Hook {
+                tail, log, denied, ..
+            } => {
                 let mut hints: Vec<_> = missing(tail).into_iter().collect();
+                hints.extend(denied.iter().take(MOST_DENIED).map(|command| {
+                    format!("its sandbox kept something from it; if that is what it lacks, and you trust it: `{command}`")
+                }));
                 hints.push(whole_output(log));
                 hints.push("or take a version that has a wheel: `--only-binary NAME`".to_owned());
                 hints

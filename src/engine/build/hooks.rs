@@ -220,7 +220,7 @@ impl Workshop {
             return Err(BuildError::Sandbox { reason });
         }
         let answer = read_answer(&result);
-        self.judge(hook, status, answer)
+        self.judge(hook, status, answer, report.denied)
     }
 
     fn judge(
@@ -228,6 +228,7 @@ impl Workshop {
         hook: &'static str,
         status: ExitStatus,
         answer: Option<Answer>,
+        denied: Vec<String>,
     ) -> Result<Option<Value>, BuildError> {
         match answer {
             Some(Answer::Value(value)) if status.success() => Ok(Some(value)),
@@ -237,17 +238,18 @@ impl Workshop {
                 reason: problem.text,
                 log: self.log.clone(),
             }),
-            Some(Answer::Problem(problem)) => Err(self.failed(hook, &problem.text)),
-            _ => Err(self.failed(hook, &status.to_string())),
+            Some(Answer::Problem(problem)) => Err(self.failed(hook, &problem.text, denied)),
+            _ => Err(self.failed(hook, &status.to_string(), denied)),
         }
     }
 
-    fn failed(&self, hook: &'static str, status: &str) -> BuildError {
+    fn failed(&self, hook: &'static str, status: &str, denied: Vec<String>) -> BuildError {
         BuildError::Hook {
             hook,
             status: status.lines().next().unwrap_or_default().to_owned(),
             tail: tail(&self.log),
             log: self.log.clone(),
+            denied,
         }
     }
 }

@@ -12,18 +12,20 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use blast_sandbox::audit::log::Log;
-use blast_sandbox::audit::{Decision, Entry, Kind};
+use blast_sandbox::audit::{Decision, Entry, Kind, Listener as _, now_ms};
 use blast_sandbox::net::Config;
 use blast_sandbox::plan::Access;
 use blast_sandbox::{
-    Caller, End, Environment, Failure, Machine, Plan, Program, Stage, Watch, places,
+    Attempt, Caller, End, Environment, Failure, Machine, Plan, Program, Stage, Watch, places,
 };
 
 use super::{Confinement, Report, Step};
 use crate::filter::{self, Order, Running};
+
+/// The most denials that are told with the end of a step; the log has all.
+const MOST_DENIED: usize = 100;
 
 impl Step {
     /// The status of the program, run in a sandbox; none where there is none and it may run without.
@@ -33,11 +35,9 @@ impl Step {
         control: &OwnedFd,
         report: &mut Report,
     ) -> io::Result<Option<i32>> {
-        let mut refuse = |reason: String| {
-            report.refused = Some(reason.clone());
-            io::Error::other(reason)
-        };
-        let plan = self.plan(confinement).map_err(&mut refuse)?;
+        let plan = self
+            .plan(confinement)
+            .map_err(|reason| report.refuse(reason))?;
         let program = Program {
             name: self.program.clone().into(),
             arguments: self.arguments.iter().map(OsString::from).collect(),
@@ -46,8 +46,11 @@ impl Step {
             confinement,
             control,
             running: None,
+            log: Log::new(&confinement.home),
+            denied: Vec::new(),
         };
         let outcome = blast_sandbox::run(&plan, &program, &mut keeper);
+        report.denied = std::mem::take(&mut keeper.denied);
         drop(keeper);
         match outcome {
             Ok(End::Exited(status)) => Ok(Some(status)),
@@ -56,7 +59,7 @@ impl Step {
                 Err(io::Error::other(failure.reason))
             }
             Err(failure) if confinement.demanded || !is_lack(&failure) => {
-                Err(refuse(failure.to_string()))
+                Err(report.refuse(failure.to_string()))
             }
             Err(failure) => {
                 confinement.write_down(&failure);
@@ -99,6 +102,13 @@ impl Step {
     }
 }
 
+impl Report {
+    fn refuse(&mut self, reason: String) -> io::Error {
+        self.refused = Some(reason.clone());
+        io::Error::other(reason)
+    }
+}
+
 /// Whether it is the machine that has no sandboxes for us. What a program could have done is none of these.
 fn is_lack(failure: &Failure) -> bool {
     matches!(
@@ -109,12 +119,9 @@ fn is_lack(failure: &Failure) -> bool {
 
 impl Confinement {
     fn write_down(&self, failure: &Failure) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         let log = Log::new(&self.home);
         let written = log.append(&Entry {
-            at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            at_ms: now_ms(),
             who: self.who.clone(),
             kind: Kind::Sandbox,
             target: self.policy.level.to_string(),
@@ -137,6 +144,8 @@ struct Keeper<'a> {
     confinement: &'a Confinement,
     control: &'a OwnedFd,
     running: Option<Running>,
+    log: Log,
+    denied: Vec<String>,
 }
 
 impl Watch for Keeper<'_> {
@@ -150,6 +159,18 @@ impl Watch for Keeper<'_> {
         };
         self.running = Some(filter::start(&order, channel)?);
         Ok(())
+    }
+
+    fn denied(&mut self, attempt: &Attempt) {
+        let mut attempt = attempt.clone();
+        attempt.allow = attempt.allow.map(|what| format!("--build {what}"));
+        let entry = Entry::denied(&self.confinement.who, &attempt);
+        self.log.heard(&entry);
+        if self.denied.len() < MOST_DENIED
+            && let Some(lesson) = entry.lesson()
+        {
+            self.denied.push(lesson);
+        }
     }
 
     fn until(&self) -> Option<BorrowedFd<'_>> {

@@ -82,6 +82,9 @@ pub(crate) struct Report {
     pub(crate) unconfined: Option<String>,
     /// Why the program was not run at all.
     pub(crate) refused: Option<String>,
+    /// The commands that would have allowed what it reached for and did not get.
+    #[serde(default)]
+    pub(crate) denied: Vec<String>,
 }
 
 /// How a step ended.
