@@ -37,6 +37,8 @@ pub(super) fn rewrite_records(
     failpoint::hit(Point::CleanIndex)
         .at("write", inner.home())
         .and_then(|()| inner.index.apply(batch))
+        // A database of the old journal would be made anew at the next opening.
+        .and_then(|()| inner.index.flush())
         .inspect_err(|_| writer.journal.mark_broken())?;
     Ok(before.saturating_sub(writer.journal.length()))
 }

@@ -1,5 +1,6 @@
 //! The index: small records by key, behind a trait with two implementations, sled on disk and a
-//! map in memory. The index is derived: everything in it is replayed from the journal.
+//! map in memory, and a third in front of sled that lets it follow later. The index is derived: everything in
+//! it is replayed from the journal.
 //!
 //! # Keys
 //!
@@ -22,6 +23,7 @@
 //! # Concurrency
 //! Batches are atomic. Only the holder of the journal's lock applies batches; anyone reads.
 
+mod behind;
 mod keys;
 mod memory;
 mod sled_index;
@@ -29,6 +31,7 @@ mod sled_index;
 use blast_types::GenerationId;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use behind::Behind;
 pub(crate) use keys::{JOURNAL, Key, MARKS};
 pub(crate) use memory::MemoryIndex;
 pub(crate) use sled_index::SledIndex;

@@ -1,9 +1,10 @@
-//! One body, both indexes.
+//! One body, every index.
 
 use super::*;
 
-fn both(body: impl Fn(&dyn Index)) {
+fn each(body: impl Fn(&dyn Index)) {
     body(&MemoryIndex::default());
+    body(&Behind::new(MemoryIndex::default()));
     let dir = tempfile::tempdir().expect("a temporary directory");
     body(&SledIndex::open(&dir.path().join("db")).expect("sled opens"));
 }
@@ -22,7 +23,7 @@ fn pair(key: &str, value: &str) -> (String, String) {
 
 #[test]
 fn a_scan_gives_the_rows_of_its_prefix_in_order() {
-    both(|index| {
+    each(|index| {
         let mut batch = Batch::default();
         for (key, value) in [
             ("a/2", "two"),
@@ -41,7 +42,7 @@ fn a_scan_gives_the_rows_of_its_prefix_in_order() {
 
 #[test]
 fn later_changes_of_a_batch_win_and_deletes_delete() {
-    both(|index| {
+    each(|index| {
         let mut batch = Batch::default();
         batch.put("k", "1");
         batch.put("k", "2");

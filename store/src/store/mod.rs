@@ -38,7 +38,7 @@ use crate::apply::{changes_of, position, set_position};
 use crate::copies::Seen;
 use crate::error::At as _;
 use crate::failpoint::{self, Point};
-use crate::index::{Batch, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
+use crate::index::{Batch, Behind, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
 use crate::journal::{Event, Journal, events_of};
 use crate::objects::Objects;
 use crate::pins::Pins;
@@ -101,7 +101,7 @@ impl Store {
             if anew && db.exists() {
                 fs::remove_dir_all(&db).at("remove", &db)?;
             }
-            Ok(Box::new(SledIndex::open(&db)?))
+            Ok(Box::new(Behind::new(SledIndex::open(&db)?)))
         })
     }
 
