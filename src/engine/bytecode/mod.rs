@@ -11,11 +11,14 @@
 //! there is work and ended when there is none. A layer is queued in slices, so that a big one is
 //! shared by all threads; whoever finishes its last slice publishes it. What a program asks for
 //! comes first, a few sources at a time, and is handed over in [`parts`] until the layer is done
-//! ([`queue`]). What no environment holds any more is dropped.
+//! ([`queue`]). What no environment holds any more is compiled no further, and what is compiled of it is
+//! kept for the next that does ([`parked`]).
 
 mod helper;
+mod parked;
 mod parts;
 mod queue;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -34,9 +37,11 @@ use blast_store::{
 use blast_types::LayerId;
 
 use helper::Helper;
+use parked::{Parked, Shown};
 use parts::Parts;
 pub(super) use queue::Key;
 use queue::{Next, Queue, Slice};
+use sources::{bytecode_path, sources};
 
 /// How long a thread with nothing to do right now waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(40);
@@ -91,6 +96,8 @@ struct State {
     queue: Queue,
     /// Layers that are queued or being compiled.
     jobs: HashMap<Key, Job>,
+    /// What is left of dropped jobs.
+    parked: Parked,
     threads: usize,
     /// Jobs so far.
     serial: u64,
@@ -108,7 +115,9 @@ struct Job {
     left: usize,
     compiled: Vec<Compiled>,
     /// What was handed over before the rest is done.
-    parts: Vec<(LayerNumber, Arc<Layer>)>,
+    parts: Shown,
+    /// What an earlier job did; none of it is in `compiled`.
+    resumed: Shown,
 }
 
 struct Compiled {
@@ -120,6 +129,13 @@ struct Compiled {
 enum Content {
     Inline(Vec<u8>),
     Blob(blast_types::BlobId, u64),
+}
+
+impl Job {
+    /// What the view can show of it.
+    fn shown(&self) -> Shown {
+        self.resumed.iter().chain(&self.parts).cloned().collect()
+    }
 }
 
 impl Compiler {
@@ -204,7 +220,7 @@ impl Compiler {
                     return Bytecode::None;
                 }
                 let job = state.jobs.get(&key);
-                Bytecode::Pending(job.map(|job| job.parts.clone()).unwrap_or_default())
+                Bytecode::Pending(job.map(Job::shown).unwrap_or_default())
             }
             Err(error) => {
                 tracing::warn!(%error, "the bytecode of a layer cannot be read");
@@ -243,12 +259,16 @@ impl Compiler {
         self.shared.state().jobs.len()
     }
 
-    /// Drops what `is_needed` does not hold to.
+    /// Drops the work on what `is_needed` does not hold to; what is compiled of it is kept.
     pub(crate) fn retain(&self, is_needed: impl Fn(LayerNumber) -> bool) {
-        let mut state = self.shared.state();
+        let mut guard = self.shared.state();
+        let state = &mut *guard;
         state.queue.retain(&is_needed);
-        state.jobs.retain(|key, _| is_needed(key.0));
-        drop(state);
+        for (key, job) in state.jobs.extract_if(|key, _| !is_needed(key.0)) {
+            state.parked.leave(key, job);
+        }
+        self.shared.start_threads(state);
+        drop(guard);
         self.shared.progress.notify_waiters();
     }
 
@@ -258,6 +278,7 @@ impl Compiler {
         state.closed = true;
         state.queue.retain(|_| false);
         state.jobs.clear();
+        state.parked = Parked::default();
         drop(state);
         self.shared.progress.notify_waiters();
     }
@@ -293,16 +314,24 @@ impl Shared {
             return Ok(Some(key));
         }
         let layer = self.store.layer(id)?;
-        let sources = sources(&layer);
+        let mut sources = sources(&layer);
+        let found = state.parked.take(&key);
+        let is_done = found.has();
+        sources.retain(|&(_, source)| !is_done(&bytecode_path(&layer, source, &flavour)));
+        drop(is_done);
         state.serial += 1;
         let job = Job {
             serial: state.serial,
             layer,
-            staging: Some(Arc::new(self.store.stage()?)),
+            staging: match found.staging {
+                Some(staging) => Some(staging),
+                None => Some(Arc::new(self.store.stage()?)),
+            },
             flavour,
             left: sources.len(),
-            compiled: Vec::new(),
-            parts: Vec::new(),
+            compiled: found.compiled,
+            parts: found.parts,
+            resumed: found.resumed,
         };
         state.jobs.insert(key.clone(), job);
         state.queue.add(&key, &sources);
@@ -311,7 +340,8 @@ impl Shared {
 
     fn start_threads(self: &Arc<Self>, state: &mut State) {
         let wanted = std::thread::available_parallelism().map_or(1, usize::from);
-        while state.threads < wanted.min(state.queue.len()) {
+        let work = state.queue.len() + state.parked.leaving();
+        while state.threads < wanted.min(work) {
             let shared = Arc::clone(self);
             let spawned = std::thread::Builder::new()
                 .name("bytecode".to_owned())
@@ -343,6 +373,11 @@ impl Shared {
         let mut helpers: HashMap<PathBuf, Helper> = HashMap::new();
         loop {
             let mut state = self.state();
+            if let Some((key, job)) = state.parked.next() {
+                drop(state);
+                self.park(key, job);
+                continue;
+            }
             let slice = match state.queue.next(Instant::now()) {
                 Next::Work(slice) => slice,
                 Next::Wait => {
@@ -377,6 +412,14 @@ impl Shared {
         }
     }
 
+    /// Keeps what a dropped job compiled.
+    fn park(&self, key: Key, job: Job) {
+        let part = parked::written(&job).and_then(|part| self.parts().add(part));
+        let mut shown = job.resumed;
+        shown.extend(part);
+        self.state().parked.keep(key, shown);
+    }
+
     fn slice_done(&self, serial: u64, slice: &Slice, compiled: Vec<(Compiled, Vec<u8>)>) {
         let key = &slice.key;
         let hand_over = slice.urgent && !compiled.is_empty();
@@ -401,9 +444,12 @@ impl Shared {
         let staging = job.staging.take().and_then(Arc::into_inner);
         let layer = Arc::clone(&job.layer);
         let compiled = std::mem::take(&mut job.compiled);
+        let resumed = std::mem::take(&mut job.resumed);
+        // Until it is published, what was shown stays so.
+        job.parts.extend(resumed.iter().cloned());
         drop(state);
         let Some(staging) = staging else { return };
-        let published = self.publish(&layer, &key.1, staging, compiled);
+        let published = self.publish(&layer, &key.1, staging, compiled, &resumed);
         let mut state = self.state();
         if state.jobs.get(key).is_some_and(|job| job.serial == serial) {
             state.jobs.remove(key);
@@ -431,6 +477,7 @@ impl Shared {
         tag: &str,
         staging: Staging,
         compiled: Vec<Compiled>,
+        resumed: &Shown,
     ) -> Result<(), PublishError> {
         let mut builder = LayerBuilder::new();
         for Compiled {
@@ -439,11 +486,9 @@ impl Shared {
             content,
         } in compiled
         {
-            match content {
-                Content::Inline(bytes) => builder.inline(&path, 0o644, mtime, bytes)?,
-                Content::Blob(blob, size) => builder.file(&path, 0o644, mtime, blob, size)?,
-            }
+            content.add_to(&mut builder, &path, mtime)?;
         }
+        parked::add(&mut builder, &staging, resumed)?;
         let companion = staging.layer(builder)?;
         staging.publish()?;
         self.store.put_bytecode(layer.id(), tag, companion)?;
@@ -468,38 +513,6 @@ fn part_of(compiled: &[(Compiled, Vec<u8>)]) -> Option<LayerBuilder> {
             .ok()?;
     }
     Some(builder)
-}
-
-/// The modules of a layer, each with its directory; a package's `__init__` comes last in its own,
-/// since whoever asks has asked for it already. Tests that packages carry are left out: they are
-/// half of the work and nobody imports them.
-fn sources(layer: &Layer) -> Vec<(EntryIndex, EntryIndex)> {
-    let mut found = Vec::new();
-    let mut folders: Vec<_> = layer.find("lib").into_iter().collect();
-    while let Some(folder) = folders.pop() {
-        let mut init = None;
-        for child in layer.children(folder) {
-            let entry = layer.entry(child);
-            match entry.kind {
-                EntryKind::Dir { .. } if !matches!(entry.name, b"tests" | b"test") => {
-                    folders.push(child);
-                }
-                EntryKind::File { .. } | EntryKind::Inline { .. }
-                    if entry.name == b"__init__.py" =>
-                {
-                    init = Some((folder, child));
-                }
-                EntryKind::File { .. } | EntryKind::Inline { .. }
-                    if entry.name.ends_with(b".py") =>
-                {
-                    found.push((folder, child));
-                }
-                _ => {}
-            }
-        }
-        found.extend(init);
-    }
-    found
 }
 
 fn compile_slice(
@@ -574,8 +587,6 @@ fn compile_one(
     let Some(bytes) = helper.compile(&serde_json::to_vec(&request)?)? else {
         return Ok(None);
     };
-    let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
-    let stem = name.strip_suffix(".py").unwrap_or(name);
-    let target = format!("{folder}/__pycache__/{stem}.{}.pyc", flavour.cache_tag);
+    let target = bytecode_path(layer, source, flavour);
     Ok(Some((target, entry.mtime, bytes)))
 }

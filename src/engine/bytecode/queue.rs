@@ -63,13 +63,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// How many sources wait.
+    /// How much waits: sources, and layers, which have a turn even without.
     pub(super) fn len(&self) -> usize {
-        self.waiting
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(VecDeque::len)
-            .sum()
+        let sources = self.waiting.values().flat_map(BTreeMap::values);
+        self.order.len() + sources.map(VecDeque::len).sum::<usize>()
     }
 
     /// Adds a layer's sources, each with its directory.

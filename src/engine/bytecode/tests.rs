@@ -61,6 +61,64 @@ fn what_was_compiled_for_a_dropped_job_does_not_count_for_its_successor() {
     );
 }
 
+/// What a helper would have made of the sources of a slice.
+fn compiled(names: &[&str]) -> Vec<(Compiled, Vec<u8>)> {
+    let made = names.iter().map(|name| {
+        let bytes = name.repeat(10).into_bytes();
+        let compiled = Compiled {
+            path: bytecode_of(name),
+            mtime: 0,
+            content: Content::Inline(bytes.clone()),
+        };
+        (compiled, bytes)
+    });
+    made.collect()
+}
+
+fn bytecode_of(name: &str) -> String {
+    format!("lib/python3.12/site-packages/__pycache__/{name}.cpython-312.pyc")
+}
+
+#[test]
+fn what_a_dropped_job_compiled_is_shown_and_used_by_the_next() {
+    let (_folder, compiler, layer) = prepared();
+    let (key, first) = enqueue(&compiler, layer);
+    let mut slice = take(&compiler);
+    let rest = slice.sources.split_off(2);
+    compiler
+        .shared
+        .slice_done(first, &slice, compiled(&["a", "b"]));
+    compiler.retain(|_| false);
+    // A thread writes it down.
+    while compiler.shared.state().threads > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(compiler.pending(), 0);
+
+    let (_, second) = enqueue(&compiler, layer);
+    assert_eq!(compiler.left(std::slice::from_ref(&key)), Some(1));
+    let Bytecode::Pending(shown) = compiler.state(key.0, TAG) else {
+        panic!("there is a job")
+    };
+    let (number, part) = &shown[0];
+    assert!(part.find(bytecode_of("b")).is_some(), "it is shown at once");
+    assert!(compiler.part(*number).is_some());
+
+    let slice = take(&compiler);
+    assert_eq!(slice.sources, rest, "the others are not compiled again");
+    compiler.shared.slice_done(second, &slice, compiled(&["c"]));
+    let Bytecode::Ready(_, companion) = compiler.state(key.0, TAG) else {
+        panic!("all is compiled")
+    };
+    for name in ["a", "b", "c"] {
+        let found = companion.find(bytecode_of(name)).expect("in the companion");
+        let EntryKind::Inline { bytes } = companion.entry(found).kind else {
+            panic!("small bytecode is in the layer")
+        };
+        assert_eq!(bytes, name.repeat(10).as_bytes());
+    }
+}
+
 #[tokio::test]
 async fn waiting_ends_with_the_work_and_when_it_is_dropped() {
     let (_folder, compiler, layer) = prepared();
