@@ -41,6 +41,27 @@ pub(crate) fn file_url_of(file: &DistFile) -> Result<Url, IndexError> {
         })
 }
 
+/// Where a file goes. Asked when it is known how big the file is, so that a place may depend on it.
+pub trait Destination: Sync {
+    /// The path, the same at each call. `size` is in bytes: what the index or the server states.
+    ///
+    /// # Errors
+    /// Where no place can be made.
+    fn path(&self, size: Option<u64>) -> io::Result<&Path>;
+}
+
+impl Destination for Path {
+    fn path(&self, _: Option<u64>) -> io::Result<&Path> {
+        Ok(self)
+    }
+}
+
+impl Destination for PathBuf {
+    fn path(&self, _: Option<u64>) -> io::Result<&Path> {
+        Ok(self)
+    }
+}
+
 impl Index {
     /// Writes `file` to `dest`, which is replaced if it exists, and returns its SHA-256. It is
     /// checked against the hash and the size that the index states and against `expected` (what
@@ -49,7 +70,7 @@ impl Index {
         &self,
         file: &DistFile,
         expected: Option<Sha256>,
-        dest: &Path,
+        dest: &(impl Destination + ?Sized),
         reporter: &dyn Reporter,
     ) -> Result<Sha256, IndexError> {
         if let (Some(stated), Some(expected)) = (file.sha256, expected)
@@ -69,8 +90,9 @@ impl Index {
                 what: file.filename.to_string(),
                 source,
             };
-            self.0.copy(local_path(&url).map_err(named)?, dest).await?
-        } else if let Some(kept) = self.0.take_kept(promised, dest).await? {
+            let from = local_path(&url).map_err(named)?;
+            self.0.copy(from, place(dest, file, file.size)?).await?
+        } else if let Some(kept) = self.0.take_kept(file, promised, dest).await? {
             kept
         } else {
             self.0
@@ -79,6 +101,16 @@ impl Index {
         };
         received.check(file, promised)
     }
+}
+
+fn place<'a>(
+    dest: &'a (impl Destination + ?Sized),
+    file: &DistFile,
+    size: Option<u64>,
+) -> Result<&'a Path, IndexError> {
+    let name = file.filename.to_string();
+    dest.path(size)
+        .map_err(IndexError::io("make room for", Path::new(&name)))
 }
 
 /// What is on disk now.
@@ -132,16 +164,21 @@ impl IndexInner {
     /// A wheel that was fetched whole for its metadata, see `remote_metadata`.
     async fn take_kept(
         &self,
+        file: &DistFile,
         promised: Option<Sha256>,
-        dest: &Path,
+        dest: &(impl Destination + ?Sized),
     ) -> Result<Option<Received>, IndexError> {
         let Some(sha256) = promised else {
             return Ok(None);
         };
         let kept = self.shared.disk.wheels().join(sha256.to_hex());
+        let Ok(about) = std::fs::metadata(&kept) else {
+            return Ok(None);
+        };
+        let dest = place(dest, file, Some(about.len()))?;
         let received = match self.copy(kept.clone(), dest).await {
             Ok(received) => received,
-            // Nobody kept it, or another process has just taken it.
+            // Another process has just taken it.
             Err(IndexError::Io { source, path, .. })
                 if source.kind() == io::ErrorKind::NotFound && path == kept =>
             {
@@ -163,12 +200,17 @@ impl IndexInner {
         &self,
         file: &DistFile,
         url: &Url,
-        dest: &Path,
+        dest: &(impl Destination + ?Sized),
         promised: Option<Sha256>,
         reporter: &dyn Reporter,
     ) -> Result<Received, IndexError> {
         let mut progress = Progress::new(file, reporter);
+        let first = self.ask(url, 0, None).await?;
+        // Nothing beyond it is taken: the place was made for it.
+        let size = file.size.or(first.content_length());
+        let dest = place(dest, file, size)?;
         let mut sink = Sink::open(dest);
+        let mut first = Some(first);
         let mut etag = None;
         let mut attempt = 0;
         loop {
@@ -176,7 +218,10 @@ impl IndexInner {
             if sink.sent > 0 && etag.is_none() && promised.is_none() {
                 sink = sink.restart(dest).await;
             }
-            let reply = self.ask(url, sink.sent, etag.as_ref()).await?;
+            let reply = match first.take() {
+                Some(first) => first,
+                None => self.ask(url, sink.sent, etag.as_ref()).await?,
+            };
             let Continuation::Usable(total) = continuation(&reply, sink.sent)? else {
                 // The server cannot go on where we stand, or has another file now.
                 sink = sink.restart(dest).await;
@@ -188,7 +233,7 @@ impl IndexInner {
             }
             etag = strong_etag(&reply);
             progress.total = file.size.or(total);
-            let poured = self.pour(reply, &mut sink, file, &mut progress).await;
+            let poured = self.pour(reply, &mut sink, size, &mut progress).await;
             let more = attempt < self.fetcher.retries();
             match poured {
                 Ok(()) if more && total.is_some_and(|total| sink.sent < total) => {}
@@ -232,14 +277,14 @@ impl IndexInner {
         &self,
         mut reply: Reply,
         sink: &mut Sink,
-        file: &DistFile,
+        size: Option<u64>,
         progress: &mut Progress<'_>,
     ) -> Result<(), IndexError> {
         let url = reply.url.clone();
         while let Some(chunk) = reply.chunk().await? {
             let count = chunk.len() as u64;
             self.fetcher.tally.bytes.fetch_add(count, Ordering::Relaxed);
-            if let Some(limit) = file.size.filter(|size| sink.sent + count > *size) {
+            if let Some(limit) = size.filter(|size| sink.sent + count > *size) {
                 return Err(IndexError::TooLarge {
                     url: url.into(),
                     limit,

@@ -45,6 +45,7 @@ mod transport;
 mod url;
 pub mod wheel;
 
+pub use download::Destination;
 pub use error::{ConnectFailure, IndexError};
 pub use find_links::file_at;
 pub use index::{Counters, Index, Shared};

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use blast_index::Index;
+use blast_index::{Destination as _, Index};
 use blast_store::failpoint::{self, Point};
 use blast_store::{Package, Staging, Store, StoreError, WheelKey, WheelRecord};
 use blast_types::{
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use super::build::{Builder, Source};
 use super::error::{EngineError, at};
 use super::home::lock;
+use super::landing::Landing;
 use super::unpack::wheel_to_layer;
 
 /// Transfers at once.
@@ -79,7 +80,7 @@ pub(crate) struct Ingest {
     pub(crate) index: Index,
     /// Makes wheels of sources.
     pub(crate) builder: Builder,
-    /// Where downloads are put while they are in flight.
+    /// Where downloads that are too big for memory are put while they are in flight.
     pub(crate) downloads: PathBuf,
     /// Install paths of the interpreter.
     pub(crate) scheme: SchemePaths,
@@ -204,11 +205,7 @@ async fn fetch(
             artifact.file.filename
         )));
     };
-    let folder = tempfile::Builder::new()
-        .prefix("wheel-")
-        .tempdir_in(&ingest.downloads)
-        .map_err(at(&ingest.downloads))?;
-    let path = folder.path().join("artifact.whl");
+    let landing = Landing::new(&ingest.downloads);
     let expected = match artifact.allowed.as_slice() {
         [only] => Some(*only),
         _ => None,
@@ -216,12 +213,16 @@ async fn fetch(
     let scheme = scheme_key(&ingest.scheme);
     let download = ingest
         .index
-        .download(&artifact.file, expected, &path, &*ingest.reporter);
+        .download(&artifact.file, expected, &landing, &*ingest.reporter);
     let sha256 = download.await?;
+    let path = landing
+        .path(artifact.file.size)
+        .map_err(at(&ingest.downloads))?
+        .to_owned();
     artifact.check(sha256)?;
     let filename = (**filename).clone();
     let (record, fresh) = unpack(ingest, unpacking, path, filename, sha256).await?;
-    drop(folder);
+    drop(landing);
     Ok(Ingested {
         sha256: Some(sha256),
         filename: None,

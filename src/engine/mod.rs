@@ -30,6 +30,7 @@ mod home;
 pub(crate) mod image;
 mod ingest;
 mod keeper;
+mod landing;
 pub(crate) mod lock;
 mod lock_paths;
 mod lock_target;
