@@ -46,7 +46,9 @@ pub(super) fn wheel_to_layer(
     let kept = kept_members(&archive, &scripts);
     let placed: Vec<Placed> = kept
         .par_iter()
-        .map(|&number| place(ingest, &archive, number))
+        .map_init(Vec::new, |content, &number| {
+            place(ingest, &archive, number, content)
+        })
         .collect::<Result<_, _>>()?;
     let mut contents = Contents::default();
     for item in placed {
@@ -199,7 +201,14 @@ fn is_kept(archive: &WheelArchive, member: &Member, wrappers: &BTreeSet<&str>) -
     )
 }
 
-fn place(ingest: &Ingest, archive: &WheelArchive, number: usize) -> Result<Placed, EngineError> {
+/// Brings one member into the staging. `content` is room to unpack in, used again and again: memory
+/// that is new to the process costs more than what is unpacked into it.
+fn place(
+    ingest: &Ingest,
+    archive: &WheelArchive,
+    number: usize,
+    content: &mut Vec<u8>,
+) -> Result<Placed, EngineError> {
     let member = &archive.members()[number];
     let mode = if member.executable { 0o755 } else { 0o644 };
     let path = installed_path(&ingest.scheme, archive, member);
@@ -215,10 +224,11 @@ fn place(ingest: &Ingest, archive: &WheelArchive, number: usize) -> Result<Place
         let (blob, size) = writer.finish()?;
         return Ok(file(Content::Blob(blob, size)));
     }
-    let mut content = Vec::with_capacity(member.size as usize);
-    archive.read_member(number, &mut content)?;
+    content.clear();
+    content.reserve(member.size as usize);
+    archive.read_member(number, content)?;
     if member.install_to.root == InstallRoot::Scripts
-        && let Some(body) = python_script_body(&content)
+        && let Some(body) = python_script_body(content)
     {
         return Ok(Placed::PythonScript(PythonScript {
             name: member.install_to.path.clone(),
@@ -229,9 +239,9 @@ fn place(ingest: &Ingest, archive: &WheelArchive, number: usize) -> Result<Place
         }));
     }
     if content.len() <= INLINE_BYTES {
-        return Ok(file(Content::Inline(content)));
+        return Ok(file(Content::Inline(content.clone())));
     }
-    let blob = ingest.staging.blob(&content)?;
+    let blob = ingest.staging.blob(content)?;
     Ok(file(Content::Blob(blob, content.len() as u64)))
 }
 

@@ -11,7 +11,7 @@ use crate::world::World;
 fn versions() -> Vec<WheelSpec> {
     let of = |version: &str| {
         let line = format!("version = '{version}'\n");
-        WheelSpec::simple("demo", version).file("demo/big.py", &line.repeat(500))
+        WheelSpec::simple("demo", version).file("demo/big.py", &line.repeat(2500))
     };
     ["1.0", "2.0", "3.0"].map(of).into()
 }

@@ -18,7 +18,7 @@ fn wheels() -> Vec<WheelSpec> {
         (0..10).fold(
             WheelSpec::simple(name, &format!("{version}.0")),
             |wheel, number| {
-                let text = format!("# {name} {version} {number}\n").repeat(400);
+                let text = format!("# {name} {version} {number}\n").repeat(1200);
                 wheel.file(&format!("{name}/m{number}.py"), &text)
             },
         )

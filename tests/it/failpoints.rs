@@ -38,7 +38,7 @@ const OF_A_COLLECTION: [Point; 6] = [
 fn wheels() -> Vec<WheelSpec> {
     let wheel = |version: &str| {
         (0..12).fold(WheelSpec::simple("demo", version), |wheel, number| {
-            let text = format!("# {version} {number}\n").repeat(500);
+            let text = format!("# {version} {number}\n").repeat(2500);
             wheel.file(&format!("demo/m{number}.py"), &text)
         })
     };

@@ -48,13 +48,13 @@ fn walk(root: &Path) -> Found {
 /// A package with all that an environment can hold: big and small files, programs, data.
 fn rich() -> WheelSpec {
     WheelSpec::simple("rich", "1.0")
-        .file("rich/big.py", &"x = 1\n".repeat(2000))
+        .file("rich/big.py", &"x = 1\n".repeat(4000))
         .file(
             "rich/cli.py",
             "import sys\ndef main():\n    print(sys.prefix)\n",
         )
         .file("rich/deep/er/data.txt", "small")
-        .executable("rich/native.so", &"not really\n".repeat(1000))
+        .executable("rich/native.so", &"not really\n".repeat(2000))
         .entry_point("rich-tool", "rich.cli:main")
         .script("rich-script", "#!python\nimport sys\nprint(sys.prefix)\n")
         .data("share/rich.txt", "data")

@@ -12,7 +12,7 @@ use crate::world::{World, demo_wheels, packages};
 
 /// Wheels with all that a package can bring: modules, blobs, scripts of both kinds, data.
 fn rich_wheels() -> Vec<WheelSpec> {
-    let big = "x = 1  # padding\n".repeat(500);
+    let big = "x = 1  # padding\n".repeat(1500);
     vec![
         WheelSpec::simple("demo", "1.0")
             .requires("helper")

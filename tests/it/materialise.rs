@@ -15,7 +15,7 @@ fn tool() -> WheelSpec {
             "tool/cli.py",
             "import sys\ndef main():\n    print(sys.prefix)\n",
         )
-        .file("tool/big.py", &"x = 1\n".repeat(2000))
+        .file("tool/big.py", &"x = 1\n".repeat(4000))
         .entry_point("tool", "tool.cli:main")
 }
 

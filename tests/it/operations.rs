@@ -75,7 +75,7 @@ impl Model {
 }
 
 fn wheel(name: &str, version: usize) -> WheelSpec {
-    let big = format!("# {name} {version}\n").repeat(400);
+    let big = format!("# {name} {version}\n").repeat(2500);
     WheelSpec::simple(name, &format!("{version}.0")).file(&format!("{name}/big.py"), &big)
 }
 

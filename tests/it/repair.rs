@@ -28,7 +28,7 @@ fn files_below(dir: &Path) -> Vec<PathBuf> {
 
 fn wheels() -> Vec<WheelSpec> {
     let wheel = |name: &str, version: &str| {
-        let big = format!("# {name} {version}\n").repeat(700);
+        let big = format!("# {name} {version}\n").repeat(2500);
         WheelSpec::simple(name, version)
             .file(&format!("{name}/big.py"), &big)
             .script(&format!("{name}-tool"), "#!python\nprint(1)\n")
@@ -164,7 +164,7 @@ fn what_was_built_comes_back_from_the_cache_of_builds() {
     let Some(world) = World::started([]) else {
         return;
     };
-    let text = "# built\n".repeat(1000);
+    let text = "# built\n".repeat(3000);
     world.index.publish(blast_harness::Release::sdist(
         &SdistSpec::simple("made", "1.0").file("src/made_big.py", &text),
     ));

@@ -22,7 +22,7 @@ fn a_healthy_store_is_well_both_ways() {
 
 /// A wheel whose module is big enough to be a blob of its own.
 fn big_wheel() -> WheelSpec {
-    WheelSpec::simple("demo", "1.0").file("demo/big.py", &"x = 1  # padding\n".repeat(500))
+    WheelSpec::simple("demo", "1.0").file("demo/big.py", &"x = 1  # padding\n".repeat(1500))
 }
 
 /// The blobs that hold this text.

@@ -129,7 +129,7 @@ print(count, *sorted(seen))
 ";
 
 fn wheel(version: u64) -> WheelSpec {
-    let text = format!("VALUE = {version}\n").repeat(400);
+    let text = format!("VALUE = {version}\n").repeat(2000);
     let only = format!("gen/only_{version}.py");
     let wheel = WheelSpec::new("gen", &format!("{version}.0"))
         .file("gen/__init__.py", &text)

@@ -10,7 +10,7 @@ use crate::world::{World, demo_wheels};
 
 #[test]
 fn environments_with_one_package_share_its_files() {
-    let big = "x = 1\n".repeat(1000);
+    let big = "x = 1\n".repeat(4000);
     let Some(world) = World::mounted([WheelSpec::simple("demo", "1.0").file("demo/big.py", &big)])
     else {
         return;
