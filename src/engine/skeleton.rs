@@ -6,6 +6,9 @@
 //! `.venv/bin/python` and `.venv/bin/TOOL` work after a reboot. All access goes through a descriptor
 //! of the directory that was opened before anything was mounted over it.
 //!
+//! A link that leads nowhere says which generation the whole was written for last, and by which version: where
+//! that is right nothing else need be read.
+//!
 //! Concurrency: whoever reads a head and writes what follows from it does so under [`Skeletons::turn`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +19,10 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use blast_store::{EntryKind, EnvRecord, EnvState, Layer};
+use blast_store::{EntryKind, EnvState, Layer};
 use blast_types::EnvName;
 use nix::dir::Dir;
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 
@@ -37,6 +40,9 @@ pub(crate) struct Skeletons {
 
 /// Where links to programs lead: to the link beside them that leads to our own executable.
 pub(crate) const PROGRAM_TARGET: &str = "python";
+
+/// The link whose target says what a skeleton was written for.
+const WRITTEN_FOR: &str = ".written-for";
 
 /// The programs in the scripts folder of these layers, lowest first: whatever can be executed. Costs
 /// a look-up for each layer and a step for each program.
@@ -59,6 +65,11 @@ pub(super) fn programs(layers: &[Arc<Layer>], scripts: &str) -> BTreeSet<String>
     }
     let runs = found.into_iter().filter(|(_, runs)| *runs);
     runs.map(|(name, _)| name).collect()
+}
+
+/// What [`WRITTEN_FOR`] says of a skeleton that is as it should be.
+fn written_for(state: &EnvState) -> String {
+    format!("{}-{}", state.head, env!("CARGO_PKG_VERSION"))
 }
 
 impl Skeletons {
@@ -138,7 +149,7 @@ impl Skeletons {
                 self.file(&format!("{name}/bin/{file}"), content.as_bytes())?;
             }
             self.link(&format!("{name}/bin/{PROGRAM_TARGET}"), &blast)?;
-            self.programs(record, programs)
+            self.programs(state, programs)
         };
         write().map_err(at(&prefix))
     }
@@ -154,13 +165,22 @@ impl Skeletons {
         let name = record.name.as_str();
         if self.is_link(&format!("{name}/bin/{PROGRAM_TARGET}")) && !self.is_link(name) {
             return self
-                .programs(record, programs)
+                .programs(state, programs)
                 .map_err(at(self.live.join(name)));
         }
         self.make(state, programs)
     }
 
-    fn programs(&self, record: &EnvRecord, programs: &BTreeSet<String>) -> io::Result<()> {
+    /// Whether the skeleton was written, wholly and by this version, for what the environment is now. Reads
+    /// one link.
+    pub(crate) fn is_of(&self, state: &EnvState) -> bool {
+        let path = format!("{}/{WRITTEN_FOR}", state.record.name);
+        let target = readlinkat(self.below.as_fd(), path.as_str());
+        target.is_ok_and(|target| target == *written_for(state))
+    }
+
+    fn programs(&self, state: &EnvState, programs: &BTreeSet<String>) -> io::Result<()> {
+        let record = &state.record;
         let (major, minor) = record.interpreter.version();
         let mut wanted = programs.clone();
         wanted.extend([format!("python{major}"), format!("python{major}.{minor}")]);
@@ -187,7 +207,9 @@ impl Skeletons {
         for name in wanted {
             self.link(&format!("{bin}/{name}"), Path::new(PROGRAM_TARGET))?;
         }
-        Ok(())
+        // Last, as it says that all is there.
+        let path = format!("{}/{WRITTEN_FOR}", record.name);
+        self.link(&path, Path::new(&written_for(state)))
     }
 
     /// Deletes the skeleton of one environment, if there is one.

@@ -33,7 +33,9 @@ impl Home {
     pub(super) fn renew_skeletons(&self) {
         let renew = || -> Result<(), EngineError> {
             for state in self.store.envs()? {
-                self.renew_skeleton(&state.record.name)?;
+                if !self.skeletons.is_of(&state) {
+                    self.renew_skeleton(&state.record.name)?;
+                }
             }
             Ok(())
         };
