@@ -1,8 +1,6 @@
 //! Carrying a state of one environment over to another: the same packages and requirements with the
 //! small generated layer made anew. It costs records, whatever the packages weigh, and asks nobody.
 
-use std::fs;
-
 use blast_store::{EnvRecord, Generation, InterpreterRef, Staging};
 
 use super::error::{EngineError, at};
@@ -36,10 +34,7 @@ pub(super) fn over(
     let pip = home.caches().shims.stage(own, staging)?;
     let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
     let wheels = records::of_generation(&home.store, source)?;
-    let read_blob = |blob| {
-        let path = home.store.blob_path(blob);
-        fs::read(&path).map_err(at(path))
-    };
+    let read_blob = |blob| Ok(home.store.read_blob(blob)?);
     let wheels = wheels.iter().map(|wheel| &**wheel);
     let packages = source.packages.iter().zip(wheels);
     let layer = generated::layer(&spec, packages, &read_blob)?;

@@ -70,7 +70,7 @@ impl Content for StoreContent {
     }
 
     fn open_blob(&self, id: BlobId) -> io::Result<File> {
-        File::open(self.store.blob_path(id))
+        self.store.open_blob(id)
     }
 
     fn link_blob(&self, id: BlobId, executable: bool, mtime: i64, to: &Path) -> io::Result<bool> {

@@ -49,6 +49,8 @@ pub(crate) struct Home {
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
+    /// Whether a thread unpacks what images brought.
+    pub(super) unpacking: Arc<AtomicBool>,
     /// Something is not shown as it is.
     behind: AtomicBool,
     /// Whether what an earlier daemon left was brought up to date.
@@ -148,6 +150,7 @@ impl Home {
     /// Gives back what was kept for requests that do not come; a home that compiles bytecode does
     /// not rest. Answers whether it does. Blocks.
     pub(crate) fn rest(&self) -> bool {
+        self.unpack_in_background();
         if self.compiler.pending() > 0 {
             return false;
         }

@@ -148,10 +148,7 @@ fn spec(
 ) -> Result<TreeSpec, EngineError> {
     let store = &home.store;
     let records = records::of_generation(store, generation)?;
-    let read_blob = |blob| {
-        let path = store.blob_path(blob);
-        fs::read(&path).map_err(at(path))
-    };
+    let read_blob = |blob| Ok(store.read_blob(blob)?);
     let files = generated::layer(
         &generated::Spec::standing_alone(&state.record, to),
         generation

@@ -43,11 +43,7 @@ impl Job {
             .shims
             .stage(&record.interpreter, &staging)?;
         let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
-        let read_blob = |blob| {
-            // A blob that this very change brings is still staged under another name.
-            let path = staging.blob_path(blob);
-            std::fs::read(&path).map_err(at(path))
-        };
+        let read_blob = |blob| Ok(staging.read_blob(blob)?);
         let records = ingested.iter().map(|ingested| &*ingested.record);
         let generated = generated::layer(&spec, packages.iter().zip(records), &read_blob)?;
         let generation = Generation {

@@ -237,10 +237,7 @@ fn generate(home: &Home, damage: &Damage) -> Result<(), EngineError> {
         let staging = home.store.stage_anew(&layers)?;
         let pip = home.caches().shims.stage(&record.interpreter, &staging)?;
         let spec = generated::Spec::of(&record, &generation.prefix, &blast).with_pip(&pip);
-        let read_blob = |blob| {
-            let path = home.store.blob_path(blob);
-            std::fs::read(&path).map_err(at(path))
-        };
+        let read_blob = |blob| Ok(home.store.read_blob(blob)?);
         let wheels = wheels.iter().map(|wheel| &**wheel);
         let packages = generation.packages.iter().zip(wheels);
         // Fails, like staging it, where a blob of it is still lost: that is a finding of its own.

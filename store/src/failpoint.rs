@@ -27,7 +27,8 @@ macro_rules! points {
             /// All that there are.
             pub const ALL: &[Self] = &[$(Self::$point,)+];
 
-            /// Its name, `<part>.<step>`; what is not of the store's own parts begins with `engine.`.
+            /// Its name, `<part>.<step>`; what is not of the store's own parts begins with `engine.` or
+            /// `client.`.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$point => $name,)+
@@ -48,6 +49,12 @@ points! {
     StageWrite = "stage.write",
     /// A piece of a big blob is written.
     StageSpool = "stage.spool",
+    /// A pack of an image is copied.
+    PackCopy = "pack.copy",
+    /// The blobs of a pack are about to become files.
+    PackUnpack = "pack.unpack",
+    /// A pack goes, whose blobs are files.
+    PackRemove = "pack.remove",
     /// Staged files are made durable.
     StageSync = "stage.sync",
     /// An object gets its name.
@@ -106,6 +113,22 @@ points! {
     EngineSwap = "engine.swap",
     /// The view shows the new generation; the skeleton is that of the old one.
     EngineSkeleton = "engine.skeleton",
+    /// What a program wrote is about to be read.
+    CaptureRead = "engine.capture-read",
+    /// What a program wrote is about to be published.
+    CapturePublish = "engine.capture-publish",
+    /// What a program wrote is an operation; the folder that it wrote into is still there.
+    CaptureRemove = "engine.capture-remove",
+    /// A command is about to write down what it means to do to files of a project.
+    ClientRecord = "client.record",
+    /// A file of a project is about to be written.
+    ClientWrite = "client.write",
+    /// Files of a project and its environment are changed; the intent is still there.
+    ClientDone = "client.done",
+    /// An image was checked and is about to be brought in.
+    ImageStage = "engine.image-stage",
+    /// All of an image is staged; the commit is about to be made.
+    ImagePublish = "engine.image-publish",
 }
 
 /// Comes by a failpoint.

@@ -27,6 +27,7 @@ mod layer;
 mod map;
 mod numbers;
 mod objects;
+mod packs;
 mod pins;
 mod record;
 mod repair;
@@ -41,7 +42,8 @@ pub use clean::{CleanOptions, CleanReport, Count, Retention};
 pub use error::StoreError;
 pub use generation::{Artifact, GENERATION_VERSION, Generation, InterpreterRef, Package};
 pub use image::{
-    IMAGE_VERSION, Image, ImageContent, ImageError, ImagePack, ImageSpec, PackSource, WrittenImage,
+    Bring, IMAGE_VERSION, Image, ImageContent, ImageError, ImagePack, ImageSpec, PackSource,
+    WrittenImage,
 };
 pub use journal::JOURNAL_VERSION;
 pub use layer::{
@@ -49,6 +51,7 @@ pub use layer::{
     LayerError, LayerFormatError, MAX_ENTRIES,
 };
 pub use numbers::{LayerNumber, OperationId, TreeNumber};
+pub use packs::Unpacked;
 pub use record::{
     Changes, EntryPoint, EnvRecord, EnvState, Operation, OperationDraft, OperationKind,
     PackageChange, PythonScript, Snapshot, TreeRecord, WheelKey, WheelRecord,

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use blast_types::{BlobId, GenerationId, LayerId};
+use blast_types::{BlobId, GenerationId, LayerId, PackId};
 
 use crate::StoreError;
 use crate::error::At as _;
@@ -20,6 +20,7 @@ pub(crate) const TEMPORARY: &str = ".staged-";
 pub(crate) struct Objects {
     blobs: PathBuf,
     layers: PathBuf,
+    packs: PathBuf,
     generations: PathBuf,
     staging: PathBuf,
     /// Kept open for `syncfs`.
@@ -31,6 +32,7 @@ pub(crate) struct Objects {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum ObjectId {
     Blob(BlobId),
+    Pack(PackId),
     Layer(LayerId),
     Generation(GenerationId),
 }
@@ -40,6 +42,7 @@ impl ObjectId {
     pub(crate) fn digest(&self) -> &[u8; 32] {
         match self {
             Self::Blob(id) => id.as_bytes(),
+            Self::Pack(id) => id.as_bytes(),
             Self::Layer(id) => id.as_bytes(),
             Self::Generation(id) => id.as_bytes(),
         }
@@ -49,6 +52,12 @@ impl ObjectId {
 impl From<BlobId> for ObjectId {
     fn from(id: BlobId) -> Self {
         Self::Blob(id)
+    }
+}
+
+impl From<PackId> for ObjectId {
+    fn from(id: PackId) -> Self {
+        Self::Pack(id)
     }
 }
 
@@ -68,6 +77,7 @@ impl From<GenerationId> for ObjectId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Blobs,
+    Packs,
     Layers,
     Generations,
 }
@@ -84,6 +94,7 @@ impl Objects {
         Ok(Self {
             blobs: part("blobs")?,
             layers: part("layers")?,
+            packs: part("packs")?,
             generations: part("generations")?,
             staging: part("staging")?,
             root: File::open(root).at("open", root)?,
@@ -95,6 +106,7 @@ impl Objects {
     pub(crate) fn path(&self, id: impl Into<ObjectId>) -> PathBuf {
         let (dir, hex) = match id.into() {
             ObjectId::Blob(id) => (&self.blobs, id.to_hex()),
+            ObjectId::Pack(id) => (&self.packs, id.to_hex()),
             ObjectId::Layer(id) => (&self.layers, id.to_hex()),
             ObjectId::Generation(id) => (&self.generations, id.to_hex()),
         };
@@ -131,6 +143,7 @@ impl Objects {
     fn dir(&self, kind: Kind) -> &Path {
         match kind {
             Kind::Blobs => &self.blobs,
+            Kind::Packs => &self.packs,
             Kind::Layers => &self.layers,
             Kind::Generations => &self.generations,
         }

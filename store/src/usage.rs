@@ -30,6 +30,8 @@ pub struct StoreCounters {
 pub struct Usage {
     /// Blobs.
     pub blobs: Count,
+    /// Packs of images that are not unpacked.
+    pub packs: Count,
     /// Layers.
     pub layers: Count,
     /// Generations.
@@ -44,6 +46,7 @@ impl Usage {
     /// Everything.
     pub fn bytes(&self) -> u64 {
         self.blobs.bytes
+            + self.packs.bytes
             + self.layers.bytes
             + self.generations.bytes
             + self.journal_bytes
@@ -79,6 +82,7 @@ impl Store {
         };
         Ok(Usage {
             blobs: count(Kind::Blobs)?,
+            packs: count(Kind::Packs)?,
             layers: count(Kind::Layers)?,
             generations: count(Kind::Generations)?,
             journal_bytes: self.inner.writer().journal.length(),

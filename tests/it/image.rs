@@ -69,7 +69,7 @@ impl World {
         self.blast(["check", "--deep"]).success();
         let json = self.blast(["envs", "--json"]).success().json();
         assert_eq!(json["environments"].as_array().map(Vec::len), Some(0));
-        for kind in ["blobs", "layers", "generations", "staging"] {
+        for kind in ["blobs", "packs", "layers", "generations", "staging"] {
             let folder = self.blast_home().join("store").join(kind);
             let shards = fs::read_dir(&folder).expect("the store is there");
             let left: usize = shards

@@ -42,6 +42,7 @@ mod network;
 mod operations;
 mod options;
 mod oracle;
+mod packs;
 mod pip;
 mod project;
 mod real;

@@ -92,6 +92,10 @@ digest! {
     GenerationId
 }
 digest! {
+    /// Names a pack of an image that lies in a store: the BLAKE3-256 of its bytes.
+    PackId
+}
+digest! {
     /// The SHA-256 of an artifact, as package indexes and RECORD files state it.
     Sha256
 }

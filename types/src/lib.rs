@@ -14,7 +14,7 @@ mod platform;
 mod report;
 pub mod versions;
 
-pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, Sha256};
+pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, PackId, Sha256};
 pub use dist::{
     ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles,
     VcsInfo, VersionFiles, Yanked,

@@ -149,10 +149,7 @@ impl BuildEnvironment {
             let prefix = shared.home.prefix(&record.name);
             let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
             let spec = generated::Spec::of(&record, &prefix, &blast);
-            let read_blob = |blob| {
-                let path = staging.blob_path(blob);
-                std::fs::read(&path).map_err(at(path))
-            };
+            let read_blob = |blob| Ok(staging.read_blob(blob)?);
             let records = ingested.iter().map(|ingested| &*ingested.record);
             let layer = generated::layer(&spec, packages.iter().zip(records), &read_blob)?;
             let generation = Generation {

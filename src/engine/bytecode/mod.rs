@@ -555,6 +555,10 @@ fn stage(staging: &Staging, bytes: &[u8]) -> Result<Content, StoreError> {
     Ok(Content::Blob(staging.blob(bytes)?, bytes.len() as u64))
 }
 
+fn inline(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 fn compile_one(
     store: &Store,
     helpers: &mut HashMap<PathBuf, Helper>,
@@ -571,17 +575,17 @@ fn compile_one(
     let entry = layer.entry(source);
     let path = layer.path(source);
     let request = match entry.kind {
-        EntryKind::File { blob } => (
-            Some(store.blob_path(blob)),
-            None,
-            &path,
-            entry.mtime,
-            entry.size,
-        ),
-        EntryKind::Inline { bytes } => {
-            let text = base64::engine::general_purpose::STANDARD.encode(bytes);
-            (None, Some(text), &path, entry.mtime, entry.size)
+        EntryKind::File { blob } => {
+            let file = store.blob_path(blob);
+            if file.exists() {
+                (Some(file), None, &path, entry.mtime, entry.size)
+            } else {
+                // It is in the pack of an image.
+                let bytes = store.read_blob(blob).map_err(std::io::Error::other)?;
+                (None, Some(inline(&bytes)), &path, entry.mtime, entry.size)
+            }
         }
+        EntryKind::Inline { bytes } => (None, Some(inline(bytes)), &path, entry.mtime, entry.size),
         _ => return Ok(None),
     };
     let Some(bytes) = helper.compile(&serde_json::to_vec(&request)?)? else {

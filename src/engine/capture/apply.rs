@@ -236,8 +236,7 @@ fn edited(
 
 /// The rows of a package's own record, as its layer has them.
 fn rows(wheel: &WheelRecord, workshop: &Workshop<'_>) -> Result<Vec<RecordRow>, EngineError> {
-    let path = workshop.staging.blob_path(wheel.record_blob);
-    let bytes = fs::read(&path).map_err(at(&path))?;
+    let bytes = workshop.staging.read_blob(wheel.record_blob)?;
     record::parse(&bytes).map_err(|error| EngineError::CapturedMetadata {
         folder: wheel.dist_info.clone(),
         reason: error.to_string(),

@@ -216,10 +216,7 @@ fn capture_now(
     let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
     let pip = home.caches().shims.stage(&record.interpreter, &staging)?;
     let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
-    let read_blob = |blob| {
-        let path = staging.blob_path(blob);
-        fs::read(&path).map_err(at(path))
-    };
+    let read_blob = |blob| Ok(staging.read_blob(blob)?);
     let pairs = packages
         .iter()
         .map(|(package, record)| (package, &**record));

@@ -119,6 +119,7 @@ impl Home {
             news: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
+            unpacking: Arc::default(),
             behind: AtomicBool::new(false),
             skeletons_renewed: AtomicBool::new(false),
             _listener: listener,

@@ -60,6 +60,7 @@ fn build_now(
     };
     description.base.clone_from(&base.note);
     let packs = packs(&description, &base);
+    home.store.unpack(&|| stop.load(Ordering::Relaxed))?;
     let written = write(
         &home.store,
         &request.to,
@@ -116,10 +117,7 @@ fn carried(
             }));
         }
     }
-    let read = |blob: BlobId| {
-        let path = home.store.blob_path(blob);
-        std::fs::read(&path).map_err(at(path))
-    };
+    let read = |blob: BlobId| Ok(home.store.read_blob(blob)?);
     let mut carried = Vec::new();
     for package in &generation.packages {
         let lost = || EngineError::Bug(format!("the record of {} is lost", package.name));

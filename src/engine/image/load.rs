@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use blast_store::failpoint::{self, Point};
 use blast_store::{
-    EnvChange, EnvRecord, EnvState, Generation, Image, ImageContent, ImageError, InterpreterRef,
-    Layer, Operation, OperationDraft, OperationKind, Package, Staging, WheelKey, WheelRecord,
+    Bring, EnvChange, EnvRecord, EnvState, Generation, Image, ImageContent, ImageError,
+    InterpreterRef, Layer, Operation, OperationDraft, OperationKind, Package, Staging, WheelKey,
+    WheelRecord,
 };
 use blast_types::{BlobId, Event, Interpreter, LayerId, Reporter};
 
@@ -27,6 +29,9 @@ use crate::engine::ingest::scheme_key;
 use crate::engine::views;
 use crate::ipc::images::LoadImage;
 use crate::ipc::protocol::Changed;
+
+/// Up to so many bytes are unpacked before the load returns: that takes no longer than to keep packs.
+const LITTLE_BYTES: u64 = 1 << 20;
 
 /// Tells the threads that work for a request that nobody waits any more.
 #[derive(Debug, Default)]
@@ -101,8 +106,9 @@ pub(crate) async fn load(
     // On a blocking thread and not cancellable from here on: it is one short write.
     tokio::task::spawn_blocking(move || {
         let operation = loading.publish(staged, &asker, started_ms)?;
+        let home = &loading.home;
+        home.unpack_in_background();
         if let (Some(operation), false) = (&operation, no_bytecode) {
-            let home = &loading.home;
             home.compile(&*home.store.generation(operation.after)?)?;
         }
         Ok(loading.outcome(operation.as_ref(), false, started))
@@ -209,15 +215,22 @@ impl Loading {
         if dry_run {
             return Ok(None);
         }
-        self.check_room(&content)?;
+        let bring = self.bring(&content);
+        self.check_room(&content, bring)?;
+        failpoint::hit(Point::ImageStage).map_err(at(store.home()))?;
         reporter.report(Event::Phase {
             name: format!("loading {}", self.image.path().display()),
         });
-        content.stage(&staging, &|| stop.load(Ordering::Relaxed), &|title| {
-            reporter.report(Event::Unpacked {
-                package: title.to_owned(),
-            });
-        })?;
+        content.stage(
+            &staging,
+            bring,
+            &|| stop.load(Ordering::Relaxed),
+            &|title| {
+                reporter.report(Event::Unpacked {
+                    package: title.to_owned(),
+                });
+            },
+        )?;
         let (packages, records) = self.installed()?;
         Ok(Some(Staged {
             staging,
@@ -267,12 +280,23 @@ impl Loading {
         Ok(())
     }
 
+    /// Blobs that are shown in a view can be read from packs; plain files need files to link to. Little
+    /// is unpacked at once.
+    fn bring(&self, content: &ImageContent<'_>) -> Bring {
+        let little = content.bytes(Bring::Unpacked) <= LITTLE_BYTES;
+        if little || self.home.why_files().is_some() {
+            Bring::Unpacked
+        } else {
+            Bring::Packed
+        }
+    }
+
     /// A bomb, or an honest image that is too large, is refused before anything of it is written.
-    fn check_room(&self, content: &ImageContent<'_>) -> Result<(), EngineError> {
+    fn check_room(&self, content: &ImageContent<'_>, bring: Bring) -> Result<(), EngineError> {
         let home = self.home.store.home();
         let room = nix::sys::statvfs::statvfs(home).map_err(|error| at(home)(error.into()))?;
         let free = room.blocks_available().saturating_mul(room.fragment_size());
-        let needed = content.bytes();
+        let needed = content.bytes(bring);
         if needed <= free {
             return Ok(());
         }
@@ -318,6 +342,7 @@ impl Loading {
         started_ms: i64,
     ) -> Result<Option<Operation>, EngineError> {
         let (home, record) = (&self.home, &self.record);
+        failpoint::hit(Point::ImagePublish).map_err(at(home.store.home()))?;
         let Staged {
             staging,
             packages,
@@ -327,10 +352,7 @@ impl Loading {
         let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
         let pip = home.caches().shims.stage(&record.interpreter, &staging)?;
         let spec = generated::Spec::of(record, &prefix, &blast).with_pip(&pip);
-        let read_blob = |blob| {
-            let path = staging.blob_path(blob);
-            std::fs::read(&path).map_err(at(path))
-        };
+        let read_blob = |blob| Ok(staging.read_blob(blob)?);
         let records_of = records.iter().map(|record| &**record);
         let generated = generated::layer(&spec, packages.iter().zip(records_of), &read_blob)?;
         let wheels: Vec<_> = packages

@@ -11,6 +11,8 @@
 //! Loading ends in an ordinary operation. What an image says that wheels became is remembered under
 //! a name made from what it says (`scheme_of`), and used only where the package came from the
 //! image: else one that lies about a wheel would reach every environment that installs it.
+//!
+//! Packs are taken into the store as they are; [`settle`] has them unpacked after the load returned.
 
 mod build;
 mod description;
@@ -19,6 +21,7 @@ mod fits;
 mod inspect;
 mod load;
 mod lock;
+mod settle;
 #[cfg(test)]
 mod tests;
 

@@ -36,6 +36,7 @@ impl Store {
         checker.layers();
         if deep {
             checker.hash_blobs()?;
+            checker.unpack_blobs();
         }
         checker.blame();
         Ok(checker.report)
@@ -266,7 +267,8 @@ impl<'a> Checker<'a> {
             return;
         }
         self.report.blobs += 1;
-        match self.inner.objects.size(blob) {
+        let found = self.inner.objects.size(blob);
+        match found.or_else(|| self.inner.packs.size(blob)) {
             None => self.bad.insert(blob, Problem::MissingBlob { blob }),
             Some(found) if found != expected => self.bad.insert(
                 blob,
@@ -302,6 +304,18 @@ impl<'a> Checker<'a> {
             self.bad.entry(blob).or_insert(problem);
             Ok(())
         })
+    }
+
+    /// Reads the blobs that have no file yet.
+    fn unpack_blobs(&mut self) {
+        let (found, bytes) = self.inner.damaged_in_packs();
+        self.report.bytes_read += bytes;
+        for (blob, reason) in found {
+            tracing::warn!(blob = %blob.short(), reason, "what is in a pack is damaged");
+            self.bad
+                .entry(blob)
+                .or_insert(Problem::DamagedBlob { blob });
+        }
     }
 
     /// Turns bad blobs into findings that name the packages and paths they belong to.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use blast_types::{BlobId, GenerationId, LayerId};
+use blast_types::{BlobId, GenerationId, LayerId, PackId};
 use rustc_hash::FxHashSet;
 
 use super::{CleanOptions, CleanReport, Retention};
@@ -19,6 +19,8 @@ pub(super) struct Live {
     pub(super) generations: FxHashSet<GenerationId>,
     pub(super) layers: FxHashSet<LayerId>,
     pub(super) blobs: FxHashSet<BlobId>,
+    /// Packs that somebody brings in just now.
+    packs: FxHashSet<PackId>,
 }
 
 /// An environment with the part of its history that stays.
@@ -35,6 +37,8 @@ pub(super) struct History {
 pub(super) struct Garbage {
     pub(super) report: CleanReport,
     pub(super) objects: Vec<PathBuf>,
+    /// Packs among them.
+    pub(super) packs: Vec<PackId>,
     /// Keys of the index.
     pub(super) records: Vec<Vec<u8>>,
 }
@@ -54,6 +58,7 @@ impl Live {
         for id in inner.pins.pinned() {
             match id {
                 ObjectId::Blob(id) => drop(live.blobs.insert(id)),
+                ObjectId::Pack(id) => drop(live.packs.insert(id)),
                 ObjectId::Layer(id) => drop(live.layers.insert(id)),
                 ObjectId::Generation(id) => drop(live.generations.insert(id)),
             }
@@ -140,7 +145,10 @@ impl Live {
         let mut garbage = Garbage::default();
         garbage.report.dry_run = dry_run;
         let Garbage {
-            report, objects, ..
+            report,
+            objects,
+            packs,
+            ..
         } = &mut garbage;
         inner.objects.walk(Kind::Blobs, |digest, bytes| {
             let id = BlobId::from_bytes(digest);
@@ -150,6 +158,27 @@ impl Live {
                 let stays = names > 1 && !report.dry_run;
                 report.blobs.add(if stays { 0 } else { bytes });
                 objects.push(path);
+            }
+            Ok(())
+        })?;
+        let used: FxHashSet<PackId> = inner
+            .packs
+            .all()
+            .iter()
+            .filter(|pack| {
+                pack.open
+                    .blobs()
+                    .any(|(blob, _)| self.blobs.contains(&blob))
+            })
+            .map(|pack| pack.id)
+            .chain(self.packs.iter().copied())
+            .collect();
+        inner.objects.walk(Kind::Packs, |digest, bytes| {
+            let id = PackId::from_bytes(digest);
+            if !used.contains(&id) {
+                report.packs.add(bytes);
+                objects.push(inner.objects.path(id));
+                packs.push(id);
             }
             Ok(())
         })?;

@@ -92,6 +92,8 @@ pub struct CleanReport {
     /// Blobs. Those that have another name elsewhere, as plain files, free no bytes; a dry run cannot
     /// know, and counts them.
     pub blobs: Count,
+    /// Packs of images that were not unpacked yet, and that nobody needs any more.
+    pub packs: Count,
     /// Layers.
     pub layers: Count,
     /// Generations.
@@ -107,12 +109,12 @@ pub struct CleanReport {
 impl CleanReport {
     /// How many objects were freed.
     pub fn objects(&self) -> u64 {
-        self.blobs.count + self.layers.count + self.generations.count
+        self.blobs.count + self.packs.count + self.layers.count + self.generations.count
     }
 
     /// All bytes of objects that were freed.
     pub fn object_bytes(&self) -> u64 {
-        self.blobs.bytes + self.layers.bytes + self.generations.bytes
+        self.blobs.bytes + self.packs.bytes + self.layers.bytes + self.generations.bytes
     }
 }
 
@@ -141,6 +143,9 @@ impl Store {
         report.journal_bytes = sweep::rewrite_records(inner, &mut writer, &live, &garbage)?;
         drop(writer);
         inner.caches.clear();
+        for &pack in &garbage.packs {
+            inner.packs.remove(pack);
+        }
         let trash = sweep::move_away(inner, &garbage)?;
         drop(gate);
         sweep::empty(&trash, tell)?;

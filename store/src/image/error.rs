@@ -114,6 +114,20 @@ fn listed(missing: &[String]) -> String {
     }
 }
 
+impl ImageError {
+    /// The same of the image that a copy was made of.
+    pub(super) fn of_image(self, image: &Path) -> Self {
+        match self {
+            Self::Damaged { part, reason, .. } => Self::Damaged {
+                path: image.to_owned(),
+                part,
+                reason,
+            },
+            other => other,
+        }
+    }
+}
+
 /// Gives an input/output result of an image its path.
 pub(super) fn at<'a>(
     action: &'static str,

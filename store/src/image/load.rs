@@ -1,5 +1,8 @@
 //! From packs to objects of the store, by all processors. Everything goes through one [`Staging`],
 //! so an image that turns out bad at its last byte leaves nothing behind.
+//!
+//! Blobs come in one of two ways ([`Bring`]): each as a file, or in their packs, which the store takes
+//! over as they are and unpacks when there is time (`packs`). Every byte is checked in both.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -9,25 +12,24 @@ use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use super::error::ImageError;
-use super::format::Group;
-use super::plan;
-use super::read::{Image, ImagePack, Unpacker};
-use crate::{EncodedLayer, Layer, Staging, Store, StoreError};
+use super::pack::{Check, OpenPack, PackFile, Sink, Unpacker};
+use super::read::{Image, ImagePack};
+use crate::{BlobWriter, Layer, Staging, Store, StoreError};
+
+/// How blobs come into a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bring {
+    /// Each as a file: all is written before the load is done.
+    Unpacked,
+    /// In their packs, which [`Store::unpack`] unpacks later.
+    Packed,
+}
 
 /// The packs of an image that are wanted, their layers unpacked and checked.
 #[derive(Debug)]
 pub struct ImageContent<'a> {
     image: &'a Image,
-    packs: Vec<Checked<'a>>,
-}
-
-/// A pack whose layer is known.
-#[derive(Debug)]
-struct Checked<'a> {
-    pack: &'a ImagePack,
-    layer: Arc<Layer>,
-    /// The blobs that it holds, by group: name and size.
-    groups: Vec<Vec<(BlobId, u64)>>,
+    packs: Vec<Arc<OpenPack>>,
 }
 
 impl Image {
@@ -41,59 +43,19 @@ impl Image {
             .into_par_iter()
             .map_init(Unpacker::new, |unpacker, pack| {
                 self.check_digest(pack)?;
-                self.check(pack, unpacker)
+                self.pack_file()
+                    .open_pack(&pack.pack, unpacker)
+                    .map(Arc::new)
             })
             .collect::<Result<Vec<_>, ImageError>>()?;
         Ok(ImageContent { image: self, packs })
-    }
-
-    fn check<'a>(
-        &self,
-        pack: &'a ImagePack,
-        unpacker: &mut Unpacker,
-    ) -> Result<Checked<'a>, ImageError> {
-        let damaged = |reason: &str| self.damaged(pack.title(), reason);
-        let (mut bytes, mut offset) = (Vec::new(), 0);
-        for &chunk in &pack.index.encoding {
-            bytes.extend(self.chunk(pack, offset, chunk, unpacker)?);
-            offset += chunk.packed();
-        }
-        let id = pack.layer();
-        if blake3::hash(&bytes).as_bytes() != id.as_bytes() {
-            return Err(damaged("its layer does not have the name that is stated"));
-        }
-        let layer = EncodedLayer { id, bytes }
-            .open()
-            .and_then(|layer| layer.verify().map(|()| layer))
-            .map_err(|error| damaged(&format!("its layer is none: {error}")))?;
-        let sizes = plan::blob_sizes(&layer)
-            .ok_or_else(|| damaged("its layer states two sizes of one blob"))?;
-        let table: Vec<_> = layer.blobs().collect();
-        let known = |number: u32| match table.get(number as usize) {
-            Some(blob) => Some((*blob, *sizes.get(blob)?)),
-            None => pack.index.extra.get(number as usize - table.len()).copied(),
-        };
-        let mut groups = Vec::with_capacity(pack.index.groups.len());
-        for group in &pack.index.groups {
-            let named = group.blobs.iter().map(|&(number, size)| {
-                known(number)
-                    .filter(|(_, stated)| *stated == size)
-                    .ok_or_else(|| damaged("index and layer differ about a blob"))
-            });
-            groups.push(named.collect::<Result<Vec<_>, _>>()?);
-        }
-        Ok(Checked {
-            pack,
-            layer: Arc::new(layer),
-            groups,
-        })
     }
 }
 
 impl ImageContent<'_> {
     /// The layers, in the order of the packs.
     pub fn layers(&self) -> impl Iterator<Item = &Arc<Layer>> {
-        self.packs.iter().map(|checked| &checked.layer)
+        self.packs.iter().map(|open| open.layer())
     }
 
     /// The layer of this name, if it is among them.
@@ -101,12 +63,17 @@ impl ImageContent<'_> {
         self.layers().find(|layer| layer.id() == id)
     }
 
-    /// Bytes that may have to be written.
-    pub fn bytes(&self) -> u64 {
-        let packs = self.packs.iter();
-        packs
-            .map(|checked| checked.pack.content_bytes())
-            .fold(0, u64::saturating_add)
+    /// Bytes that may have to be written, now or when packs are unpacked.
+    pub fn bytes(&self, bring: Bring) -> u64 {
+        let of = |open: &Arc<OpenPack>| {
+            let (packed, unpacked) = open.bytes();
+            match bring {
+                Bring::Unpacked => unpacked,
+                // The pack goes when all that is in it is there.
+                Bring::Packed => unpacked.saturating_add(packed),
+            }
+        };
+        self.packs.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// Whether all blobs that the layers need, and `needed` beside them, are in the packs or in the
@@ -119,9 +86,9 @@ impl ImageContent<'_> {
         let held: FxHashSet<BlobId> = self.blobs().map(|(blob, _)| blob).collect();
         let lacks = |blob: &BlobId| !held.contains(blob) && !store.has_blob(*blob);
         let mut missing: Vec<String> = Vec::new();
-        for checked in &self.packs {
-            if checked.layer.blobs().any(|blob| lacks(&blob)) {
-                missing.push(checked.pack.title().to_owned());
+        for open in &self.packs {
+            if open.layer().blobs().any(|blob| lacks(&blob)) {
+                missing.push(open.title().to_owned());
             }
         }
         missing.extend(
@@ -142,9 +109,7 @@ impl ImageContent<'_> {
     }
 
     fn blobs(&self) -> impl Iterator<Item = (BlobId, u64)> + '_ {
-        self.packs
-            .iter()
-            .flat_map(|checked| checked.groups.iter().flatten().copied())
+        self.packs.iter().flat_map(|open| open.blobs())
     }
 
     /// Brings blobs and layers into a staging, on all processors. `stop` is asked now and then
@@ -152,14 +117,32 @@ impl ImageContent<'_> {
     pub fn stage(
         &self,
         staging: &Staging,
+        bring: Bring,
         stop: &(dyn Fn() -> bool + Sync),
         told: &(dyn Fn(&str) + Sync),
     ) -> Result<(), ImageError> {
-        self.packs.par_iter().try_for_each(|checked| {
-            let jobs: Vec<_> = checked.pack.groups().zip(&checked.groups).collect();
-            jobs.into_par_iter().try_for_each_init(
+        match bring {
+            Bring::Unpacked => self.unpack(staging, stop, told)?,
+            Bring::Packed => self.take_over(staging, stop, told)?,
+        }
+        for open in &self.packs {
+            staging.layer_of_image(open.layer())?;
+        }
+        Ok(())
+    }
+
+    fn unpack(
+        &self,
+        staging: &Staging,
+        stop: &(dyn Fn() -> bool + Sync),
+        told: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), ImageError> {
+        let file = self.image.pack_file();
+        self.packs.par_iter().try_for_each(|open| {
+            let groups: Vec<_> = open.groups().enumerate().collect();
+            groups.into_par_iter().try_for_each_init(
                 Unpacker::new,
-                |unpacker, ((offset, group), blobs)| {
+                |unpacker, (number, blobs)| {
                     if stop() {
                         return Err(ImageError::Stopped);
                     }
@@ -167,88 +150,96 @@ impl ImageContent<'_> {
                     if blobs.len() == 1 && staging.has_all(blobs) {
                         return Ok(());
                     }
-                    self.group(checked.pack, offset, group, blobs, unpacker, Some(staging))
+                    file.group(open, number, unpacker, &mut ToStaging::new(staging))
                 },
             )?;
-            told(checked.pack.title());
-            Ok::<_, ImageError>(())
-        })?;
-        for checked in &self.packs {
-            staging.layer_of_image(&checked.layer)?;
+            told(open.title());
+            Ok(())
+        })
+    }
+
+    /// Copies packs as they are. They are checked while the disk writes them, and as they came to be
+    /// there: the file of the image is the user's and may change.
+    fn take_over(
+        &self,
+        staging: &Staging,
+        stop: &(dyn Fn() -> bool + Sync),
+        told: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), ImageError> {
+        let mut copies = Vec::with_capacity(self.packs.len());
+        for open in &self.packs {
+            if stop() {
+                return Err(ImageError::Stopped);
+            }
+            let path = staging.pack(self.image.pack_file(), open)?;
+            copies.push((PackFile::open(&path)?, open));
         }
-        Ok(())
+        copies.par_iter().try_for_each(|(file, open)| {
+            check(file, open, stop).map_err(|error| error.of_image(self.image.path()))?;
+            told(open.title());
+            Ok(())
+        })
     }
 
     /// Unpacks and checks every byte, and keeps nothing.
     pub fn verify(&self, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), ImageError> {
-        self.packs.par_iter().try_for_each(|checked| {
-            let jobs: Vec<_> = checked.pack.groups().zip(&checked.groups).collect();
-            jobs.into_par_iter().try_for_each_init(
-                Unpacker::new,
-                |unpacker, ((offset, group), blobs)| {
-                    if stop() {
-                        return Err(ImageError::Stopped);
-                    }
-                    self.group(checked.pack, offset, group, blobs, unpacker, None)
-                },
-            )
+        let file = self.image.pack_file();
+        self.packs
+            .par_iter()
+            .try_for_each(|open| check(file, open, stop))
+    }
+}
+
+/// Unpacks and checks every byte of a pack's blobs.
+fn check(
+    file: &PackFile,
+    open: &OpenPack,
+    stop: &(dyn Fn() -> bool + Sync),
+) -> Result<(), ImageError> {
+    let groups = 0..open.groups().len();
+    groups
+        .into_par_iter()
+        .try_for_each_init(Unpacker::new, |unpacker, number| {
+            if stop() {
+                return Err(ImageError::Stopped);
+            }
+            file.group(open, number, unpacker, &mut Check::default())
         })
+}
+
+/// Each blob becomes a staged file.
+pub(crate) struct ToStaging<'a> {
+    staging: &'a Staging,
+    writer: Option<BlobWriter>,
+}
+
+impl<'a> ToStaging<'a> {
+    pub(crate) fn new(staging: &'a Staging) -> Self {
+        Self {
+            staging,
+            writer: None,
+        }
+    }
+}
+
+impl Sink for ToStaging<'_> {
+    fn blob(&mut self, blob: BlobId, bytes: &[u8]) -> Result<(), ImageError> {
+        Ok(self.staging.checked_blob(blob, bytes)?)
     }
 
-    fn group(
-        &self,
-        pack: &ImagePack,
-        mut offset: u64,
-        group: &Group,
-        blobs: &[(BlobId, u64)],
-        unpacker: &mut Unpacker,
-        staging: Option<&Staging>,
-    ) -> Result<(), ImageError> {
-        let wrong = |blob: BlobId| {
-            let reason = format!("the bytes of blob {} are others", blob.short());
-            self.image.damaged(pack.title(), reason)
-        };
-        if let ([(blob, _)], [_, _, ..]) = (blobs, group.chunks.as_slice()) {
-            let mut hasher = blake3::Hasher::new();
-            let mut writer = staging.map(Staging::blob_writer);
-            for &chunk in &group.chunks {
-                let bytes = self.image.chunk(pack, offset, chunk, unpacker)?;
-                offset += chunk.packed();
-                match &mut writer {
-                    // It hashes by itself.
-                    Some(writer) => writer.write_all(&bytes).map_err(unwritten)?,
-                    None => drop(hasher.update(&bytes)),
-                }
-            }
-            let found = match writer {
-                Some(writer) => writer.finish()?.0,
-                None => BlobId::from_bytes(*hasher.finalize().as_bytes()),
-            };
-            return if found == *blob {
-                Ok(())
-            } else {
-                Err(wrong(*blob))
-            };
-        }
-        let mut rest = Vec::new();
-        for &chunk in &group.chunks {
-            rest.extend(self.image.chunk(pack, offset, chunk, unpacker)?);
-            offset += chunk.packed();
-        }
-        let mut rest = rest.as_slice();
-        for &(blob, size) in blobs {
-            let (bytes, others) = rest
-                .split_at_checked(size as usize)
-                .ok_or_else(|| wrong(blob))?;
-            rest = others;
-            if BlobId::of(bytes) != blob {
-                return Err(wrong(blob));
-            }
-            if let Some(staging) = staging {
-                staging.checked_blob(blob, bytes)?;
-            }
-        }
-        Ok(())
+    fn piece(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
+        let writer = self
+            .writer
+            .get_or_insert_with(|| self.staging.blob_writer());
+        writer.write_all(bytes).map_err(unwritten)
+    }
+
+    fn end(&mut self) -> Result<BlobId, ImageError> {
+        let writer = self
+            .writer
+            .take()
+            .unwrap_or_else(|| self.staging.blob_writer());
+        Ok(writer.finish()?.0)
     }
 }
 

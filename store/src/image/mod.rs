@@ -19,14 +19,17 @@
 mod error;
 mod format;
 mod load;
+mod pack;
 mod plan;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod write;
 
 pub use error::ImageError;
 pub use format::IMAGE_VERSION;
-pub use load::ImageContent;
+pub(crate) use load::ToStaging;
+pub use load::{Bring, ImageContent};
+pub(crate) use pack::{Check, OpenPack, PackFile, Sink, Unpacker};
 pub use read::{Image, ImagePack};
 pub use write::{ImageSpec, PackSource, WrittenImage};

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use blast_types::{LayerId, Sha256};
 use rustc_hash::FxHashSet;
@@ -12,10 +12,11 @@ use sha2::Digest as _;
 
 use super::error::{ImageError, at};
 use super::format::{
-    ARTIFACT_TYPE, BLOBS_DIR, Chunk, Descriptor, ENVIRONMENT_TYPE, FOOTER_BYTES, Footer,
-    FooterError, INDEX_FILE, LAYER_NOTE, LAYOUT_FILE, LOCK_TYPE, MANIFEST_TYPE, MAX_DOCUMENT_BYTES,
-    MAX_MEMBERS, Manifest, NAME_NOTE, OciIndex, PACK_TYPE, PackIndex, TITLE_NOTE,
+    ARTIFACT_TYPE, BLOBS_DIR, Descriptor, ENVIRONMENT_TYPE, INDEX_FILE, LAYER_NOTE, LAYOUT_FILE,
+    LOCK_TYPE, MANIFEST_TYPE, MAX_DOCUMENT_BYTES, MAX_MEMBERS, Manifest, NAME_NOTE, OciIndex,
+    PACK_TYPE, TITLE_NOTE,
 };
+use super::pack::{Pack, PackFile, Place};
 
 /// How much of a pack is hashed at a time.
 const HASH_BYTES: usize = 1 << 20;
@@ -23,8 +24,7 @@ const HASH_BYTES: usize = 1 << 20;
 /// An image file that is open, its documents read and checked.
 #[derive(Debug)]
 pub struct Image {
-    file: File,
-    path: PathBuf,
+    file: PackFile,
     digest: Sha256,
     name: String,
     bytes: u64,
@@ -36,50 +36,30 @@ pub struct Image {
 /// A pack of an image.
 #[derive(Debug)]
 pub struct ImagePack {
-    title: String,
     digest: Sha256,
-    place: Place,
-    pub(super) index: PackIndex,
+    pub(super) pack: Arc<Pack>,
 }
 
 impl ImagePack {
     /// The layer that it holds.
     pub fn layer(&self) -> LayerId {
-        self.index.layer
+        self.pack.layer()
     }
 
     /// What it is, in the image's words.
     pub fn title(&self) -> &str {
-        &self.title
+        &self.pack.title
     }
 
     /// Its bytes in the image.
     pub fn packed_bytes(&self) -> u64 {
-        self.place.size
+        self.pack.packed_bytes()
     }
 
     /// The bytes of its layer and its blobs, as the image states them.
     pub fn content_bytes(&self) -> u64 {
-        let layer = self.index.layer_bytes().unwrap_or(u64::MAX);
-        layer.saturating_add(self.index.content_bytes().unwrap_or(u64::MAX))
+        self.pack.content_bytes()
     }
-
-    /// The groups, each with the place of its first chunk in the pack.
-    pub(super) fn groups(&self) -> impl Iterator<Item = (u64, &super::format::Group)> {
-        let mut next: u64 = self.index.encoding.iter().map(|chunk| chunk.packed()).sum();
-        self.index.groups.iter().map(move |group| {
-            let start = next;
-            next += group.chunks.iter().map(|chunk| chunk.packed()).sum::<u64>();
-            (start, group)
-        })
-    }
-}
-
-/// Where a member's bytes are in the file.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    offset: u64,
-    size: u64,
 }
 
 impl Image {
@@ -94,10 +74,15 @@ impl Image {
             });
         }
         let bytes = metadata.len();
+        let members = members(&file, path, bytes)?;
+        let file = PackFile {
+            file,
+            path: path.to_owned(),
+            is_pack: false,
+        };
         let mut opening = Opening {
-            members: members(&file, path, bytes)?,
+            members,
             file: &file,
-            path,
             named: FxHashSet::default(),
         };
         opening.check_layout()?;
@@ -114,7 +99,6 @@ impl Image {
         opening.nothing_else()?;
         Ok(Self {
             file,
-            path: path.to_owned(),
             digest,
             name,
             bytes,
@@ -126,7 +110,7 @@ impl Image {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.file.path
     }
 
     /// SHA-256 of the manifest: the image's name in a registry.
@@ -161,72 +145,28 @@ impl Image {
 
     /// The error for a part that is not what it should be.
     pub fn damaged(&self, part: &str, reason: impl Into<String>) -> ImageError {
-        ImageError::Damaged {
-            path: self.path.clone(),
-            part: part.to_owned(),
-            reason: reason.into(),
-        }
+        self.file.damaged(part, reason)
+    }
+
+    /// The file, as one that packs are read from.
+    pub(super) fn pack_file(&self) -> &PackFile {
+        &self.file
     }
 
     /// Whether a pack has the bytes that its name says.
     pub(super) fn check_digest(&self, pack: &ImagePack) -> Result<(), ImageError> {
         let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; HASH_BYTES.min(pack.place.size as usize)];
-        let mut done = 0;
-        while done < pack.place.size {
-            let part = (pack.place.size - done).min(buffer.len() as u64) as usize;
-            let offset = pack.place.offset + done;
-            self.file
-                .read_exact_at(&mut buffer[..part], offset)
-                .map_err(at("read", &self.path))?;
-            hasher.update(&buffer[..part]);
-            done += part as u64;
-        }
+        self.file.pieces(&pack.pack, HASH_BYTES, |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })?;
         if Sha256::from_bytes(hasher.finalize().into()) == pack.digest {
             Ok(())
         } else {
             Err(self.damaged(
-                &pack.title,
+                pack.title(),
                 "its bytes do not have the digest by which it is named",
             ))
-        }
-    }
-
-    /// Unpacks one chunk that begins at `offset` of a pack.
-    pub(super) fn chunk(
-        &self,
-        pack: &ImagePack,
-        offset: u64,
-        chunk: Chunk,
-        unpacker: &mut Unpacker,
-    ) -> Result<Vec<u8>, ImageError> {
-        unpacker.packed.resize(chunk.packed() as usize, 0);
-        self.file
-            .read_exact_at(&mut unpacker.packed, pack.place.offset + offset)
-            .map_err(at("read", &self.path))?;
-        let result = match &mut unpacker.context {
-            Ok(context) => context.decompress(&unpacker.packed, chunk.size() as usize),
-            Err(error) => Err(std::io::Error::new(error.kind(), error.to_string())),
-        };
-        let bytes = result.map_err(|error| self.damaged(&pack.title, error.to_string()))?;
-        if bytes.len() as u64 != chunk.size() {
-            return Err(self.damaged(&pack.title, "a chunk is shorter than the index says"));
-        }
-        Ok(bytes)
-    }
-}
-
-/// What one thread unpacks with.
-pub(super) struct Unpacker {
-    context: std::io::Result<zstd::bulk::Decompressor<'static>>,
-    packed: Vec<u8>,
-}
-
-impl Unpacker {
-    pub(super) fn new() -> Self {
-        Self {
-            context: zstd::bulk::Decompressor::new(),
-            packed: Vec::new(),
         }
     }
 }
@@ -276,8 +216,7 @@ fn members(file: &File, path: &Path, length: u64) -> Result<Members, ImageError>
 
 /// An image whose documents are being read.
 struct Opening<'a> {
-    file: &'a File,
-    path: &'a Path,
+    file: &'a PackFile,
     members: Members,
     /// Members that something names.
     named: FxHashSet<Box<[u8]>>,
@@ -286,7 +225,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     fn damaged(&self, part: &str, reason: impl Into<String>) -> ImageError {
         ImageError::Damaged {
-            path: self.path.to_owned(),
+            path: self.file.path.clone(),
             part: part.to_owned(),
             reason: reason.into(),
         }
@@ -294,14 +233,14 @@ impl Opening<'_> {
 
     fn unknown(&self, found: String) -> ImageError {
         ImageError::Unknown {
-            path: self.path.to_owned(),
+            path: self.file.path.clone(),
             found,
         }
     }
 
     fn not_an_image(&self, reason: &str) -> ImageError {
         ImageError::NotAnImage {
-            path: self.path.to_owned(),
+            path: self.file.path.clone(),
             reason: reason.to_owned(),
         }
     }
@@ -317,9 +256,9 @@ impl Opening<'_> {
             return Err(self.damaged(part, "it is too large"));
         }
         let mut bytes = vec![0; place.size as usize];
-        self.file
-            .read_exact_at(&mut bytes, place.offset)
-            .map_err(at("read", self.path))?;
+        let PackFile { file, path, .. } = self.file;
+        file.read_exact_at(&mut bytes, place.offset)
+            .map_err(at("read", path))?;
         Ok(bytes)
     }
 
@@ -404,62 +343,16 @@ impl Opening<'_> {
         let (digest, place) = self.find(descriptor, PACK_TYPE)?;
         let note = |key| descriptor.annotations.get(key).map(String::as_str);
         let title = note(TITLE_NOTE).unwrap_or(&descriptor.digest).to_owned();
-        let index = self.pack_index(place, &title)?;
+        let index = self.file.pack_index(place, &title)?;
         if note(LAYER_NOTE) != Some(&index.layer.to_hex()) {
             return Err(self.damaged(&title, "manifest and pack name different layers"));
         }
-        Ok(ImagePack {
+        let pack = Arc::new(Pack {
             title,
-            digest,
             place,
             index,
-        })
-    }
-
-    fn pack_index(&self, place: Place, title: &str) -> Result<PackIndex, ImageError> {
-        let damaged = |reason: &str| self.damaged(title, reason);
-        let Some(before_footer) = place.size.checked_sub(FOOTER_BYTES) else {
-            return Err(damaged("it is too short for a pack"));
-        };
-        let mut footer = [0; FOOTER_BYTES as usize];
-        self.file
-            .read_exact_at(&mut footer, place.offset + before_footer)
-            .map_err(at("read", self.path))?;
-        let footer = Footer::decode(&footer).map_err(|error| match error {
-            FooterError::NotAPack => damaged("it does not end as a pack does"),
-            FooterError::Version(version) => self.unknown(format!("packs of version {version}")),
-            FooterError::Features(features) => {
-                self.unknown(format!("packs with the features {features:#x}"))
-            }
-        })?;
-        let Some(chunks_end) = before_footer.checked_sub(footer.packed) else {
-            return Err(damaged("its index is longer than itself"));
-        };
-        let index = Place {
-            offset: place.offset + chunks_end,
-            size: footer.packed,
-        };
-        if footer.size > MAX_DOCUMENT_BYTES {
-            return Err(damaged("its index is too large"));
-        }
-        let packed = self.read(index, title)?;
-        // Memory is taken as bytes come out, not as the footer promises.
-        let mut bytes = Vec::new();
-        zstd::stream::read::Decoder::new(packed.as_slice())
-            .and_then(|decoder| decoder.take(footer.size + 1).read_to_end(&mut bytes))
-            .map_err(|error| damaged(&error.to_string()))?;
-        if bytes.len() as u64 != footer.size {
-            return Err(damaged("its index does not have the size that is stated"));
-        }
-        let index: PackIndex =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(&error.to_string()))?;
-        if let Some(rule) = index.broken_rule() {
-            return Err(damaged(rule));
-        }
-        if index.packed_bytes() != Some(chunks_end) {
-            return Err(damaged("its chunks do not fill it"));
-        }
-        Ok(index)
+        });
+        Ok(ImagePack { digest, pack })
     }
 
     /// A member that nothing names has no business in an image.

@@ -11,14 +11,17 @@ use super::format::{BLOBS_DIR, CHUNK_BYTES, Footer, PackIndex};
 use super::*;
 use crate::{LayerBuilder, Store};
 
-struct Lab {
+const BOTH: [Bring; 2] = [Bring::Unpacked, Bring::Packed];
+
+pub(crate) struct Lab {
     dir: tempfile::TempDir,
-    store: Store,
+    pub(crate) store: Store,
+    bring: Bring,
 }
 
 /// A file of a layer that is put together for a test.
 #[derive(Debug, Clone)]
-struct TestFile {
+pub(crate) struct TestFile {
     path: String,
     bytes: Vec<u8>,
     inline: bool,
@@ -34,16 +37,29 @@ fn file(path: &str, bytes: impl Into<Vec<u8>>) -> TestFile {
 
 impl Lab {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open_in_memory(&dir.path().join("home")).unwrap();
-        Self { dir, store }
+        Self::of(Bring::Unpacked)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A store into which images come in this way.
+    pub(crate) fn of(bring: Bring) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_in_memory(&dir.path().join("home")).unwrap();
+        Self { dir, store, bring }
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { dir, store, bring } = self;
+        drop(store);
+        let store = Store::open_in_memory(&dir.path().join("home")).unwrap();
+        Self { dir, store, bring }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn layer(&self, files: &[TestFile]) -> LayerId {
+    pub(crate) fn layer(&self, files: &[TestFile]) -> LayerId {
         let staging = self.store.stage().unwrap();
         let mut builder = LayerBuilder::new();
         for TestFile {
@@ -66,7 +82,7 @@ impl Lab {
         id
     }
 
-    fn write(&self, name: &str, layers: &[LayerId], base: &[BlobId]) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, layers: &[LayerId], base: &[BlobId]) -> PathBuf {
         let packs: Vec<_> = layers
             .iter()
             .map(|&layer| PackSource {
@@ -94,19 +110,19 @@ impl Lab {
     }
 
     /// Loads all of an image into this store.
-    fn load(&self, path: &Path) -> Result<(), ImageError> {
+    pub(crate) fn load(&self, path: &Path) -> Result<(), ImageError> {
         let image = Image::open(path)?;
         let content = image.content(|_| true)?;
         content.is_complete(&self.store, [])?;
         let staging = self.store.stage()?;
-        content.stage(&staging, &|| false, &|_| ())?;
+        content.stage(&staging, self.bring, &|| false, &|_| ())?;
         Ok(staging.publish()?)
     }
 
-    fn bytes_of(&self, id: LayerId, path: &str) -> Vec<u8> {
+    pub(crate) fn bytes_of(&self, id: LayerId, path: &str) -> Vec<u8> {
         let layer = self.store.layer(id).unwrap();
         match layer.entry(layer.find(path).unwrap()).kind {
-            crate::EntryKind::File { blob } => fs::read(self.store.blob_path(blob)).unwrap(),
+            crate::EntryKind::File { blob } => self.store.read_blob(blob).unwrap(),
             crate::EntryKind::Inline { bytes } => bytes.to_vec(),
             other => panic!("{other:?}"),
         }
@@ -129,7 +145,7 @@ impl Lab {
 }
 
 /// Bytes that zstd cannot make much of.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new()
         .update(&seed.to_le_bytes())
@@ -138,7 +154,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-fn sample(lab: &Lab) -> Vec<LayerId> {
+pub(crate) fn sample(lab: &Lab) -> Vec<LayerId> {
     let shared = noise(1, 9000);
     vec![
         lab.layer(&[
@@ -159,20 +175,22 @@ fn sample(lab: &Lab) -> Vec<LayerId> {
 
 #[test]
 fn an_image_brings_layers_and_blobs_to_another_store() {
-    let (from, to) = (Lab::new(), Lab::new());
-    let layers = sample(&from);
-    to.load(&from.write("image", &layers, &[])).unwrap();
-    for (id, path) in [
-        (layers[0], "lib/a.py"),
-        (layers[0], "lib/small"),
-        (layers[0], "lib/shared"),
-        (layers[1], "lib/b.so"),
-        (layers[1], "lib/shared_too"),
-        (layers[1], "lib/none"),
-    ] {
-        assert_eq!(to.bytes_of(id, path), from.bytes_of(id, path), "{path}");
+    for bring in BOTH {
+        let (from, to) = (Lab::new(), Lab::of(bring));
+        let layers = sample(&from);
+        to.load(&from.write("image", &layers, &[])).unwrap();
+        for (id, path) in [
+            (layers[0], "lib/a.py"),
+            (layers[0], "lib/small"),
+            (layers[0], "lib/shared"),
+            (layers[1], "lib/b.so"),
+            (layers[1], "lib/shared_too"),
+            (layers[1], "lib/none"),
+        ] {
+            assert_eq!(to.bytes_of(id, path), from.bytes_of(id, path), "{path}");
+        }
+        assert!(to.store.check(true).unwrap().findings.is_empty());
     }
-    assert!(to.store.check(true).unwrap().findings.is_empty());
 }
 
 #[test]
@@ -191,7 +209,7 @@ fn a_blob_is_packed_once_and_never_if_the_base_has_it() {
         let image = Image::open(path).unwrap();
         let packs = image.packs().iter();
         let blobs = packs
-            .flat_map(|pack| &pack.index.groups)
+            .flat_map(|pack| &pack.pack.index.groups)
             .map(|g| g.blobs.len());
         blobs.sum::<usize>()
     };
@@ -234,24 +252,29 @@ fn the_file_is_a_tar_of_an_oci_layout() {
 /// A file cut anywhere, or with any byte changed that matters, is refused and leaves nothing.
 #[test]
 fn an_image_that_is_cut_short_is_refused() {
-    let (from, to) = (Lab::new(), Lab::new());
+    let (from, labs) = (Lab::new(), BOTH.map(Lab::of));
     let bytes = fs::read(from.write("image", &sample(&from), &[])).unwrap();
     let path = from.path("cut");
     for length in (0..bytes.len() - 1024).step_by(bytes.len() / 97) {
         fs::write(&path, &bytes[..length]).unwrap();
-        to.load(&path).unwrap_err();
-        to.assert_empty();
+        for to in &labs {
+            to.load(&path).unwrap_err();
+            to.assert_empty();
+        }
     }
 }
 
 #[test]
 fn a_flipped_bit_is_refused_or_changes_nothing() {
-    let (from, to) = (Lab::new(), Lab::new());
+    let (from, labs) = (Lab::new(), BOTH.map(Lab::of));
     let layers = sample(&from);
     let bytes = fs::read(from.write("image", &layers, &[])).unwrap();
     let path = from.path("flipped");
     let mut refused = 0;
-    for at in (0..bytes.len()).step_by(bytes.len() / 211) {
+    for (at, to) in (0..bytes.len())
+        .step_by(bytes.len() / 211)
+        .zip(labs.iter().cycle())
+    {
         let mut bytes = bytes.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(&path, &bytes).unwrap();
@@ -260,7 +283,7 @@ fn a_flipped_bit_is_refused_or_changes_nothing() {
             to.assert_empty();
             continue;
         } else {
-            &to
+            to
         };
         // A byte that means nothing, such as padding.
         assert_eq!(to.bytes_of(layers[0], "lib/shared"), noise(1, 9000));
@@ -282,7 +305,7 @@ fn forge(from: &Lab, image: &Path, change: impl Fn(&mut Vec<u8>, &mut PackIndex)
         members.push((name, bytes));
     }
     let pack = &opened.packs()[0];
-    let mut index = pack.index.clone();
+    let mut index = pack.pack.index.clone();
     let (old, bytes) = &members[1];
     let old = old.clone();
     let mut chunks = bytes[..index.packed_bytes().unwrap() as usize].to_vec();
@@ -337,12 +360,17 @@ fn tar_of(lab: &Lab, members: &[(String, Vec<u8>)]) -> PathBuf {
 
 /// What a forged image is refused for.
 fn refusal(change: impl Fn(&mut Vec<u8>, &mut PackIndex)) -> String {
-    let (from, to) = (Lab::new(), Lab::new());
+    let from = Lab::new();
     let image = from.write("image", &sample(&from), &[]);
     let forged = forge(&from, &image, change);
-    let error = to.load(&forged).expect_err("forged");
-    to.assert_empty();
-    error.to_string()
+    let [unpacked, packed] = BOTH.map(|bring| {
+        let to = Lab::of(bring);
+        let error = to.load(&forged).expect_err("forged");
+        to.assert_empty();
+        error.to_string()
+    });
+    assert_eq!(unpacked, packed);
+    packed
 }
 
 #[test]
@@ -515,11 +543,13 @@ fn work_that_nobody_waits_for_ends_and_leaves_nothing() {
     let (from, to) = (Lab::new(), Lab::new());
     let image = Image::open(&from.write("image", &sample(&from), &[])).unwrap();
     let content = image.content(|_| true).unwrap();
-    let staging = to.store.stage().unwrap();
-    let stopped = content.stage(&staging, &|| true, &|_| ());
-    assert!(matches!(stopped, Err(ImageError::Stopped)));
-    drop(staging);
-    to.assert_empty();
+    for bring in BOTH {
+        let staging = to.store.stage().unwrap();
+        let stopped = content.stage(&staging, bring, &|| true, &|_| ());
+        assert!(matches!(stopped, Err(ImageError::Stopped)));
+        drop(staging);
+        to.assert_empty();
+    }
 }
 
 fn any_files() -> impl Strategy<Value = Vec<TestFile>> {
@@ -548,8 +578,9 @@ proptest! {
     fn any_layers_make_the_round_trip(
         layers in prop::collection::vec(any_files(), 1..5),
         known in 0..5_usize,
+        packed in any::<bool>(),
     ) {
-        let (from, to) = (Lab::new(), Lab::new());
+        let (from, to) = (Lab::new(), Lab::of(BOTH[usize::from(packed)]));
         let mut ids: Vec<_> = layers.iter().map(|files| from.layer(files)).collect();
         ids.sort();
         ids.dedup();
@@ -564,6 +595,8 @@ proptest! {
                 prop_assert_eq!(&to.bytes_of(id, &file.path), &file.bytes);
             }
         }
+        prop_assert!(to.store.check(true).unwrap().findings.is_empty());
+        prop_assert_eq!(to.store.unpack(&|| false).unwrap().left, 0);
         // And the other store writes the same image.
         prop_assert!(fs::read(&path).unwrap() == fs::read(to.write("again", &ids, &[])).unwrap());
         prop_assert!(to.store.check(true).unwrap().findings.is_empty());

@@ -212,6 +212,10 @@ impl Store {
             let path = self.blob_path(piece.blob);
             let damaged = || StoreError::DamagedBlob { id: piece.blob };
             let mut file = match File::open(&path) {
+                // What could be unpacked was (`Store::unpack`).
+                Err(_) if self.inner.packs.size(piece.blob).is_some() => {
+                    return Err(damaged().into());
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(StoreError::MissingBlob { id: piece.blob }.into());
                 }

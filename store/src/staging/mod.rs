@@ -4,7 +4,7 @@
 //! A staged object is written beside its final place, as
 //! `blobs/ab/.staged-<staging>-<number>`, because a rename within one directory is the
 //! cheapest and needs no room; big blobs, whose name is known only at their end, lie in
-//! `staging/<staging>/`. That directory exists as long as anything is staged: one that is found
+//! `staging/<staging>/`, as packs do. That directory exists as long as anything is staged: one that is found
 //! when the store opens says that temporary files were left behind.
 //!
 //! # Invariants
@@ -21,14 +21,14 @@ mod pending;
 mod publish;
 mod writer;
 
-use std::collections::hash_map::Entry as Slot;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use blast_types::{BlobId, GenerationId, LayerId};
+use blast_types::{BlobId, GenerationId, LayerId, PackId};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use pending::Pending;
@@ -36,13 +36,17 @@ pub use writer::BlobWriter;
 
 use crate::error::At as _;
 use crate::failpoint::{self, Point};
+use crate::image::{ImageError, OpenPack, PackFile};
 use crate::objects::{Kind, ObjectId, Objects, TEMPORARY, create_new, make_shard};
+use crate::packs::{Slot, StoredPack};
 use crate::pins::Guard;
 use crate::store::Inner;
 use crate::{EncodedLayer, Generation, Layer, LayerBuilder, StoreError};
 
 /// Blobs up to this size are collected in memory until their name is known.
 pub(crate) const SPOOL_BYTES: usize = 256 << 10;
+/// How much of a pack is copied at a time.
+const COPY_BYTES: usize = 1 << 20;
 
 /// Objects on their way into the store; dropped, they are discarded.
 #[derive(Debug)]
@@ -65,25 +69,40 @@ pub(crate) struct Shared {
     failed: AtomicBool,
     /// What is written although the store has it.
     anew: FxHashSet<ObjectId>,
+    /// Blobs that the store has in packs are written too.
+    past_packs: bool,
+    /// Packs that are staged, under their temporary names.
+    packs: Mutex<Vec<Arc<StoredPack>>>,
     _guard: Guard,
 }
 
 /// Where a staged object is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Place {
     /// It was in the store already.
     Store,
     /// In this temporary file.
     Temporary(PathBuf),
+    /// In a pack that is staged.
+    Packed(Box<Slot>),
 }
 
 impl Staging {
     pub(crate) fn new(store: Arc<Inner>) -> Self {
-        Self::anew(store, FxHashSet::default())
+        Self::with(store, FxHashSet::default(), false)
+    }
+
+    /// A staging for the blobs of packs: one that is in a pack of the store is written as a file.
+    pub(crate) fn past_packs(store: Arc<Inner>) -> Self {
+        Self::with(store, FxHashSet::default(), true)
     }
 
     /// A staging that believes nothing of these objects, and puts its own in their place.
     pub(crate) fn anew(store: Arc<Inner>, anew: FxHashSet<ObjectId>) -> Self {
+        Self::with(store, anew, false)
+    }
+
+    fn with(store: Arc<Inner>, anew: FxHashSet<ObjectId>, past_packs: bool) -> Self {
         let name = format!("{}-{}", std::process::id(), store.next_staging());
         let guard = store.pins.guard();
         Self {
@@ -96,6 +115,8 @@ impl Staging {
                 new_shards: AtomicBool::new(false),
                 failed: AtomicBool::new(false),
                 anew,
+                past_packs,
+                packs: Mutex::default(),
                 _guard: guard,
             }),
         }
@@ -188,16 +209,53 @@ impl Staging {
             Some(Place::Temporary(path)) => Layer::map(&path, id)
                 .map(Arc::new)
                 .map_err(|source| StoreError::DamagedLayer { id, source }),
-            Some(Place::Store) | None => self.shared.store.layer(id),
+            Some(Place::Store | Place::Packed(_)) | None => self.shared.store.layer(id),
         }
     }
 
-    /// Where the bytes of a blob of this staging or of the store can be read now.
-    pub fn blob_path(&self, id: BlobId) -> PathBuf {
-        match self.shared.lock().get(&ObjectId::Blob(id)) {
-            Some(Place::Temporary(path)) => path.clone(),
-            Some(Place::Store) | None => self.shared.store.objects.path(id),
+    /// The bytes of a blob of this staging or of the store.
+    pub fn read_blob(&self, id: BlobId) -> Result<Vec<u8>, StoreError> {
+        let Shared { store, objects, .. } = &*self.shared;
+        let place = objects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&ObjectId::Blob(id))
+            .cloned();
+        match place {
+            Some(Place::Temporary(path)) => std::fs::read(&path).at("read", &path),
+            Some(Place::Packed(slot)) => slot.read(id, store),
+            Some(Place::Store) | None => store.read_blob(id),
         }
+    }
+
+    /// Copies a pack as it is; gives where it lies now. Its blobs count as staged.
+    pub(crate) fn pack(
+        &self,
+        from: &PackFile,
+        open: &Arc<OpenPack>,
+    ) -> Result<PathBuf, ImageError> {
+        let shared = &self.shared;
+        let path = shared.spool_path()?;
+        let id = Shared::copy_pack(from, open, &path).inspect_err(|_| shared.fail())?;
+        {
+            let _gate = shared.store.gate();
+            shared.store.pins.touch(id);
+        }
+        let pack = Arc::new(StoredPack {
+            id,
+            path: path.clone(),
+            open: Arc::clone(open),
+        });
+        let mut objects = shared.lock();
+        objects.insert(id.into(), Place::Temporary(path.clone()));
+        for (blob, slot) in pack.slots() {
+            objects
+                .entry(blob.into())
+                .or_insert_with(|| Place::Packed(Box::new(slot)));
+        }
+        drop(objects);
+        shared.packs().push(pack);
+        Ok(path)
     }
 
     /// Writes out what is staged so far, so that publication has less to wait for. Blocks.
@@ -227,6 +285,22 @@ impl Shared {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn packs(&self) -> MutexGuard<'_, Vec<Arc<StoredPack>>> {
+        self.packs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy_pack(from: &PackFile, open: &OpenPack, path: &Path) -> Result<PackId, ImageError> {
+        failpoint::hit(Point::PackCopy).at("write", path)?;
+        let mut file = create_new(path)?;
+        let mut hasher = blake3::Hasher::new();
+        from.pieces(open.pack(), COPY_BYTES, |bytes| {
+            hasher.update(bytes);
+            Ok(file.write_all(bytes).at("write", path)?)
+        })?;
+        writer::start_writeback(&file);
+        Ok(PackId::from_bytes(*hasher.finalize().as_bytes()))
+    }
+
     /// Whether the object is staged or in the store (there with `size` bytes, where given). In
     /// the latter case it is pinned.
     fn is_there(&self, id: ObjectId, size: Option<u64>) -> bool {
@@ -238,13 +312,24 @@ impl Shared {
         }
         let _gate = self.store.gate();
         self.store.pins.touch(id);
-        let found = self.store.objects.size(id);
+        let found = self
+            .store
+            .objects
+            .size(id)
+            .or_else(|| self.size_in_packs(id));
         // A blob of the wrong size is damage, and here are the bytes to heal it with.
         let there = found.is_some_and(|found| size.is_none_or(|size| size == found));
         if there {
             self.lock().insert(id, Place::Store);
         }
         there
+    }
+
+    fn size_in_packs(&self, id: ObjectId) -> Option<u64> {
+        match id {
+            ObjectId::Blob(blob) if !self.past_packs => self.store.packs.size(blob),
+            _ => None,
+        }
     }
 
     fn require(&self, blob: BlobId) -> Result<(), StoreError> {
@@ -285,8 +370,8 @@ impl Shared {
     /// Claims an object for this thread; false if another thread has it already.
     fn reserve(&self, id: ObjectId, path: PathBuf) -> bool {
         match self.lock().entry(id) {
-            Slot::Occupied(_) => false,
-            Slot::Vacant(slot) => {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(slot) => {
                 slot.insert(Place::Temporary(path));
                 true
             }
@@ -376,7 +461,7 @@ pub(crate) fn clear_leftovers(objects: &Objects) -> Result<bool, StoreError> {
     if leftovers.is_empty() {
         return Ok(false);
     }
-    for kind in [Kind::Blobs, Kind::Layers, Kind::Generations] {
+    for kind in [Kind::Blobs, Kind::Packs, Kind::Layers, Kind::Generations] {
         objects.walk_files(kind, |_, name, path| {
             if name.starts_with(TEMPORARY) {
                 std::fs::remove_file(path).at("remove", path)?;

@@ -5,6 +5,7 @@ use super::publish::{FEW_FILES, Move};
 use super::{Place, Staging};
 use crate::StoreError;
 use crate::error::At as _;
+use crate::objects::ObjectId;
 use crate::wal::ObjectBytes;
 
 /// Objects of more bytes in all are made durable in their files.
@@ -31,7 +32,10 @@ impl Pending {
             let metadata = std::fs::symlink_metadata(&step.from).at("examine", &step.from)?;
             bytes += metadata.len();
         }
-        if moves.len() > FEW_FILES || bytes > SMALL_BYTES {
+        let packed = moves
+            .iter()
+            .any(|step| matches!(step.id, ObjectId::Pack(_)));
+        if packed || moves.len() > FEW_FILES || bytes > SMALL_BYTES {
             staging.shared.publish()?;
             return Ok(Self(None));
         }

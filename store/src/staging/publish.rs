@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::{Place, Shared};
 use crate::StoreError;
 use crate::error::At as _;
 use crate::failpoint::{self, Point};
 use crate::objects::{ObjectId, Objects};
+use crate::packs::StoredPack;
 
 /// Up to so many files are synced one by one; more, by one `syncfs`, which is dear only where
 /// other programs have much unwritten on the same file system.
@@ -58,7 +59,7 @@ impl Shared {
         let mut moves: Vec<Move> = objects
             .iter()
             .filter_map(|(&id, place)| match place {
-                Place::Store => None,
+                Place::Store | Place::Packed(_) => None,
                 Place::Temporary(from) => Some(Move {
                     from: from.clone(),
                     to: self.store.objects.path(id),
@@ -86,6 +87,7 @@ impl Shared {
             self.place(step)?;
             self.lock().insert(step.id, Place::Store);
         }
+        self.packs_are_placed();
         failpoint::hit(Point::PlaceSync).at("sync", store.home())?;
         if few {
             self.sync_dirs(moves)?;
@@ -94,6 +96,24 @@ impl Shared {
         }
         *unsynced = false;
         Ok(())
+    }
+
+    /// Staged packs have their names: who looks for their blobs finds them.
+    fn packs_are_placed(&self) {
+        for pack in std::mem::take(&mut *self.packs()) {
+            let StoredPack { id, open, .. } = &*pack;
+            self.store.packs.add(Arc::new(StoredPack {
+                id: *id,
+                path: self.store.objects.path(*id),
+                open: Arc::clone(open),
+            }));
+            let mut objects = self.lock();
+            for (blob, _) in open.blobs() {
+                if let Some(place @ Place::Packed(_)) = objects.get_mut(&blob.into()) {
+                    *place = Place::Store;
+                }
+            }
+        }
     }
 
     fn sync_dirs(&self, moves: &[Move]) -> Result<(), StoreError> {

@@ -123,7 +123,7 @@ impl Write for BlobWriter {
 }
 
 /// Lets the kernel begin to write the file back, so that the sync at the end waits for less.
-fn start_writeback(file: &File) {
+pub(super) fn start_writeback(file: &File) {
     use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
     // Best effort: it only moves work forward. "Don't need" starts writeback of dirty pages and
     // drops the clean ones, of which a file just written has none.

@@ -20,7 +20,7 @@ use super::Store;
 impl Store {
     /// Makes `to` a hard link to the file of a blob: without write bits, executable or not, with this
     /// modification time in seconds since the epoch. False where that file has other names with
-    /// another mode or time, or as many names as the file system allows.
+    /// another mode or time, or as many names as the file system allows, and where it has no file yet.
     ///
     /// # Errors
     ///
@@ -37,7 +37,15 @@ impl Store {
         // Nobody else may link to it between the look and the change.
         let linking = &self.inner.linking;
         let one = linking.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = fs::symlink_metadata(&path)?;
+        let found = match fs::symlink_metadata(&path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.inner.packs.size(id).is_some() =>
+            {
+                return Ok(false);
+            }
+            found => found?,
+        };
         if (found.mode() & 0o777, found.mtime(), found.mtime_nsec()) != (mode, mtime, 0) {
             if found.nlink() > 1 {
                 return Ok(false);

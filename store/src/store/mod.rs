@@ -1,7 +1,7 @@
 //! The store itself: what is opened, and the one way in which its records change.
 //!
 //! # Layout
-//! Below `home`: `store/{blobs,layers,generations}/ab/…` (objects), `store/staging/` (work in
+//! Below `home`: `store/{blobs,packs,layers,generations}/ab/…` (objects), `store/staging/` (work in
 //! flight), `store/lock` (held by the process that has the store open), `journal`, `wal` (the
 //! write-ahead log), `db/` (sled).
 //!
@@ -41,6 +41,7 @@ use crate::failpoint::{self, Point};
 use crate::index::{Batch, Behind, Index, MARKS, Marks, MemoryIndex, SledIndex, get_json};
 use crate::journal::{Event, Journal, events_of};
 use crate::objects::Objects;
+use crate::packs::Packs;
 use crate::pins::Pins;
 use crate::staging::{Pending, clear_leftovers};
 use crate::wal::{Unplaced, Wal};
@@ -67,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) unsynced: Mutex<bool>,
     gate: RwLock<()>,
     pub(crate) pins: Arc<Pins>,
+    /// What images brought and is not unpacked.
+    pub(crate) packs: Packs,
     pub(crate) caches: Caches,
     stagings: AtomicU64,
     /// Held while a blob gets another name.
@@ -140,6 +143,7 @@ impl Store {
         // A process died while it published: names may be there that are not durable yet. The next
         // commit sees to it, as programs may be waiting for what is in the store.
         let unsynced = clear_leftovers(&objects)?;
+        let packs = Packs::open(&objects)?;
         let inner = Inner {
             identity: identity(home)?,
             home: home.to_owned(),
@@ -150,6 +154,7 @@ impl Store {
             unsynced: Mutex::new(unsynced),
             gate: RwLock::new(()),
             pins: Arc::default(),
+            packs,
             caches: Caches::default(),
             stagings: AtomicU64::new(0),
             linking: Mutex::default(),
@@ -182,6 +187,7 @@ impl Store {
         self.keep_copies()?;
         self.inner.index.flush()?;
         self.inner.caches.clear();
+        self.inner.packs.rest();
         Ok(())
     }
 
@@ -193,10 +199,11 @@ impl Store {
 
     /// Whether the blob is in the store.
     pub fn has_blob(&self, id: BlobId) -> bool {
-        self.inner.objects.has(id)
+        self.inner.objects.has(id) || self.inner.packs.size(id).is_some()
     }
 
-    /// Where the blob is, or would be.
+    /// Where the file of a blob is, or would be; one that an image brought may be in a pack
+    /// ([`Store::open_blob`]).
     pub fn blob_path(&self, id: BlobId) -> PathBuf {
         self.inner.objects.path(id)
     }

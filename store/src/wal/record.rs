@@ -19,7 +19,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use blast_types::{BlobId, GenerationId, LayerId};
+use blast_types::{BlobId, GenerationId, LayerId, PackId};
 
 use crate::StoreError;
 use crate::error::At as _;
@@ -85,6 +85,7 @@ impl Record {
                 ObjectId::Blob(id) => (0, id.as_bytes()),
                 ObjectId::Layer(id) => (1, id.as_bytes()),
                 ObjectId::Generation(id) => (2, id.as_bytes()),
+                ObjectId::Pack(id) => (3, id.as_bytes()),
             };
             objects.push(kind);
             objects.extend_from_slice(name);
@@ -184,6 +185,7 @@ fn objects_of(mut bytes: &[u8]) -> Option<Vec<ObjectBytes>> {
             0 => ObjectId::Blob(BlobId::from_bytes(*name)),
             1 => ObjectId::Layer(LayerId::from_bytes(*name)),
             2 => ObjectId::Generation(GenerationId::from_bytes(*name)),
+            3 => ObjectId::Pack(PackId::from_bytes(*name)),
             _ => return None,
         };
         objects.push((id, object.to_vec()));

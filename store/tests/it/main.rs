@@ -8,6 +8,7 @@ mod disk_full;
 mod environments;
 mod failpoints;
 mod fixture;
+mod images;
 mod links;
 mod model;
 mod open;

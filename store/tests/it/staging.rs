@@ -41,7 +41,7 @@ fn nothing_is_visible_before_publication_and_all_is_after() {
     assert_eq!((big, size), (BlobId::of(&big_bytes), 1 << 20));
     assert!(!store.has_blob(small) && !store.has_blob(big));
     assert_eq!(
-        std::fs::read(staging.blob_path(big)).unwrap(),
+        staging.read_blob(big).unwrap(),
         big_bytes,
         "readable meanwhile"
     );

@@ -21,6 +21,7 @@ use self::disk::{Disk, Loss};
 use self::trace::Op;
 use crate::failpoints::{Told, change, observe, wait_for, wanted};
 use crate::fixture::{Twin, create};
+use crate::images::{is_from_image, write_images};
 
 const DIR: &str = "BLAST_STORE_POWER_DIR";
 
@@ -31,6 +32,7 @@ fn victim() {
     let dir = Path::new(&dir);
     let home = dir.join("home");
     let mut acks = std::fs::File::create(dir.join("acks")).unwrap();
+    write_images(&home, 13);
     let store = Twin::Sled.open(&home);
     create(&store, "demo", &wanted(1));
     acks.write_all(b"1").unwrap();
@@ -44,6 +46,9 @@ fn victim() {
                 ..CleanOptions::default()
             };
             store.clean(&options).unwrap();
+        }
+        if !is_from_image(round) {
+            store.unpack(&|| false).unwrap();
         }
         if round == 7 {
             // The log is settled meanwhile.
