@@ -327,12 +327,6 @@ pub(crate) enum EngineError {
     /// No area for writes.
     #[error("{0} is no area that writes of this environment are captured from")]
     NoArea(PathBuf),
-    /// The environment changed while a program wrote into it.
-    #[error(
-        "the environment {0} changed while the program ran, so what it wrote cannot be taken: run it \
-             again"
-    )]
-    MovedMeanwhile(EnvName),
 }
 
 impl From<WheelError> for EngineError {

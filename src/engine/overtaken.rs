@@ -17,7 +17,7 @@ use super::history::operation;
 use super::home::Home;
 use super::views;
 use crate::command_line::command_line;
-use crate::ipc::protocol::PackageChangeView;
+use crate::ipc::protocol::{Capture, PackageChangeView};
 
 /// Why a change is not made.
 #[derive(Debug, thiserror::Error)]
@@ -96,14 +96,56 @@ impl Overtaken {
         };
         let culprit = since.iter().find(touches).or(since.first());
         let culprit = culprit.ok_or_else(newest)?;
-        Err(EngineError::Overtaken(Box::new(Refusal {
-            env: job.state.record.name.clone(),
-            operation: culprit.id.0,
-            who: culprit.who.clone(),
-            command: command_line(&culprit.command),
-            packages: contested.into_iter().collect(),
-            repeat: command_line(&asker.command),
-        })))
+        let env = job.state.record.name.clone();
+        Err(refusal(env, culprit, contested, &asker.command))
+    }
+}
+
+fn refusal(
+    env: EnvName,
+    culprit: &Operation,
+    contested: BTreeSet<String>,
+    repeat: &[String],
+) -> EngineError {
+    EngineError::Overtaken(Box::new(Refusal {
+        env,
+        operation: culprit.id.0,
+        who: culprit.who.clone(),
+        command: command_line(&culprit.command),
+        packages: contested.into_iter().collect(),
+        repeat: command_line(repeat),
+    }))
+}
+
+/// Why what a program wrote cannot be taken: others changed the same since it began.
+pub(super) fn refuse(
+    home: &Home,
+    now: &EnvState,
+    request: &Capture,
+    contested: BTreeSet<String>,
+) -> EngineError {
+    let env = &now.record.name;
+    let mut newest = None;
+    for id in (1..=now.operation.0).rev() {
+        match operation(home, env, OperationId(id)) {
+            Ok(Some(found)) if found.after == request.generation => break,
+            Ok(Some(found)) => {
+                let changed = views::changes(&found.changes);
+                let touches = changed
+                    .iter()
+                    .any(|change| contested.contains(&change.name));
+                if touches {
+                    return refusal(env.clone(), &found, contested, &request.command);
+                }
+                newest.get_or_insert(found);
+            }
+            Ok(None) => break,
+            Err(error) => return error.into(),
+        }
+    }
+    match newest {
+        Some(newest) => refusal(env.clone(), &newest, contested, &request.command),
+        None => EngineError::Bug("a head moved without an operation".to_owned()),
     }
 }
 

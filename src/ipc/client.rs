@@ -264,10 +264,11 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::Image(
             ImageRequest::Build(_) | ImageRequest::Inspect { .. } | ImageRequest::Verify { .. },
         )
-        | Request::Hide { .. } => true,
-        // The second area would be left over, and nothing is written the second time.
-        Request::Area { .. }
+        // What was captured is the same the second time.
         | Request::Capture(_)
+        | Request::Hide { .. } => true,
+        // The second area would be left over.
+        Request::Area { .. }
         | Request::Change(_)
         | Request::Move(_)
         | Request::Image(ImageRequest::Load(_))

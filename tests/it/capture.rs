@@ -273,15 +273,51 @@ fn the_exit_status_is_that_of_the_command() {
     capturing(&world, &["no-such-thing"]).exits(127);
 }
 
+/// A command that writes `text` to a file and then has blast do something to the environment.
+fn writes_and(world: &World, file: &std::path::Path, text: &str, words: &str) -> Run {
+    let (file, blast) = (file.display(), world.program().display());
+    let script = format!("printf %s '{text}' > {file}; {blast} {words} --env demo");
+    capturing(world, &["sh", "-c", &script])
+}
+
 #[test]
-fn writes_under_a_change_of_the_environment_are_kept_aside() {
-    let Some(world) = started([WheelSpec::simple("demo", "1.0")]) else {
+fn writes_beside_a_change_of_other_packages_are_taken() {
+    let Some(world) = started(demo_wheels()) else {
         return;
     };
-    let file = site(&world).join("new.py").to_string_lossy().into_owned();
-    let blast = world.program().to_string_lossy().into_owned();
-    let script = format!("echo x > {file}; {blast} install --env demo demo");
-    let run = capturing(&world, &["sh", "-c", &script]).exits(2);
+    world.install("demo", &["helper==1.0"]).success();
+    let site = site(&world);
+    writes_and(&world, &site.join("new.py"), "x = 1", "install demo==1.0").success();
+    world.python_in("demo", "import demo, new").success();
+    // An edit of one package while another comes or goes.
+    let module = site.join("helper/__init__.py");
+    writes_and(&world, &module, "edited = 1", "remove demo").success();
+    let edited = "import helper, new; assert helper.edited";
+    world.python_in("demo", edited).success();
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+    world.change("revert", "demo", &[]).success();
+    world.python_in("demo", edited).exits(1);
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+    world.blast(["check", "--deep"]).success();
+}
+
+#[test]
+fn writes_into_what_others_changed_are_kept_aside() {
+    let Some(world) = started(demo_wheels()) else {
+        return;
+    };
+    world.install("demo", &["demo==1.0"]).success();
+    let module = site(&world).join("demo/__init__.py");
+    let run = writes_and(&world, &module, "edited = 1", "install demo==2.0").exits(1);
     assert!(run.stderr.contains("is kept in"), "{run}");
-    assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
+    assert!(run.stderr.contains("`demo` was changed meanwhile"), "{run}");
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "2.0"), ("helper", "2.0")])
+    );
+    // It stays there, whatever is captured later.
+    let (_, kept) = run.stderr.split_once("is kept in ").expect("a folder");
+    let kept = PathBuf::from(kept.lines().next().expect("a folder"));
+    capturing(&world, &["true"]).success();
+    assert!(kept.join("upper").is_dir());
 }

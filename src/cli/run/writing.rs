@@ -26,6 +26,9 @@ use crate::namespace;
 use crate::overlay;
 use crate::settings::Writes;
 
+/// The file that marks an area as kept.
+const KEPT: &str = "kept";
+
 /// Signals that ask this process to end.
 const ENDING: [Signal; 4] = [
     Signal::SIGINT,
@@ -58,7 +61,7 @@ pub(in crate::cli) fn run(
         command: shown,
         discard: writes != Writes::Capture,
     };
-    let Reply::Changed(changed) = context.ask(Request::Capture(request))? else {
+    let Reply::Changed(changed) = capture(&request, context)? else {
         return Err(Error::unexpected_reply());
     };
     if changed.operation.is_some() {
@@ -67,6 +70,28 @@ pub(in crate::cli) fn run(
         context.printer.say(summary);
     }
     Ok(exit_of(status))
+}
+
+/// Has the writes taken. A daemon that dies over it is asked once more: the next one finds what the
+/// program wrote, or that it was taken.
+fn capture(request: &Capture, context: &Context) -> Result<Reply, Error> {
+    let ask = || context.ask(Request::Capture(request.clone()));
+    // A daemon that answers has taken the area, or says that it keeps it.
+    let is_open = || request.folder.is_dir() && !request.folder.join(KEPT).exists();
+    match ask() {
+        Err(_) if is_open() => ask().inspect_err(|_| keep(&request.folder, context)),
+        answered => answered,
+    }
+}
+
+/// Nobody removes an area unasked that was not taken.
+fn keep(folder: &Path, context: &Context) {
+    let kept = folder.join(KEPT);
+    if folder.is_dir() && !kept.exists() && File::create(&kept).is_ok() {
+        context
+            .printer
+            .say(format!("what was written is kept in {}", folder.display()));
+    }
 }
 
 /// Where a policy wants a sandbox, which the overlay is none of.

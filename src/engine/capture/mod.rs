@@ -3,7 +3,7 @@
 //! The program sees the environment through an overlay (`src/overlay.rs`) whose upper directory is an
 //! area of its own, so that neither the tree nor anybody else's view of it changes meanwhile. When it
 //! has ended, the area is read ([`upper`]), its changes are told apart by whom they belong to
-//! ([`mod@apply`]), and a generation is published whose operation has the program's command line.
+//! ([`mod@apply`]), moved onto a state that others made meanwhile ([`merge`]), and a generation is published whose operation has the program's command line.
 //!
 //! ```text
 //! upper/<env>/<number>/       one area; belongs to whoever has its `lock` locked
@@ -14,6 +14,7 @@
 
 mod apply;
 mod distribution;
+mod merge;
 mod upper;
 
 use std::collections::HashMap;
@@ -23,13 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use blast_store::failpoint::{self, Point};
 use blast_store::{Generation, OperationDraft, OperationKind, WheelKey};
 use blast_types::{EnvName, Reporter};
 
 use super::change::Asker;
 use super::error::{EngineError, at};
 use super::home::{Home, now_ms};
-use super::{generated, views};
+use super::{generated, overtaken, views};
 use crate::ipc::protocol::{Area, Capture, Changed};
 use apply::{Before, Outcome, apply};
 use distribution::Workshop;
@@ -120,6 +122,7 @@ pub(crate) async fn capture(
         }
         match capture_now(&home, &request, &folder, asker, &*reporter) {
             Ok(changed) => {
+                failpoint::hit(Point::CaptureRemove).map_err(at(&folder))?;
                 remove(&folder);
                 Ok(changed)
             }
@@ -170,14 +173,15 @@ fn capture_now(
 ) -> Result<Changed, EngineError> {
     let (started, started_ms) = (Instant::now(), now_ms());
     let state = home.env(&request.env)?;
-    if state.head != request.generation {
-        return Err(EngineError::MovedMeanwhile(request.env.clone()));
-    }
+    failpoint::hit(Point::CaptureRead).map_err(at(folder))?;
     let difference = Difference::read(&folder.join("upper")).map_err(at(folder))?;
-    let generation = home.store.generation(state.head)?;
+    let transaction = home.store.begin(&request.env)?;
+    // What the program saw.
+    let base = home.store.generation(request.generation)?;
+    let generation = Arc::clone(transaction.generation());
     let record = &state.record;
     let prefix = home.prefix(&record.name);
-    let before = before(home, &generation)?;
+    let seen = before(home, &base)?;
     let staging = home.store.stage()?;
     let outcome = {
         let workshop = Workshop {
@@ -185,7 +189,16 @@ fn capture_now(
             interpreter: &record.interpreter,
             prefix: &prefix.to_string_lossy(),
         };
-        apply(&before, &difference, &workshop)?
+        apply(&seen, &difference, &workshop)?
+    };
+    let outcome = if state.head == request.generation {
+        outcome
+    } else {
+        let now = before(home, &generation)?;
+        merge::onto(&base, outcome, &generation, |name| {
+            now.records.get(name).map(Arc::clone)
+        })
+        .map_err(|contested| overtaken::refuse(home, &state, request, contested))?
     };
     for path in &difference.unfit {
         reporter.warn(format!(
@@ -229,7 +242,7 @@ fn capture_now(
         lock: None,
         ..(*generation).clone()
     };
-    let mut unpublished = home.store.begin(&record.name)?.write(&after, staging)?;
+    let mut unpublished = transaction.write(&after, staging)?;
     let held = home.prepare(&record.name, &mut unpublished)?;
     for (key, record) in fresh {
         unpublished.remember(key, record);
@@ -241,6 +254,7 @@ fn capture_now(
         started_ms,
         note: None,
     };
+    failpoint::hit(Point::CapturePublish).map_err(at(folder))?;
     let operation = unpublished.publish(draft, now_ms())?;
     home.swap(&record.name, operation.after)?;
     drop(held);

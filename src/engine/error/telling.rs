@@ -61,7 +61,6 @@ impl EngineError {
             | Self::Target(_)
             | Self::CapturedMetadata { .. }
             | Self::NoArea(_)
-            | Self::MovedMeanwhile(_)
             | Self::Bug(_) => ErrorKind::Internal,
         }
     }
@@ -220,7 +219,6 @@ impl Hint for EngineError {
             | Self::Unpack { .. }
             | Self::CapturedMetadata { .. }
             | Self::NoArea(_)
-            | Self::MovedMeanwhile(_)
             | Self::Target(_) => Vec::new(),
             Self::Bug(_) => vec!["this is a defect of blast: please report it".to_owned()],
         }
