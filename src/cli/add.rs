@@ -3,7 +3,7 @@
 //!
 //! Files and environment change together or not at all: everything is resolved before a byte is
 //! written, the files are replaced whole, and if the environment cannot follow they get back what
-//! they held.
+//! they held. A command that dies in between has written down what it meant ([`intent`]).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +17,7 @@ use blast_types::{
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
+use super::intent::{self, Recorded};
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::{self, Project};
 use super::requirements::{self, Gathered};
@@ -285,6 +286,23 @@ impl Files {
         })
     }
 
+    /// What each file holds, and shall hold.
+    fn changes(&self, after: &Text) -> Vec<intent::Text> {
+        let mut files = vec![intent::Text {
+            path: self.root.join(project::FILE),
+            before: self.project.clone(),
+            after: after.project.clone(),
+        }];
+        if let (Some(before), Some(locked)) = (&self.lock, &after.lock) {
+            files.push(intent::Text {
+                path: self.root.join(LOCK),
+                before: before.clone(),
+                after: locked.text.clone(),
+            });
+        }
+        files
+    }
+
     /// Writes, then changes the environment; if that cannot be, the files are put back.
     pub(super) fn replaced_by(
         &self,
@@ -293,22 +311,14 @@ impl Files {
         (dry_run, named): (bool, Option<&EnvName>),
         context: &Context,
     ) -> Result<(), Error> {
-        let paths = [self.root.join(project::FILE), self.root.join(LOCK)];
-        let write = |texts: [Option<&str>; 2]| {
-            for (path, text) in paths.iter().zip(texts) {
-                if let Some(text) = text {
-                    lock::write(path, text)?;
-                }
-            }
-            Ok::<_, Error>(())
-        };
         let lock_text = after.lock.as_ref().map(|locked| locked.text.as_str());
-        let before = [Some(self.project.as_str()), self.lock.as_deref()];
-        let outcome = if dry_run {
-            Ok(())
-        } else {
-            write([Some(after.project.as_str()), lock_text])
-        };
+        let meant = (!dry_run)
+            .then(|| {
+                let env = change.as_ref().map(|change| &change.env);
+                Recorded::new(env, self.changes(after), context)
+            })
+            .transpose()?;
+        let outcome = meant.as_ref().map_or(Ok(()), Recorded::carry_out);
         let outcome = outcome.and_then(|()| {
             let Some(change) = change else {
                 return Ok(None);
@@ -318,15 +328,18 @@ impl Files {
                 _ => Err(Error::unexpected_reply()),
             }
         });
-        let changed = match outcome {
-            Ok(changed) => changed,
-            Err(error) if dry_run => return Err(error),
-            Err(error) => {
-                return Err(match write(before) {
+        let changed = match (outcome, meant) {
+            (Ok(changed), meant) => {
+                meant.map_or(Ok(()), Recorded::done)?;
+                changed
+            }
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(meant)) => {
+                return Err(match meant.take_back().and_then(|()| meant.done()) {
                     Ok(()) => error,
                     Err(second) => error.hint(format!(
                         "{} was changed already and could not be put back: {second}",
-                        paths[0].display()
+                        self.root.join(project::FILE).display()
                     )),
                 });
             }

@@ -50,6 +50,11 @@ impl Context {
         }
     }
 
+    /// What was typed, as the history shows it.
+    pub(super) fn command(&self) -> &[String] {
+        &self.command
+    }
+
     /// The client.
     pub(super) fn client(&self) -> Result<&Client, Error> {
         if let Some(client) = self.client.get() {

@@ -32,6 +32,7 @@ mod hook;
 mod image;
 mod init;
 mod install;
+mod intent;
 mod json_errors;
 mod kill;
 mod list;
@@ -172,6 +173,7 @@ fn dispatch(command: Option<Command>, context: &Context) -> Result<Exit, Error> 
     let Some(command) = command else {
         return welcome::run(context);
     };
+    intent::settle(context);
     match command {
         Command::Start(args) => start::run(args.0, context),
         Command::Add(args) => add::run(args.0, context),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use blast_harness::WheelSpec;
+use blast_harness::{Means, WheelSpec, require};
 use blast_store::failpoint::Point;
 
 use crate::world::{World, packages};
@@ -34,6 +34,16 @@ const OF_A_COLLECTION: [Point; 6] = [
     Point::CleanMove,
     Point::CleanEmpty,
 ];
+
+/// Points of taking what a program wrote.
+const OF_A_CAPTURE: [Point; 3] = [
+    Point::CaptureRead,
+    Point::CapturePublish,
+    Point::CaptureRemove,
+];
+
+/// Points of loading an image, which `packs` tries.
+const OF_A_LOAD: [Point; 2] = [Point::ImageStage, Point::ImagePublish];
 
 fn wheels() -> Vec<WheelSpec> {
     let wheel = |version: &str| {
@@ -73,7 +83,8 @@ fn an_install_that_fails_at_any_step_is_made_or_not_made_and_says_which() {
     };
     let engine = Point::ALL
         .iter()
-        .filter(|point| point.name().starts_with("engine."));
+        .filter(|point| point.name().starts_with("engine."))
+        .filter(|point| !OF_A_CAPTURE.contains(point) && !OF_A_LOAD.contains(point));
     let (mut at, mut cases) = (1, 0);
     for &point in engine.clone().chain(&OF_A_COMMIT) {
         for action in ACTIONS {
@@ -134,4 +145,128 @@ fn a_collection_that_fails_at_any_step_loses_nothing() {
         }
     }
     world.note(&format!("{cases} collections that failed, losses: 0"));
+}
+
+#[test]
+fn writes_whose_capture_fails_at_any_step_are_taken_or_kept() {
+    if !require(Means::Overlay) {
+        return;
+    }
+    let Some((world, points)) = world() else {
+        return;
+    };
+    let (mut cases, mut taken) = (0, 0);
+    for point in OF_A_CAPTURE.into_iter().chain(OF_A_COMMIT) {
+        for action in ["kill", "enospc", "eio"] {
+            cases += 1;
+            let case = format!("{} {action}", point.name());
+            let before = world.history_length("demo");
+            arm(&points, point, action);
+            // More than the record of a commit holds.
+            let text = format!("{cases:06}\n").repeat(100_000);
+            let script = format!("yes {cases:06} | head -c 700000 > \"$VIRTUAL_ENV/written\"");
+            let words = [
+                "run", "--env", "demo", "--writes", "capture", "--", "sh", "-c",
+            ];
+            let run = world.blast(words.iter().copied().chain([script.as_str()]));
+            assert!(!points.join(point.name()).exists(), "{case}: never came by");
+            let made = world.history_length("demo") == before + 1;
+            assert!(
+                made || world.history_length("demo") == before,
+                "{case}: {run}"
+            );
+            world.blast(["check", "--deep"]).success();
+            let written = fs::read_to_string(world.live().join("demo/written"));
+            if made {
+                taken += 1;
+                assert_eq!(written.ok(), Some(text), "{case}: {run}");
+            } else {
+                // What was written is in a folder that the message names.
+                let (_, folder) = run.stderr.split_once("is kept in ").expect(&case);
+                let folder = Path::new(folder.lines().next().unwrap_or_default());
+                let kept = fs::read_to_string(folder.join("upper/written"));
+                assert_eq!(kept.ok(), Some(text), "{case}: {run}");
+                assert_ne!(run.code, 0, "{case}: {run}");
+            }
+            // A daemon that died is asked again.
+            assert!(made || action != "kill", "{case}: {run}");
+        }
+    }
+    for point in OF_A_CAPTURE {
+        let hit = points.join(format!("hit-{}", point.name()));
+        assert!(hit.exists(), "{} is never hit", point.name());
+    }
+    world.note(&format!(
+        "{cases} captures that failed, {taken} taken, losses: 0"
+    ));
+}
+
+/// Points of a command that changes files of a project.
+const OF_A_PROJECT: [Point; 4] = [
+    Point::ClientRecord,
+    Point::ClientWrite,
+    Point::EnginePublish,
+    Point::ClientDone,
+];
+
+#[test]
+fn files_of_a_project_change_with_its_environment_or_not_at_all() {
+    let Some((world, points)) = world() else {
+        return;
+    };
+    let pyproject = world.project().join("pyproject.toml");
+    let lock = world.project().join("pylock.toml");
+    fs::write(
+        &pyproject,
+        "[project]\nname = 'mine'\nversion = '1'\nrequires-python = '>=3.8'\n",
+    )
+    .expect("ours");
+    world.blast(["start", "--shell", "bash"]).success();
+    world.blast(["lock"]).success();
+    let state = || {
+        let asked = fs::read_to_string(&pyproject).expect("there");
+        let locked = fs::read_to_string(&lock).expect("there");
+        let listed = world.blast(["list", "--json"]).success().json();
+        let is_installed = listed["packages"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty());
+        [
+            asked.contains("demo"),
+            locked.contains("demo"),
+            is_installed,
+        ]
+    };
+    let mut cases = 0;
+    for point in OF_A_PROJECT {
+        // Before the first file, and between the two.
+        for action in ["kill", "kill 1", "eio", "erofs"] {
+            if action == "kill 1" && point != Point::ClientWrite {
+                continue;
+            }
+            cases += 1;
+            let case = format!("{} {action}", point.name());
+            world.note(&case);
+            arm(&points, point, action);
+            let run = world.blast(["add", "demo==1.0"]);
+            assert!(!points.join(point.name()).exists(), "{case}: never came by");
+            let [asked, locked, installed] = {
+                // The next command, whichever it is, settles what was left.
+                world.blast(["envs"]).success();
+                state()
+            };
+            assert_eq!((asked, locked), (installed, installed), "{case}: {run}");
+            assert!(run.code != 0 || installed, "{case}: {run}");
+            let left = fs::read_dir(world.blast_home().join("intents"));
+            assert_eq!(left.expect("made").count(), 0, "{case}");
+            if installed {
+                world.blast(["remove", "demo"]).success();
+            }
+            assert_eq!(state(), [false; 3], "{case}");
+        }
+    }
+    for point in OF_A_PROJECT {
+        let hit = points.join(format!("hit-{}", point.name()));
+        assert!(hit.exists(), "{} is never hit", point.name());
+    }
+    world.note(&format!("{cases} additions that failed, losses: 0"));
 }
