@@ -259,7 +259,11 @@ impl Holder {
         }
         // With a connection, that is what tells of its end.
         if self.daemon.is_none() && self.revival.due().is_none() {
-            self.revival.start_failed(Instant::now());
+            if matches!(&status, Some(Ok(status)) if status.success()) {
+                self.revival.found_another(Instant::now());
+            } else {
+                self.revival.start_failed(Instant::now());
+            }
         }
         let signal = status
             .and_then(Result::ok)

@@ -15,6 +15,9 @@ const SHORT_LIFE: Duration = Duration::from_millis(250);
 /// Failures that are answered at once.
 const FREE: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The pause after a daemon found that another lives, and how often that is believed: for half a minute.
+const ANOTHER: Duration = Duration::from_millis(100);
+const FOUND: u32 = 300;
 /// Failures in a row after which nothing is tried any more.
 const HOPELESS: u32 = 9;
 /// What failures count for at most once a daemon was killed by somebody else.
@@ -25,6 +28,8 @@ const KILLED: u32 = FREE + 2;
 pub(super) struct Revival {
     serving_since: Option<Instant>,
     failures: u32,
+    /// How often in a row a daemon found that another still lives.
+    found: u32,
     due: Option<Instant>,
 }
 
@@ -32,6 +37,7 @@ impl Revival {
     /// A daemon said hello.
     pub(super) fn serving(&mut self, now: Instant) {
         self.serving_since = Some(now);
+        self.found = 0;
         self.due = None;
     }
 
@@ -49,6 +55,17 @@ impl Revival {
     pub(super) fn start_failed(&mut self, now: Instant) {
         if self.serving_since.is_none() {
             self.failed(now, false);
+        }
+    }
+
+    /// A daemon that was started has found another and left it the place: that one is about to say hello,
+    /// or was killed and is not gone to its last thread, which may wait for a disk. No failure, for a while.
+    pub(super) fn found_another(&mut self, now: Instant) {
+        self.found += 1;
+        if self.found > FOUND {
+            self.start_failed(now);
+        } else if self.serving_since.is_none() {
+            self.due = Some(now + ANOTHER);
         }
     }
 
@@ -112,6 +129,27 @@ mod tests {
             now = revival.due().expect("tried again");
         }
         assert!(now - began < Duration::from_secs(2), "{:?}", now - began);
+    }
+
+    #[test]
+    fn one_that_is_not_gone_yet_is_waited_for() {
+        let began = Instant::now();
+        let mut now = began;
+        let mut revival = Revival::default();
+        for _ in 0..FOUND {
+            revival.found_another(now);
+            assert!(!revival.is_hopeless());
+            now = revival.due().expect("tried again");
+        }
+        assert!(now - began > Duration::from_secs(20));
+        while !revival.is_hopeless() {
+            revival.found_another(now);
+            now = revival.due().expect("tried again");
+        }
+        revival.serving(now);
+        revival.gone(now + SHORT_LIFE, false);
+        revival.found_another(now);
+        assert!(!revival.is_hopeless());
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub(crate) const NAMESPACE: [&str; 2] = ["daemon", "try-namespace"];
 /// How long a daemon may take until it listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long one that was found by another daemon, and does not listen, is waited for.
+const DYING: Duration = Duration::from_millis(100);
+
 /// How long a client waits for another client that is starting the daemon.
 const TURN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -142,17 +145,25 @@ fn start(places: &Places, view: ViewChoice) -> Result<UnixStream, Error> {
     let log = open_log(&log_path)?;
     let before = log.metadata().map_or(0, |meta| meta.len());
     let mut child = spawn(&log, &log_path, view)?;
+    let mut found_another = None;
     let deadline = Instant::now() + START_LIMIT;
     loop {
         if let Ok(stream) = UnixStream::connect(places.socket()) {
             return Ok(stream);
         }
-        // One that ends well has found another daemon, which will listen in a moment.
-        if let Ok(Some(status)) = child.try_wait()
-            && !status.success()
-        {
-            let error = Error::internal(format!("the daemon could not start ({status})"));
-            return Err(with_last_words(error, &log_path, before));
+        match child.try_wait() {
+            Ok(Some(status)) if !status.success() => {
+                let error = Error::internal(format!("the daemon could not start ({status})"));
+                return Err(with_last_words(error, &log_path, before));
+            }
+            // One that ends well has found another daemon. That will listen in a moment; or it was killed,
+            // and its descriptors are closed one after the other, or when a thread of it comes back from
+            // the disk: then it is found no more the next time.
+            Ok(Some(_)) if found_another.get_or_insert_with(Instant::now).elapsed() > DYING => {
+                found_another = None;
+                child = spawn(&log, &log_path, view)?;
+            }
+            _ => {}
         }
         if Instant::now() > deadline {
             let error = Error::internal(format!(

@@ -156,7 +156,13 @@ fn writes_whose_capture_fails_at_any_step_are_taken_or_kept() {
         return;
     };
     let (mut cases, mut taken) = (0, 0);
-    for point in OF_A_CAPTURE.into_iter().chain(OF_A_COMMIT) {
+    let of_the_store = [
+        Point::StageWrite,
+        Point::StageSync,
+        Point::PlaceRename,
+        Point::CommitReserve,
+    ];
+    for point in OF_A_CAPTURE.into_iter().chain(of_the_store) {
         for action in ["kill", "enospc", "eio"] {
             cases += 1;
             let case = format!("{} {action}", point.name());
