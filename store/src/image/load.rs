@@ -6,6 +6,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use blast_types::{BlobId, LayerId};
 use rayon::prelude::*;
@@ -174,37 +175,47 @@ impl ImageContent<'_> {
             let path = staging.pack(self.image.pack_file(), open)?;
             copies.push((PackFile::open(&path)?, open));
         }
-        copies.par_iter().try_for_each(|(file, open)| {
-            check(file, open, stop).map_err(|error| error.of_image(self.image.path()))?;
-            told(open.title());
-            Ok(())
-        })
+        let copies: Vec<_> = copies.iter().map(|(file, open)| (file, *open)).collect();
+        check(&copies, stop, told).map_err(|error| error.of_image(self.image.path()))
     }
 
     /// Unpacks and checks every byte, and keeps nothing.
     pub fn verify(&self, stop: &(dyn Fn() -> bool + Sync)) -> Result<(), ImageError> {
         let file = self.image.pack_file();
-        self.packs
-            .par_iter()
-            .try_for_each(|open| check(file, open, stop))
+        let packs: Vec<_> = self.packs.iter().map(|open| (file, open)).collect();
+        check(&packs, stop, &|_| ())
     }
 }
 
-/// Unpacks and checks every byte of a pack's blobs.
+/// Unpacks and checks every byte of the blobs of packs. `told` hears the title of every pack that is done.
 fn check(
-    file: &PackFile,
-    open: &OpenPack,
+    packs: &[(&PackFile, &Arc<OpenPack>)],
     stop: &(dyn Fn() -> bool + Sync),
+    told: &(dyn Fn(&str) + Sync),
 ) -> Result<(), ImageError> {
-    let groups = 0..open.groups().len();
-    groups
-        .into_par_iter()
-        .try_for_each_init(Unpacker::new, |unpacker, number| {
+    let left: Vec<_> = packs
+        .iter()
+        .map(|(_, open)| AtomicUsize::new(open.groups().len()))
+        .collect();
+    // All groups in one list, so that few threads have few buffers for all of them.
+    let groups: Vec<_> = packs
+        .iter()
+        .zip(&left)
+        .flat_map(|(pack, left)| (0..pack.1.groups().len()).map(move |number| (pack, left, number)))
+        .collect();
+    groups.into_par_iter().try_for_each_init(
+        Unpacker::new,
+        |unpacker, ((file, open), left, number)| {
             if stop() {
                 return Err(ImageError::Stopped);
             }
-            file.group(open, number, unpacker, &mut Check::default())
-        })
+            file.group(open, number, unpacker, &mut Check::default())?;
+            if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                told(open.title());
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Each blob becomes a staged file.

@@ -248,26 +248,32 @@ impl PackFile {
     }
 
     /// Unpacks one chunk that begins at `offset` of a pack.
-    fn chunk(
+    fn chunk<'a>(
         &self,
         pack: &Pack,
         offset: u64,
         chunk: Chunk,
-        unpacker: &mut Unpacker,
-    ) -> Result<Vec<u8>, ImageError> {
-        unpacker.packed.resize(chunk.packed() as usize, 0);
+        unpacker: &'a mut Unpacker,
+    ) -> Result<&'a [u8], ImageError> {
+        let Unpacker {
+            context,
+            packed,
+            unpacked,
+        } = unpacker;
+        let packed = room(packed, chunk.packed());
         self.file
-            .read_exact_at(&mut unpacker.packed, self.start(pack) + offset)
+            .read_exact_at(packed, self.start(pack) + offset)
             .map_err(at("read", &self.path))?;
-        let result = match &mut unpacker.context {
-            Ok(context) => context.decompress(&unpacker.packed, chunk.size() as usize),
+        let out = room(unpacked, chunk.size());
+        let result = match context {
+            Ok(context) => context.decompress_to_buffer(packed, out),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        let bytes = result.map_err(|error| self.damaged(&pack.title, error.to_string()))?;
-        if bytes.len() as u64 != chunk.size() {
+        let size = result.map_err(|error| self.damaged(&pack.title, error.to_string()))?;
+        if size as u64 != chunk.size() {
             return Err(self.damaged(&pack.title, "a chunk is shorter than the index says"));
         }
-        Ok(bytes)
+        Ok(out)
     }
 
     /// Unpacks the layer of a pack and checks it, and what the pack says of its blobs.
@@ -314,20 +320,18 @@ impl PackFile {
         })
     }
 
-    /// The bytes of a group of many blobs, unpacked; what each blob's are is not checked.
-    pub(crate) fn group_bytes(
+    /// The bytes of a group that is one chunk, unpacked; what each blob's are is not checked.
+    pub(crate) fn group_bytes<'a>(
         &self,
         open: &OpenPack,
         number: usize,
-        unpacker: &mut Unpacker,
-    ) -> Result<Vec<u8>, ImageError> {
-        let (pack, mut offset) = (&open.pack, open.groups[number].offset);
-        let mut bytes = Vec::new();
-        for &chunk in &pack.index.groups[number].chunks {
-            bytes.extend(self.chunk(pack, offset, chunk, unpacker)?);
-            offset += chunk.packed();
+        unpacker: &'a mut Unpacker,
+    ) -> Result<&'a [u8], ImageError> {
+        let pack = &open.pack;
+        match pack.index.groups[number].chunks.as_slice() {
+            [chunk] => self.chunk(pack, open.groups[number].offset, *chunk, unpacker),
+            _ => Err(self.damaged(&pack.title, "a group is neither one blob nor one chunk")),
         }
-        Ok(bytes)
     }
 
     /// Unpacks a group into `sink`, and fails at the first blob whose bytes are not what its name
@@ -344,7 +348,7 @@ impl PackFile {
         if let ([(blob, _)], true) = (blobs.as_slice(), open.is_piecemeal(number)) {
             let mut offset = *offset;
             for &chunk in &pack.index.groups[number].chunks {
-                sink.piece(&self.chunk(pack, offset, chunk, unpacker)?)?;
+                sink.piece(self.chunk(pack, offset, chunk, unpacker)?)?;
                 offset += chunk.packed();
             }
             if sink.end()? == *blob {
@@ -352,8 +356,7 @@ impl PackFile {
             }
             return Err(self.wrong(pack, *blob));
         }
-        let bytes = self.group_bytes(open, number, unpacker)?;
-        let mut rest = bytes.as_slice();
+        let mut rest = self.group_bytes(open, number, unpacker)?;
         for &(blob, size) in blobs {
             let (bytes, others) = rest
                 .split_at_checked(size as usize)
@@ -397,7 +400,18 @@ impl Sink for Check {
 /// What one thread unpacks with.
 pub(crate) struct Unpacker {
     context: io::Result<zstd::bulk::Decompressor<'static>>,
+    /// Used again for each chunk: memory that is new every time costs as much as to unpack into it.
     packed: Vec<u8>,
+    unpacked: Vec<u8>,
+}
+
+/// A part of a buffer, which grows if need be.
+fn room(buffer: &mut Vec<u8>, bytes: u64) -> &mut [u8] {
+    let bytes = bytes as usize;
+    if buffer.len() < bytes {
+        buffer.resize(bytes, 0);
+    }
+    &mut buffer[..bytes]
 }
 
 impl Unpacker {
@@ -405,6 +419,7 @@ impl Unpacker {
         Self {
             context: zstd::bulk::Decompressor::new(),
             packed: Vec::new(),
+            unpacked: Vec::new(),
         }
     }
 }

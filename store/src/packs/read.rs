@@ -115,8 +115,9 @@ impl Slot {
             group
         } else {
             let file = PackFile::open(&self.pack.path)?;
-            let bytes = file.group_bytes(&self.pack.open, self.group, &mut Unpacker::new())?;
-            let group = Arc::new(bytes);
+            let mut unpacker = Unpacker::new();
+            let bytes = file.group_bytes(&self.pack.open, self.group, &mut unpacker)?;
+            let group = Arc::new(bytes.to_vec());
             packs.recent.keep(key, &group);
             group
         };

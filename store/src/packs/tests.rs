@@ -43,7 +43,7 @@ fn assert_same(from: &Lab, to: &Lab, layers: &[LayerId]) {
 #[test]
 fn blobs_are_read_from_packs_until_they_are_files() {
     let (from, to, layers) = loaded();
-    assert_eq!(files(&to.store, Kind::Blobs), [PathBuf::new(); 0]);
+    assert!(files(&to.store, Kind::Blobs).is_empty());
     assert_eq!(files(&to.store, Kind::Packs).len(), 2);
     assert!(to.store.has_packs());
     assert_same(&from, &to, &layers);
@@ -55,7 +55,7 @@ fn blobs_are_read_from_packs_until_they_are_files() {
     let done = to.store.unpack(&|| false).unwrap();
     assert_eq!((done.packs, done.left), (2, 0));
     assert!(!to.store.has_packs());
-    assert_eq!(files(&to.store, Kind::Packs), [PathBuf::new(); 0]);
+    assert!(files(&to.store, Kind::Packs).is_empty());
     assert_eq!(
         files(&to.store, Kind::Blobs).len(),
         files(&from.store, Kind::Blobs).len()
@@ -94,7 +94,7 @@ fn who_brings_a_blob_that_is_in_a_pack_writes_nothing() {
     let blob = staging.blob(&noise(1, 9000)).unwrap();
     assert!(staging.has_blob(blob));
     staging.publish().unwrap();
-    assert_eq!(files(&to.store, Kind::Blobs), [PathBuf::new(); 0]);
+    assert!(files(&to.store, Kind::Blobs).is_empty());
     // As plain files it has to be copied.
     let link = to.path("link");
     assert!(!to.store.link_blob(blob, false, 7, &link).unwrap());
@@ -150,7 +150,7 @@ fn a_pack_that_cannot_be_read_is_passed_over_and_collected() {
     assert!(!to.store.has_packs());
     let report = to.store.clean(&CleanOptions::default()).unwrap();
     assert_eq!(report.packs.count, 2);
-    assert_eq!(files(&to.store, Kind::Packs), [PathBuf::new(); 0]);
+    assert!(files(&to.store, Kind::Packs).is_empty());
 }
 
 #[test]
