@@ -105,7 +105,7 @@ pub(super) fn written(job: &Job) -> Option<LayerBuilder> {
     {
         let bytes = match content {
             Content::Inline(bytes) => bytes.clone(),
-            Content::Blob(blob, _) => std::fs::read(staging.blob_path(*blob)).ok()?,
+            Content::Blob(blob, _) => staging.read_blob(*blob).ok()?,
         };
         builder.inline(path, 0o644, *mtime, bytes).ok()?;
     }
