@@ -30,7 +30,7 @@ mod probe;
 mod sys;
 
 pub use cgroups::Cgroups;
-pub use helper::{End, Failure, Nobody, Program, Stage, Watch, run};
+pub use helper::{End, Excess, Failure, Nobody, Program, Stage, Used, Watch, run};
 pub use level::{Level, UnknownLevel};
 pub use observe::Attempt;
 pub use plan::{Caller, Environment, Machine, Plan, PlanError, plan};

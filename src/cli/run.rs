@@ -25,6 +25,7 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
 use crate::namespace;
 use crate::settings::Writes;
+use blast_types::EnvName;
 
 /// Run a command in an environment, without activating it
 ///
@@ -43,8 +44,10 @@ pub(super) struct Args {
         conflicts_with = "pin"
     )]
     writes: Option<Writes>,
-    #[command(flatten)]
-    env: EnvOption,
+    /// Use this environment (default: the active one, else that of the project here); with `=`, give the
+    /// command this variable
+    #[arg(long = "env", value_name = "NAME|VARIABLE=VALUE", value_parser = word)]
+    env: Vec<Word>,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", required = true)]
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -53,9 +56,50 @@ pub(super) struct Args {
     sandbox: SandboxOptions,
 }
 
+/// What `--env` says: no name of an environment has a `=`.
+#[derive(Debug, Clone)]
+enum Word {
+    Name(EnvName),
+    Variable(String, String),
+}
+
+fn word(text: &str) -> Result<Word, String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("a variable has a name".to_owned()),
+        Some((name, value)) => Ok(Word::Variable(name.to_owned(), value.to_owned())),
+        None => {
+            let name = text.parse::<EnvName>();
+            name.map(Word::Name).map_err(|error| error.to_string())
+        }
+    }
+}
+
+impl Args {
+    /// The environment, and variables that the command is given.
+    fn named(&self) -> Result<(EnvOption, BTreeMap<String, String>), Error> {
+        let mut env = None;
+        let mut given = BTreeMap::new();
+        for word in &self.env {
+            match word {
+                Word::Name(_) if env.is_some() => {
+                    return Err(Error::usage("a command runs in one environment").hint(
+                        "`--env NAME` once, and `--env VARIABLE=VALUE` as often as you like",
+                    ));
+                }
+                Word::Name(name) => env = Some(name.clone()),
+                Word::Variable(name, value) => {
+                    given.insert(name.clone(), value.clone());
+                }
+            }
+        }
+        Ok((EnvOption { env }, given))
+    }
+}
+
 /// Runs the command. Returns only if that fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let (named, given) = args.named()?;
+    let env = context.env(&named)?;
     let writes = match args.writes {
         None if !args.pin => context.settings()?.writes,
         given => given,
@@ -77,7 +121,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     };
     namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
-    if let Some(merged) = sandbox::policy(&args.sandbox, context, &place)? {
+    if let Some(merged) = sandbox::policy(&args.sandbox, &given, context, &place)? {
         if args.writes.is_some() {
             return Err(writing::no_sandbox());
         }
@@ -88,12 +132,20 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         };
     }
     if let Some(writes) = writes {
-        return writing::run(&env, &args.command, words(&args.command), writes, context);
+        return writing::run(
+            &env,
+            &args.command,
+            words(&args.command),
+            writes,
+            &given,
+            context,
+        );
     }
     let failed = Command::new(program)
         .args(arguments)
-        .envs(variables)
         .env_remove(env_vars::PYTHONHOME)
+        .envs(variables)
+        .envs(given)
         .exec();
     Err(not_run(program, &failed, &place))
 }

@@ -18,8 +18,8 @@ use blast_sandbox::policy::target::Target;
 use blast_sandbox::policy::verdict::{Rule, Rules};
 use blast_sandbox::policy::{Files, Limits, Network};
 use blast_sandbox::{
-    Attempt, Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage,
-    Watch, places,
+    Attempt, Caller, End, Environment, Excess, Failure, Level, Machine, PlanError, Policy, Program,
+    Stage, Used, Watch, places,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
@@ -30,7 +30,7 @@ use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::filter::{self, Order, Running, Teacher};
 use crate::ipc::protocol::Place;
-use crate::ui::Printer;
+use crate::ui::{Printer, units};
 
 /// What a command may touch.
 #[derive(Debug, Default, clap::Args)]
@@ -75,10 +75,13 @@ pub(super) struct SandboxOptions {
     /// Limit the size of each file that is written
     #[arg(long, value_name = "SIZE", value_parser = size)]
     file_size_max: Option<u64>,
+    /// Limit the size of all that is written, private files included
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    total_size_max: Option<u64>,
     /// Limit the size of its private files (/tmp, the home directory inside) together
     #[arg(long, value_name = "SIZE", value_parser = size)]
     tmp_size: Option<u64>,
-    /// Go on where this limit cannot be enforced on this machine: memory, cpu or pids
+    /// Go on where this limit cannot be enforced on this machine: memory, cpu, pids or io
     #[arg(long, value_name = "LAYER")]
     allow_degraded: Vec<Enforced>,
 }
@@ -108,6 +111,7 @@ impl SandboxOptions {
                 cpu_percent: self.cpu_max,
                 processes: self.pids_max,
                 file_bytes: self.file_size_max,
+                written_bytes: self.total_size_max,
                 ..Limits::default()
             },
             variables: self.variables.iter().cloned().collect(),
@@ -130,14 +134,20 @@ fn rule(target: Target) -> Rule {
     }
 }
 
-/// What holds for a command in an environment; none where nothing is kept from it.
+/// What holds for a command in an environment, which is given these variables; none where nothing is kept from it.
 pub(super) fn policy(
     options: &SandboxOptions,
+    given: &BTreeMap<String, String>,
     context: &Context,
     place: &Place,
 ) -> Result<Option<Merged>, Error> {
     let flags = options.policy(context.cwd()?);
-    let layer = Layer::of_flags(options.sandbox, &flags);
+    let mut with_given = flags.clone();
+    for (name, value) in given {
+        let value = Some(value.clone());
+        with_given.variables.insert(name.clone(), value);
+    }
+    let layer = Layer::of_flags(options.sandbox, &with_given);
     let merged = super::policy::merged(place.project.as_deref(), Some(layer))?;
     if merged.policy.level > Level::None {
         return Ok(Some(merged));
@@ -203,6 +213,11 @@ pub(super) fn run(
     };
     let home = context.places()?.home.clone();
     write_down(merged, &who, &home, context.printer);
+    for degraded in &plan.degraded {
+        let rule = format!("it is not wholly enforced: {}", degraded.reason);
+        let layer = degraded.layer.as_str();
+        Log::new(&home).heard(&of_sandbox(&who, layer, Decision::Failed, rule));
+    }
     let mut teller = Teller {
         printer: context.printer,
         teacher: Teacher::new(context.printer),
@@ -305,6 +320,19 @@ impl Watch for Teller {
         Ok(())
     }
 
+    fn exceeded(&mut self, excess: Excess) {
+        let rule = over(excess);
+        self.printer.warn(format!("the sandbox was ended: {rule}"));
+        let target = match excess.what {
+            Used::Memory => "memory",
+            Used::Processes => "pids",
+            Used::Written => "total-size",
+        };
+        let who = &self.order.config.who;
+        self.log
+            .heard(&of_sandbox(who, target, Decision::Denied, rule));
+    }
+
     fn denied(&mut self, attempt: &Attempt) {
         let entry = Entry::denied(&self.order.config.who, attempt);
         self.log.heard(&entry);
@@ -315,6 +343,41 @@ impl Watch for Teller {
         self.printer.detail(format!(
             "the environment is read only in the sandbox: overlayfs: {reason}"
         ));
+    }
+}
+
+/// In words, what was passed.
+fn over(excess: Excess) -> String {
+    let Excess { what, used, most } = excess;
+    match what {
+        Used::Memory => format!(
+            "its processes used {} of memory, and may use {}",
+            units::bytes(used),
+            units::bytes(most)
+        ),
+        Used::Processes => {
+            format!("it had {used} processes and threads, and may have {most}")
+        }
+        Used::Written => format!(
+            "it wrote {}, and may write {}",
+            units::bytes(used),
+            units::bytes(most)
+        ),
+    }
+}
+
+/// A line of the audit log about the sandbox itself.
+fn of_sandbox(who: &Who, target: &str, decision: Decision, rule: String) -> Entry {
+    Entry {
+        at_ms: audit::now_ms(),
+        who: who.clone(),
+        kind: audit::Kind::Sandbox,
+        target: target.to_owned(),
+        address: None,
+        decision,
+        rule,
+        allow: None,
+        traffic: None,
     }
 }
 

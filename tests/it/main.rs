@@ -53,6 +53,7 @@ mod resilience;
 mod run;
 mod sandbox;
 mod sandbox_escapes;
+mod sandbox_limits;
 mod scale;
 mod skeleton;
 mod snapshots;

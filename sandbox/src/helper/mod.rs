@@ -18,6 +18,7 @@ mod mounts;
 mod network;
 mod observed;
 mod program;
+mod sums;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -38,6 +39,8 @@ use nix::unistd::{Pid, pipe2};
 pub use message::{Failure, Stage};
 use message::{Message, Speaker};
 use observed::Window;
+use sums::Sums;
+pub use sums::{Excess, Used};
 
 use crate::cgroups::Group;
 use crate::observe::Attempt;
@@ -82,6 +85,11 @@ pub trait Watch {
     /// A descriptor whose end, or whose first byte, is the end of the sandbox.
     fn until(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// A limit that is kept by looking at it was passed, so all inside are ended.
+    fn exceeded(&mut self, excess: Excess) {
+        let _ = excess;
     }
 
     /// The program reached for something that it does not get. Told once for each thing.
@@ -182,7 +190,15 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
     // If it is gone already, it says why.
     File::from(goes).write_all(b"!").unwrap_or_default();
     let mut window = Window::new(plan, looks);
-    let outcome = listen(File::from(listens), init, &signals, &mut window, watch);
+    let sums = Sums::new(init, plan.watched);
+    let outcome = listen(
+        File::from(listens),
+        init,
+        &signals,
+        sums,
+        &mut window,
+        watch,
+    );
     window.close(watch);
     gone.reap();
     drop(group);
@@ -194,6 +210,7 @@ fn listen(
     mut pipe: File,
     init: Pid,
     signals: &Signals,
+    mut sums: Option<Sums>,
     window: &mut Window<'_>,
     watch: &mut dyn Watch,
 ) -> Result<End, Failure> {
@@ -201,6 +218,11 @@ fn listen(
     let mut chunk = [0; 4096];
     let mut ending = false;
     loop {
+        if let Some(excess) = sums.as_mut().and_then(Sums::look) {
+            watch.exceeded(excess);
+            sums = None;
+            kill(init, Signal::SIGKILL).unwrap_or_default();
+        }
         let until = watch.until().filter(|_| !ending);
         let mut ready = [
             PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
@@ -215,7 +237,11 @@ fn listen(
                 None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
             },
         ];
-        match poll(&mut ready, PollTimeout::NONE) {
+        let pause = match &sums {
+            Some(_) => PollTimeout::try_from(sums::PAUSE).unwrap_or(PollTimeout::NONE),
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut ready, pause) {
             Err(Errno::EINTR) => continue,
             polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
         };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::{Degraded, Machine};
+use crate::policy::Io;
 use crate::{Level, Policy};
 
 /// Something that a host may be unable to keep.
@@ -16,11 +17,13 @@ pub enum Layer {
     Cpu,
     /// Number of processes.
     Processes,
+    /// What passes to and from disks.
+    Io,
 }
 
 impl Layer {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Processes];
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Cpu, Self::Processes, Self::Io];
 
     /// The word that a user writes.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +31,7 @@ impl Layer {
             Self::Memory => "memory",
             Self::Cpu => "cpu",
             Self::Processes => "pids",
+            Self::Io => "io",
         }
     }
 }
@@ -40,7 +44,7 @@ impl fmt::Display for Layer {
 
 /// A word that names no layer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is nothing that can be degraded: it is memory, cpu or pids")]
+#[error("`{0}` is nothing that can be degraded: it is memory, cpu, pids or io")]
 pub struct UnknownLayer(String);
 
 impl FromStr for Layer {
@@ -74,6 +78,33 @@ pub struct GroupLimits {
     pub cpu_percent: Option<u32>,
     /// Processes and threads.
     pub processes: Option<u64>,
+    /// Memory beyond which it is taken back, in bytes.
+    pub memory_high_bytes: Option<u64>,
+    /// Memory that is swapped out, in bytes.
+    pub swap_bytes: Option<u64>,
+    /// Share of processors.
+    pub cpu_weight: Option<u64>,
+    /// What passes to and from each disk.
+    pub io: Io,
+}
+
+/// Limits that are kept by looking at all processes now and then, from outside: who is over one is ended, which may be
+/// a little late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WatchedLimits {
+    /// Memory, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// All that is written to disks, in bytes.
+    pub written_bytes: Option<u64>,
+}
+
+impl WatchedLimits {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl GroupLimits {
@@ -86,6 +117,7 @@ impl GroupLimits {
 pub(super) struct Limits {
     pub(super) process: ProcessLimits,
     pub(super) group: GroupLimits,
+    pub(super) watched: WatchedLimits,
     pub(super) scratch_bytes: Option<u64>,
     pub(super) degraded: Vec<Degraded>,
 }
@@ -106,6 +138,10 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
         memory_bytes: memory.filter(|_| groups.memory()),
         cpu_percent: asked.cpu_percent.filter(|_| groups.cpu()),
         processes: Some(processes).filter(|_| groups.processes()),
+        memory_high_bytes: asked.memory_high_bytes.filter(|_| groups.memory()),
+        swap_bytes: asked.swap_bytes.filter(|_| groups.memory()),
+        cpu_weight: asked.cpu_weight.filter(|_| groups.cpu()),
+        io: if groups.io() { asked.io } else { Io::default() },
     };
     let mut degraded = Vec::new();
     let mut lacks = |layer, lacks: bool, instead: &str| {
@@ -119,18 +155,36 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
     lacks(
         Layer::Memory,
         asked.memory_bytes.is_some() && group.memory_bytes.is_none(),
-        ", only the private memory of each single process can be limited",
+        "; what all processes use together is looked at four times a second, and who is over it is ended",
     );
     lacks(
-        Layer::Cpu,
-        asked.cpu_percent.is_some() && group.cpu_percent.is_none(),
+        Layer::Memory,
+        asked.memory_bytes.is_none()
+            && (asked.memory_high_bytes.is_some() || asked.swap_bytes.is_some())
+            && !groups.memory(),
         "",
     );
     lacks(
+        Layer::Cpu,
+        (asked.cpu_percent.is_some() || asked.cpu_weight.is_some()) && !groups.cpu(),
+        "",
+    );
+    lacks(Layer::Io, !asked.io.is_empty() && !groups.io(), "");
+    lacks(
         Layer::Processes,
         asked.processes.is_some() && group.processes.is_none() && machine.uid == 0,
-        ", and root is exempt from the limit of processes",
+        ", and root is exempt from the limit of processes; they are counted four times a second, and who has more \
+         is ended",
     );
+    let buffered = asked.io.write_bytes.is_some() || asked.io.write_operations.is_some();
+    if buffered && groups.io() && !groups.is_unified() {
+        degraded.push(Degraded {
+            layer: Layer::Io,
+            reason:
+                "version 1 of cgroups does not limit what the kernel writes later, which is most"
+                    .to_owned(),
+        });
+    }
     Limits {
         process: ProcessLimits {
             memory_bytes: memory,
@@ -138,8 +192,18 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
             open_files: asked.open_files,
             file_bytes: asked.file_bytes,
         },
+        watched: WatchedLimits {
+            memory_bytes: asked.memory_bytes.filter(|_| group.memory_bytes.is_none()),
+            processes: asked
+                .processes
+                .filter(|_| group.processes.is_none() && machine.uid == 0),
+            written_bytes: asked.written_bytes,
+        },
         group,
-        scratch_bytes: strict.then_some(STRICT_SCRATCH_BYTES),
+        scratch_bytes: [strict.then_some(STRICT_SCRATCH_BYTES), asked.written_bytes]
+            .into_iter()
+            .flatten()
+            .min(),
         degraded,
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer};
+pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer, WatchedLimits};
 pub use mounts::{Access, Mount, Scratch};
 
 use crate::cgroups::Cgroups;
@@ -103,7 +103,9 @@ pub struct Plan {
     pub process: ProcessLimits,
     /// Limits of all processes together, by a cgroup.
     pub group: GroupLimits,
-    /// Where those are set.
+    /// Limits of all processes together, by looking at them.
+    pub watched: WatchedLimits,
+    /// Where the limits of the group are set.
     pub cgroups: Cgroups,
     /// All environment variables.
     pub variables: BTreeMap<OsString, OsString>,
@@ -171,7 +173,10 @@ pub fn plan(
         uid: machine.uid,
         gid: machine.gid,
         mounts: seen.mounts,
-        scratch_bytes: policy.files.temporary_bytes.or(limits.scratch_bytes),
+        scratch_bytes: match policy.files.temporary_bytes {
+            Some(bytes) => Some(bytes.min(policy.limits.written_bytes.unwrap_or(bytes))),
+            None => limits.scratch_bytes,
+        },
         network: if policy.network.is_nothing() {
             Network::Nothing
         } else {
@@ -185,6 +190,7 @@ pub fn plan(
         },
         process: limits.process,
         group: limits.group,
+        watched: limits.watched,
         cgroups: machine.cgroups.clone(),
         variables,
         directory: seen.directory,

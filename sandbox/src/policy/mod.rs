@@ -62,4 +62,35 @@ pub struct Limits {
     pub open_files: Option<u64>,
     /// The largest file that can be written, in bytes.
     pub file_bytes: Option<u64>,
+    /// All that is written, in bytes.
+    pub written_bytes: Option<u64>,
+    /// Memory beyond which programs are slowed down and their memory is taken back, in bytes.
+    pub memory_high_bytes: Option<u64>,
+    /// Memory that is swapped out, in bytes.
+    pub swap_bytes: Option<u64>,
+    /// Its share of processors where others want them too, from 1 to 10,000; others have 100.
+    pub cpu_weight: Option<u64>,
+    /// What passes to and from disks.
+    pub io: Io,
+}
+
+/// How much may pass to and from each disk, in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Io {
+    /// Bytes that are read.
+    pub read_bytes: Option<u64>,
+    /// Bytes that are written.
+    pub write_bytes: Option<u64>,
+    /// Operations that read.
+    pub read_operations: Option<u64>,
+    /// Operations that write.
+    pub write_operations: Option<u64>,
+}
+
+impl Io {
+    /// Whether nothing is limited.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

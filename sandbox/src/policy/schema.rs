@@ -20,14 +20,21 @@
 //! read-only = ["~/data"]                    # relative to the file that says it
 //! read-write = ["../shared"]
 //! hidden = ["secrets"]
+//! denied = ["~/.ssh"]                       # hidden, whoever gives it
 //! tmp-size = "2G"
 //! max-file-size = "500M"
+//! max-total-size = "5G"                     # of all that is written
 //!
 //! [tool.blast.sandbox.resources]
 //! memory-max = "4G"
 //! cpu-max = 1.5
 //! pids-max = 200
 //! open-files-max = 1024
+//! memory-high = "3G"                        # from here on memory is taken back
+//! swap-max = 0
+//! cpu-weight = 50                           # others have 100
+//! io-read-bandwidth = "100M"                # per second and disk; io-write-bandwidth the same
+//! io-read-operations = 1000                 # io-write-operations the same
 //!
 //! [tool.blast.sandbox.environment]
 //! allowed = ["CI"]                          # this host's value
@@ -128,19 +135,30 @@ pub struct Network {
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Filesystem {
     /// Read.
-    #[serde(alias = "read_only")]
+    #[serde(
+        alias = "read_only",
+        alias = "readonly-paths",
+        alias = "readonly_paths"
+    )]
     pub read_only: Vec<Spanned<PathBuf>>,
     /// Read and changed.
-    #[serde(alias = "read_write")]
+    #[serde(alias = "read_write", alias = "allowed-paths", alias = "allowed_paths")]
     pub read_write: Vec<Spanned<PathBuf>>,
     /// Not seen.
+    #[serde(alias = "hidden-paths", alias = "hidden_paths")]
     pub hidden: Vec<Spanned<PathBuf>>,
+    /// Not given, whoever gives it.
+    #[serde(alias = "denied-paths", alias = "denied_paths")]
+    pub denied: Vec<Spanned<PathBuf>>,
     /// The size of private files.
     #[serde(alias = "tmp_size")]
     pub tmp_size: Option<Spanned<Size>>,
     /// The size of each file that is written.
     #[serde(alias = "max_file_size")]
     pub max_file_size: Option<Spanned<Size>>,
+    /// The size of all that is written.
+    #[serde(alias = "max_total_size")]
+    pub max_total_size: Option<Spanned<Size>>,
 }
 
 /// What is used up.
@@ -159,6 +177,27 @@ pub struct Resources {
     /// Open files of each process.
     #[serde(alias = "open_files_max")]
     pub open_files_max: Option<Spanned<u64>>,
+    /// Memory beyond which it is taken back.
+    #[serde(alias = "memory_high")]
+    pub memory_high: Option<Spanned<Size>>,
+    /// Memory that is swapped out; 0 is none.
+    #[serde(alias = "swap_max")]
+    pub swap_max: Option<Spanned<Amount>>,
+    /// Share of processors: 1 to 10,000, where others have 100.
+    #[serde(alias = "cpu_weight")]
+    pub cpu_weight: Option<Spanned<Weight>>,
+    /// Bytes per second that are read from each disk.
+    #[serde(alias = "io_read_bandwidth")]
+    pub io_read_bandwidth: Option<Spanned<Size>>,
+    /// The same that are written.
+    #[serde(alias = "io_write_bandwidth")]
+    pub io_write_bandwidth: Option<Spanned<Size>>,
+    /// Operations per second that read.
+    #[serde(alias = "io_read_operations")]
+    pub io_read_operations: Option<Spanned<u64>>,
+    /// The same that write.
+    #[serde(alias = "io_write_operations")]
+    pub io_write_operations: Option<Spanned<u64>>,
 }
 
 /// Which variables are seen beside those that every program gets.
@@ -208,6 +247,49 @@ pub fn size(text: &str) -> Option<u64> {
     };
     let number: u64 = digits.parse().ok()?;
     number.checked_mul(unit).filter(|bytes| *bytes > 0)
+}
+
+/// A number of bytes that may be none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Amount(pub u64);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u64),
+            Text(String),
+        }
+        let amount = match Written::deserialize(deserializer)? {
+            Written::Number(bytes) => Some(bytes),
+            Written::Text(text) if text == "0" => Some(0),
+            Written::Text(text) => size(&text),
+        };
+        let wrong = "a size is a number of bytes, or one with K, M or G";
+        amount
+            .map(Self)
+            .ok_or_else(|| serde::de::Error::custom(wrong))
+    }
+}
+
+/// A share, as cgroups count it (`cpu.weight`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Weight(pub u64);
+
+impl<'de> Deserialize<'de> for Weight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let weight = u64::deserialize(deserializer)?;
+        if (1..=10_000).contains(&weight) {
+            Ok(Self(weight))
+        } else {
+            Err(serde::de::Error::custom(
+                "a share of processors is a number from 1 to 10000; others have 100",
+            ))
+        }
+    }
 }
 
 /// Processors, in hundredths of one.

@@ -3,6 +3,7 @@
 //! Its wheel is fetched once for each kind of Python, kept in the cache and run from there, as pip allows: it
 //! is not installed.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,14 @@ const BUCKET: &str = "real-pip";
 /// Runs pip with these arguments. Its exit status is ours.
 pub(super) fn run(arguments: &[OsString], target: &Target) -> Result<Exit, Error> {
     let place = target.place()?;
-    if sandbox::policy(&SandboxOptions::default(), &target.context, place)?.is_some() {
+    if sandbox::policy(
+        &SandboxOptions::default(),
+        &BTreeMap::new(),
+        &target.context,
+        place,
+    )?
+    .is_some()
+    {
         return Err(writing::no_sandbox());
     }
     let wheel = wheel(target)?;
@@ -42,6 +50,7 @@ pub(super) fn run(arguments: &[OsString], target: &Target) -> Result<Exit, Error
         &command,
         shown,
         Writes::Capture,
+        &BTreeMap::new(),
         &target.context,
     )
 }

@@ -5,6 +5,7 @@
 //! what is there. Signals that would end this process are for the command: those that a terminal sends
 //! reach it anyway, and the others are passed on.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -38,12 +39,13 @@ const ENDING: [Signal; 4] = [
 ];
 
 /// Runs a command whose writes are captured, discarded or denied; the history shows it as `shown`. Its exit
-/// status is the command's.
+/// status is the command's. It is given these variables beside those of the environment.
 pub(in crate::cli) fn run(
     env: &EnvName,
     command: &[OsString],
     shown: Vec<String>,
     writes: Writes,
+    given: &BTreeMap<String, String>,
     context: &Context,
 ) -> Result<Exit, Error> {
     let Reply::Area(area) = context.ask(Request::Area { env: env.clone() })? else {
@@ -53,7 +55,7 @@ pub(in crate::cli) fn run(
     let held = File::open(&lock).map_err(|error| Error::io("open", &lock, &error))?;
     held.try_lock()
         .map_err(|error| Error::internal("the area for writes is not ours").caused_by(&error))?;
-    let status = wait(start(&area, command, writes, context)?)?;
+    let status = wait(start(&area, command, writes, given, context)?)?;
     let request = Capture {
         env: env.clone(),
         folder: area.folder,
@@ -104,6 +106,7 @@ fn start(
     area: &Area,
     command: &[OsString],
     writes: Writes,
+    given: &BTreeMap<String, String>,
     context: &Context,
 ) -> Result<Child, Error> {
     let ours = std::env::current_exe()
@@ -127,6 +130,7 @@ fn start(
     let child = step
         .envs(variables(&area.place, &prefix)?)
         .env_remove(env_vars::PYTHONHOME)
+        .envs(given)
         .spawn()
         .map_err(|error| Error::io("run", &ours, &error))?;
     if let Ok(id) = i32::try_from(child.id()) {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::origin::{Origin, Speaker};
 use super::schema::{Processors, Size};
 use super::verdict::Rule;
-use super::{Network, Policy};
+use super::{Io, Network, Policy};
 use crate::Level;
 pub use said::Layer;
 use said::{Said, Value};
@@ -73,6 +73,7 @@ fn is_denial(said: &Said) -> bool {
         "network.denied-domains"
         | "network.denied-ips"
         | "filesystem.hidden"
+        | "filesystem.denied"
         | "environment.denied" => true,
         "network.allow-outbound" | "network.allow-inbound" => said.value == Value::Flag(false),
         _ => false,
@@ -102,6 +103,16 @@ fn judge(said: &[&Said], lines: &mut [Line]) -> Policy {
     policy.limits.cpu_percent = percent.and_then(|percent| u32::try_from(percent).ok());
     policy.limits.processes = judged.least("resources.pids-max");
     policy.limits.open_files = judged.least("resources.open-files-max");
+    policy.limits.written_bytes = judged.least("filesystem.max-total-size");
+    policy.limits.memory_high_bytes = judged.least("resources.memory-high");
+    policy.limits.swap_bytes = judged.least("resources.swap-max");
+    policy.limits.cpu_weight = judged.least("resources.cpu-weight");
+    policy.limits.io = Io {
+        read_bytes: judged.least("resources.io-read-bandwidth"),
+        write_bytes: judged.least("resources.io-write-bandwidth"),
+        read_operations: judged.least("resources.io-read-operations"),
+        write_operations: judged.least("resources.io-write-operations"),
+    };
     judged.files(&mut policy);
     judged.variables(&mut policy);
     policy.network = judged.network();
@@ -198,10 +209,29 @@ impl<'a> Judged<'a> {
                 .map(|(_, _, path)| path.clone())
                 .collect::<Vec<_>>()
         };
-        let read_only = self.paths("filesystem.read-only");
+        let denied = self.paths("filesystem.denied");
         policy.files.hidden = given(self.paths("filesystem.hidden"));
-        policy.files.read_only = given(self.paths("filesystem.read-only"));
+        policy.files.hidden.extend(given(denied.clone()));
+        let who_denies = |path: &PathBuf| {
+            let (_, said, _) = denied
+                .iter()
+                .find(|(_, _, above)| path.starts_with(above))?;
+            Some(said.origin.clone())
+        };
+        let mut read_only = self.paths("filesystem.read-only");
+        read_only.retain(|(index, _, path)| match who_denies(path) {
+            Some(by) => {
+                self.overrule(*index, &by);
+                false
+            }
+            None => true,
+        });
+        policy.files.read_only = given(read_only.clone());
         for (index, said, path) in self.paths("filesystem.read-write") {
+            if let Some(by) = who_denies(path) {
+                self.overrule(index, &by);
+                continue;
+            }
             let stronger = read_only.iter().find(|(_, other, above)| {
                 path.starts_with(above) && speaker(&other.origin) < speaker(&said.origin)
             });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use super::super::origin::{Origin, Speaker};
-use super::super::schema::{self, Port, Table};
+use super::super::schema::{self, Port, Size, Table};
 use super::said::{Layer, Said, Value};
 use crate::net::Publish;
 
@@ -116,6 +116,7 @@ impl Place<'_> {
         for (key, size) in [
             ("filesystem.tmp-size", &files.tmp_size),
             ("filesystem.max-file-size", &files.max_file_size),
+            ("filesystem.max-total-size", &files.max_total_size),
         ] {
             self.one(items, key, size.as_ref(), |size| Value::Size(*size));
         }
@@ -123,6 +124,7 @@ impl Place<'_> {
             ("filesystem.read-only", &files.read_only),
             ("filesystem.read-write", &files.read_write),
             ("filesystem.hidden", &files.hidden),
+            ("filesystem.denied", &files.denied),
         ] {
             self.all(items, key, paths, |path| {
                 Value::Path(absolute(path, folder, self.home))
@@ -131,9 +133,24 @@ impl Place<'_> {
     }
 
     fn resources(&self, items: &mut Vec<Said>, resources: &schema::Resources) {
-        let memory = resources.memory_max.as_ref();
-        self.one(items, "resources.memory-max", memory, |size| {
-            Value::Size(*size)
+        for (key, size) in [
+            ("resources.memory-max", &resources.memory_max),
+            ("resources.memory-high", &resources.memory_high),
+            ("resources.io-read-bandwidth", &resources.io_read_bandwidth),
+            (
+                "resources.io-write-bandwidth",
+                &resources.io_write_bandwidth,
+            ),
+        ] {
+            self.one(items, key, size.as_ref(), |size| Value::Size(*size));
+        }
+        let swap = resources.swap_max.as_ref();
+        self.one(items, "resources.swap-max", swap, |amount| {
+            Value::Size(Size(amount.0))
+        });
+        let weight = resources.cpu_weight.as_ref();
+        self.one(items, "resources.cpu-weight", weight, |weight| {
+            Value::Number(weight.0)
         });
         let processors = resources.cpu_max.as_ref();
         self.one(items, "resources.cpu-max", processors, |processors| {
@@ -142,6 +159,14 @@ impl Place<'_> {
         for (key, number) in [
             ("resources.pids-max", &resources.pids_max),
             ("resources.open-files-max", &resources.open_files_max),
+            (
+                "resources.io-read-operations",
+                &resources.io_read_operations,
+            ),
+            (
+                "resources.io-write-operations",
+                &resources.io_write_operations,
+            ),
         ] {
             self.one(items, key, number.as_ref(), |number| Value::Number(*number));
         }

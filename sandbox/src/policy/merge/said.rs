@@ -80,6 +80,7 @@ impl Layer {
         for (key, size) in [
             ("filesystem.tmp-size", policy.files.temporary_bytes),
             ("filesystem.max-file-size", policy.limits.file_bytes),
+            ("filesystem.max-total-size", policy.limits.written_bytes),
             ("resources.memory-max", policy.limits.memory_bytes),
         ] {
             if let Some(bytes) = size {

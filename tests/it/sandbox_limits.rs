@@ -1,0 +1,151 @@
+//! What a program in a sandbox may use up, where a limit holds for all its processes together.
+
+use std::fs;
+
+use blast_harness::{Means, Run, require};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+
+use crate::world::World;
+
+fn inside(world: &World, flags: &[&str], code: &str) -> Run {
+    let mut words = vec!["run", "--env", "demo", "--sandbox", "standard"];
+    words.extend(flags);
+    words.extend(["--", "python", "-c", code]);
+    world.blast(words)
+}
+
+/// What the audit log says of the sandbox itself, as `TARGET DECISION`.
+fn of_sandbox(world: &World) -> Vec<String> {
+    let log = world.blast(["audit", "--json"]).success();
+    let log: serde_json::Value = serde_json::from_str(&log.stdout).expect("JSON");
+    let entries = log["entries"].as_array().expect("a list").iter();
+    let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+    entries
+        .filter(|entry| entry["kind"] == "sandbox")
+        .map(|entry| format!("{} {}", text(&entry["target"]), text(&entry["decision"])))
+        .collect()
+}
+
+#[test]
+fn all_that_is_written_has_a_limit_wherever_it_is_written() {
+    if !require(Means::Namespaces) {
+        return;
+    }
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    // 64 MiB in pieces, by processes that are gone when the next begins.
+    let code = "import subprocess, sys\n\
+        piece = \"import os, sys; f = open(sys.argv[1], 'wb'); f.write(bytes(4 << 20)); f.flush(); os.fsync(f)\"\n\
+        for number in range(16):\n\
+        \x20   subprocess.run([sys.executable, '-c', piece, 'piece%d' % number], check=True)\n";
+    inside(&world, &[], code).success();
+    let private = "open('/tmp/big', 'wb').write(bytes(16 << 20))";
+    inside(&world, &["--total-size-max", "8M"], private).exits(1);
+    if statfs(&world.project()).expect("there").filesystem_type() == TMPFS_MAGIC {
+        // Only what goes to a disk is counted.
+        return;
+    }
+    for number in 0..16 {
+        fs::remove_file(world.project().join(format!("piece{number}"))).expect("was written");
+    }
+    let run = inside(&world, &["--total-size-max", "8M"], code).exits(128 + 9);
+    assert!(
+        run.stderr.contains("the sandbox was ended: it wrote")
+            && run.stderr.contains("may write 8"),
+        "{run}"
+    );
+    assert!(!world.project().join("piece15").exists(), "{run}");
+    assert_eq!(of_sandbox(&world), ["total-size denied"]);
+}
+
+#[test]
+fn user_memory_of_all_processes_is_watched_where_no_cgroup_keeps_it() {
+    if !require(Means::User) {
+        return;
+    }
+    let Some(world) = World::unprivileged([]) else {
+        return;
+    };
+    world.start("demo");
+    let hog = "import os, time\n\
+        for _ in range(4):\n\
+        \x20   if os.fork() == 0: break\n\
+        held = bytearray(os.urandom(1 << 20)) * 64\n\
+        time.sleep(20)\n";
+    let refused = inside(&world, &["--memory-max", "150M"], hog);
+    if refused.code != 2 {
+        // A subtree is delegated to this user: then the kernel keeps the limit.
+        assert_ne!(refused.code, 0, "{refused}");
+        return;
+    }
+    assert!(
+        refused.stderr.contains("--allow-degraded memory"),
+        "{refused}"
+    );
+    let flags = ["--memory-max", "150M", "--allow-degraded", "memory"];
+    inside(&world, &flags, "pass").success();
+    let run = inside(&world, &flags, hog).exits(128 + 9);
+    assert!(
+        run.stderr
+            .contains("the sandbox was ended: its processes used"),
+        "{run}"
+    );
+    let said = of_sandbox(&world);
+    assert_eq!(said, ["memory failed", "memory failed", "memory denied"]);
+}
+
+#[test]
+fn what_is_denied_is_given_by_nobody() {
+    if !require(Means::Namespaces) {
+        return;
+    }
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let home = world.root().join("home/keys");
+    fs::create_dir_all(&home).expect("made");
+    fs::write(home.join("key"), "swordfish").expect("written");
+    let link = world.project().join("way");
+    std::os::unix::fs::symlink(&home, &link).expect("made");
+    let code = "import os\nprint(*[os.path.exists(p + '/key') for p in (os.path.expanduser('~/keys'), 'way')])";
+    let keys = home.display().to_string();
+    let way = link.display().to_string();
+    for given in [keys.as_str(), way.as_str()] {
+        let run = inside(&world, &["--read-only", given], code).success();
+        assert_eq!(run.out(), "True True", "{given}");
+    }
+    let config = world.root().join("config/blast");
+    fs::create_dir_all(&config).expect("made");
+    fs::write(
+        config.join("config.toml"),
+        "[sandbox.filesystem]\ndenied_paths = [\"~/keys\"]\n",
+    )
+    .expect("written");
+    // By its name, and by a link that leads there.
+    for given in [keys.as_str(), way.as_str()] {
+        let run = inside(&world, &["--read-only", given], code).success();
+        assert_eq!(run.out(), "False False", "{given}");
+    }
+}
+
+#[test]
+fn a_variable_is_given_as_an_environment_is_named() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let code = "import os; print(os.environ.get('MODE'))";
+    let run = |flags: &[&str]| {
+        let mut words = vec!["run", "--env", "demo"];
+        words.extend(flags);
+        words.extend(["--env", "MODE=a=b", "--", "python", "-c", code]);
+        world.blast(words)
+    };
+    assert_eq!(run(&[]).success().out(), "a=b");
+    assert_eq!(run(&["--writes", "discard"]).success().out(), "a=b");
+    if require(Means::Namespaces) {
+        assert_eq!(run(&["--sandbox", "strict"]).success().out(), "a=b");
+    }
+    run(&["--env", "other"]).exits(2);
+    run(&["--env", "=x"]).exits(2);
+}
