@@ -316,9 +316,11 @@ impl Shared {
         let layer = self.store.layer(id)?;
         let mut sources = sources(&layer);
         let found = state.parked.take(&key);
-        let is_done = found.has();
-        sources.retain(|&(_, source)| !is_done(&bytecode_path(&layer, source, &flavour)));
-        drop(is_done);
+        if !found.compiled.is_empty() {
+            let done: HashSet<&str> = found.compiled.iter().map(|done| &*done.path).collect();
+            sources
+                .retain(|&(_, source)| !done.contains(&*bytecode_path(&layer, source, &flavour)));
+        }
         state.serial += 1;
         let job = Job {
             serial: state.serial,
@@ -397,15 +399,17 @@ impl Shared {
                 continue;
             };
             let (layer, flavour) = (Arc::clone(&job.layer), Arc::clone(&job.flavour));
-            let serial = job.serial;
+            let (serial, resumed) = (job.serial, job.resumed.clone());
             drop(state);
+            // Not when the job was queued, which a command waits for.
+            let sources = parked::missing(&resumed, (&layer, &flavour), &slice.sources);
             let compiled = compile_slice(
                 &self.store,
                 &mut helpers,
                 &layer,
                 &staging,
                 &flavour,
-                &slice.sources,
+                &sources,
             );
             drop(staging);
             self.slice_done(serial, &slice, compiled);

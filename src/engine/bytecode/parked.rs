@@ -4,13 +4,14 @@
 //! layer, shows it at once, and only the rest is compiled. Parked bytecode costs a file below `parts/`
 //! and no memory; like all parts it ends with the mount.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use blast_store::{EntryKind, Layer, LayerBuilder, LayerError, LayerNumber, Staging};
+use blast_store::{EntryIndex, EntryKind, Layer, LayerBuilder, LayerError, LayerNumber, Staging};
 
 use super::queue::Key;
-use super::{Compiled, Content, Job, stage};
+use super::sources::bytecode_path;
+use super::{Compiled, Content, Flavour, Job, stage};
 
 /// Layers that hold bytecode, by the numbers under which the view shows them.
 pub(super) type Shown = Vec<(LayerNumber, Arc<Layer>)>;
@@ -30,24 +31,6 @@ pub(super) struct Found {
     pub(super) compiled: Vec<Compiled>,
     pub(super) parts: Shown,
     pub(super) resumed: Shown,
-}
-
-impl Found {
-    /// Whether this file, a path in the prefix, was compiled.
-    pub(super) fn has(&self) -> impl Fn(&str) -> bool {
-        let compiled: HashSet<&str> = self
-            .compiled
-            .iter()
-            .map(|done| done.path.as_str())
-            .collect();
-        move |path| {
-            compiled.contains(path)
-                || self
-                    .resumed
-                    .iter()
-                    .any(|(_, layer)| layer.find(path).is_some())
-        }
-    }
 }
 
 impl Parked {
@@ -91,6 +74,19 @@ impl Parked {
             ..Found::default()
         }
     }
+}
+
+/// Which of these sources no layer of `resumed` has the bytecode of.
+pub(super) fn missing(
+    resumed: &Shown,
+    (layer, flavour): (&Layer, &Flavour),
+    sources: &[EntryIndex],
+) -> Vec<EntryIndex> {
+    let is_missing = |&source: &EntryIndex| {
+        let path = bytecode_path(layer, source, flavour);
+        !resumed.iter().any(|(_, part)| part.find(&path).is_some())
+    };
+    sources.iter().copied().filter(is_missing).collect()
 }
 
 /// All that a job compiled, as one layer; none where it cannot be read back.
