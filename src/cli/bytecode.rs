@@ -67,12 +67,14 @@ impl Bytecode {
         let Reply::Compiled { modules } = context.ask(Request::Compile { env })? else {
             return Err(Error::unexpected_reply());
         };
-        if modules > 0 {
-            let modules = units::count(modules as usize, "module");
-            context
-                .printer
-                .say(format!("bytecode of {modules} is compiled"));
-        }
+        // In the background it may have been faster than this request.
+        let modules = match modules {
+            0 => "all modules".to_owned(),
+            some => units::count(some as usize, "module"),
+        };
+        context
+            .printer
+            .say(format!("bytecode of {modules} is compiled"));
         Ok(())
     }
 }
