@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use blast_harness::{Random, WheelSpec};
+use blast_harness::{Means, Random, WheelSpec, require};
 
 use crate::world::World;
 
@@ -12,9 +12,10 @@ const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 const SNAPSHOTS: [&str; 3] = ["x", "y", "z"];
 const FIRST_VERSIONS: usize = 4;
 
-/// The packages in the order in which they were asked for: version, and whether any would do.
+/// The packages in the order in which they were asked for: version, and whether any would do. And what a
+/// program wrote beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct State(Vec<(&'static str, usize, bool)>);
+struct State(Vec<(&'static str, usize, bool)>, Option<usize>);
 
 impl State {
     fn has(&self, name: &str) -> bool {
@@ -39,6 +40,8 @@ struct Model {
     operations: usize,
     /// The newest version of each package on the index.
     newest: BTreeMap<&'static str, usize>,
+    /// Whether writes can be captured here.
+    captures: bool,
 }
 
 impl Model {
@@ -84,7 +87,7 @@ fn step(world: &World, model: &mut Model, random: &mut Random) -> String {
     let name = NAMES[random.below(NAMES.len())];
     let snapshot = SNAPSHOTS[random.below(SNAPSHOTS.len())];
     let mut head = model.head.clone();
-    match random.below(20) {
+    match random.below(if model.captures { 21 } else { 20 }) {
         0..=5 => {
             let version = random.below(model.newest[name]) + 1;
             head.insert(name, version, false);
@@ -156,6 +159,20 @@ fn step(world: &World, model: &mut Model, random: &mut Random) -> String {
             world.blast(["clean"]).success();
             "clean".to_owned()
         }
+        20 => {
+            // Never the same twice: to write what is there is a change too, of its time.
+            let note = model.operations;
+            head.1 = Some(note);
+            let script = format!("echo {note} > \"$VIRTUAL_ENV/note\"");
+            let words = [
+                "run", "--env", "demo", "--writes", "capture", "--", "sh", "-c",
+            ];
+            world
+                .blast(words.iter().copied().chain([script.as_str()]))
+                .success();
+            model.change(head);
+            format!("a program writes {note}")
+        }
         _ => {
             if let Some(daemon) = world.daemon() {
                 world.crash(daemon);
@@ -163,6 +180,12 @@ fn step(world: &World, model: &mut Model, random: &mut Random) -> String {
             "kill -9 of the daemon".to_owned()
         }
     }
+}
+
+/// What a program wrote, as the environment shows it.
+fn note(world: &World) -> Option<usize> {
+    let text = std::fs::read_to_string(world.live().join("demo/note")).ok()?;
+    text.trim().parse().ok()
 }
 
 #[test]
@@ -186,6 +209,7 @@ fn any_operations_are_those_of_a_list_of_versions() {
         snapshots: BTreeMap::new(),
         operations: world.history_length("demo"),
         newest: NAMES.iter().map(|name| (*name, FIRST_VERSIONS)).collect(),
+        captures: require(Means::Overlay),
     };
     let mut last = Vec::new();
     for number in 0..steps {
@@ -210,6 +234,7 @@ fn any_operations_are_those_of_a_list_of_versions() {
         );
         if number % 25 == 24 {
             world.shows("demo", &model.versions(), &recent);
+            assert_eq!(note(&world), model.head.1, "step {number}: {recent}");
             world.blast(["check"]).success();
         }
     }
