@@ -222,6 +222,7 @@ pub(super) fn run(
         printer: context.printer,
         teacher: Teacher::new(context.printer),
         log: Log::new(&home),
+        exceeded: 0,
         order: Order {
             config: Config {
                 who,
@@ -305,11 +306,15 @@ fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
     }
 }
 
+/// How often it is told on the terminal that a process was ended.
+const MOST_EXCESSES: u32 = 10;
+
 /// Says what a sandbox could not do wholly, and starts the filter of its network.
 struct Teller {
     printer: Printer,
     teacher: Teacher,
     log: Log,
+    exceeded: u32,
     order: Order,
     running: Option<Running>,
 }
@@ -322,7 +327,15 @@ impl Watch for Teller {
 
     fn exceeded(&mut self, excess: Excess) {
         let rule = over(excess);
-        self.printer.warn(format!("the sandbox was ended: {rule}"));
+        // The log has all of them.
+        self.exceeded += 1;
+        if self.exceeded <= MOST_EXCESSES {
+            let who = match excess.victim {
+                Some(_) => "the largest process of the sandbox",
+                None => "the sandbox",
+            };
+            self.printer.warn(format!("{who} was ended: {rule}"));
+        }
         let target = match excess.what {
             Used::Memory => "memory",
             Used::Processes => "pids",
@@ -348,7 +361,9 @@ impl Watch for Teller {
 
 /// In words, what was passed.
 fn over(excess: Excess) -> String {
-    let Excess { what, used, most } = excess;
+    let Excess {
+        what, used, most, ..
+    } = excess;
     match what {
         Used::Memory => format!(
             "its processes used {} of memory, and may use {}",

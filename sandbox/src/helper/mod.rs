@@ -87,7 +87,7 @@ pub trait Watch {
         None
     }
 
-    /// A limit that is kept by looking at it was passed, so all inside are ended.
+    /// A limit that is kept by looking at it was passed, so a process inside is ended, or all are.
     fn exceeded(&mut self, excess: Excess) {
         let _ = excess;
     }
@@ -220,8 +220,10 @@ fn listen(
     loop {
         if let Some(excess) = sums.as_mut().and_then(Sums::look) {
             watch.exceeded(excess);
-            sums = None;
-            kill(init, Signal::SIGKILL).unwrap_or_default();
+            if excess.victim.is_none() {
+                sums = None;
+            }
+            kill(excess.victim.unwrap_or(init), Signal::SIGKILL).unwrap_or_default();
         }
         let until = watch.until().filter(|_| !ending);
         let mut ready = [

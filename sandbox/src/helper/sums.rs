@@ -20,6 +20,8 @@ pub struct Excess {
     pub used: u64,
     /// How much there may be.
     pub most: u64,
+    /// The process that is ended for it, as the kernel would end it, short of memory: the largest. Without one all are.
+    pub victim: Option<Pid>,
 }
 
 /// What is summed up.
@@ -105,7 +107,15 @@ impl Sums {
         .into_iter()
         .find_map(|(what, used, most)| {
             let most = most.filter(|most| used > *most)?;
-            Some(Excess { what, used, most })
+            let largest = processes.iter().max_by_key(|(_, each)| each.private);
+            Some(Excess {
+                what,
+                used,
+                most,
+                victim: largest
+                    .filter(|_| what == Used::Memory)
+                    .map(|(pid, _)| Pid::from_raw(*pid)),
+            })
         })
     }
 
@@ -201,8 +211,10 @@ mod tests {
             (excess.what, excess.used, excess.most),
             (Used::Memory, 101, 100)
         );
+        assert_eq!(excess.victim, Some(Pid::from_raw(2)), "the largest");
         let excess = sums.excess(&processes(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)]));
-        assert_eq!(excess.expect("too many").what, Used::Processes);
+        let excess = excess.expect("too many");
+        assert_eq!((excess.what, excess.victim), (Used::Processes, None));
     }
 
     #[test]

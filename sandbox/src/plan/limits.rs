@@ -155,7 +155,7 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
     lacks(
         Layer::Memory,
         asked.memory_bytes.is_some() && group.memory_bytes.is_none(),
-        "; what all processes use together is looked at four times a second, and who is over it is ended",
+        "; what all processes use together is looked at four times a second, and the largest is ended if that is too much",
     );
     lacks(
         Layer::Memory,
