@@ -46,6 +46,7 @@ mod packs;
 mod pip;
 mod project;
 mod real;
+mod real_sandbox;
 mod real_tools;
 mod remove;
 mod repair;
