@@ -29,10 +29,13 @@ const LINKS: usize = 60_000;
 const PROBE: &str = "probe";
 /// Long enough that the daemon has given back what it kept (`daemon/quiet.rs`).
 const REST: Duration = Duration::from_secs(30);
+const FIRST_OPENING: &str = "opening what was written";
 const OPENING: &str = "daemon and first list";
 const MOUNTING: &str = "mount and first stat";
 const MOST_TO_OPEN_BYTES: u64 = 16_000_000;
 const RESTING: &str = "30 s of rest";
+/// What sled reads for each record when it opens for the first time since that was written.
+const SLED_BYTES: u64 = 4096;
 const MOST_IDLE_BYTES: u64 = 60_000_000;
 
 /// What a home has beside the environment that is measured.
@@ -229,26 +232,22 @@ fn measure(sandbox: &Sandbox, size: Size, rest: bool) -> Vec<(&'static str, Cost
     fill(&sandbox.blast_home(), size);
     sandbox.note(&format!("{size:?}: made in {:.1?}", began.elapsed()));
     let mut costs = Vec::new();
-    // Starts the daemon, which opens the store.
-    let began = Instant::now();
-    sandbox.blast(["list", "--env", PROBE]).success();
-    let mut pid = sandbox.daemon().expect("it was started");
-    let (reads_of_all, bytes) = reads(pid);
-    costs.push((
-        OPENING,
-        Cost {
-            reads: reads_of_all,
-            bytes,
-            took: began.elapsed(),
-        },
-    ));
-    if rest {
-        // The environments were made behind the daemon's back: it writes what each is without a view, once.
-        std::thread::sleep(REST);
-        sandbox.blast(["kill", "--all"]).success();
+    // Starts the daemon, which opens the store: first what was written behind its back, then what it knows.
+    let mut open = |name| {
+        let began = Instant::now();
         sandbox.blast(["list", "--env", PROBE]).success();
-        pid = sandbox.daemon().expect("it was started");
+        let pid = sandbox.daemon().expect("it was started");
+        let (reads, bytes) = reads(pid);
+        let took = began.elapsed();
+        costs.push((name, Cost { reads, bytes, took }));
+        pid
+    };
+    open(FIRST_OPENING);
+    if rest {
+        std::thread::sleep(REST);
     }
+    sandbox.blast(["kill", "--all"]).success();
+    let pid = open(OPENING);
     let mut step = |name, act: &dyn Fn()| {
         let (before, began) = (reads(pid), Instant::now());
         act();
@@ -299,6 +298,7 @@ fn what_is_not_touched_costs_nothing() {
     };
     let much = if full { ALL } else { MUCH };
     let environments = much.environments as u64;
+    let records = environments + much.operations as u64;
     let few = measure(&small, NOTHING, full);
     let many = measure(&big, much, full);
     small.note(&format!(
@@ -315,11 +315,21 @@ fn what_is_not_touched_costs_nothing() {
     for ((name, few), (_, many)) in few.iter().zip(&many) {
         let said = format!("{name}: {few:?} in a small home, {many:?} in a big one");
         match *name {
+            // sled looks once through what was written since it was opened last.
+            FIRST_OPENING => assert!(
+                many.bytes <= few.bytes + MOST_TO_OPEN_BYTES + records * SLED_BYTES,
+                "{said}"
+            ),
             // Opening looks through the write-ahead log, whose size has a limit.
             OPENING => assert!(many.bytes <= few.bytes + MOST_TO_OPEN_BYTES, "{said}"),
             // Each environment is looked up, to be named in the view.
             MOUNTING => assert!(
                 many.reads <= few.reads * 2 + 20 + 2 * environments,
+                "{said}"
+            ),
+            // Once in the life of a daemon it is looked whether each environment's generation has a copy.
+            RESTING => assert!(
+                many.reads <= few.reads * 2 + 20 + 10 * environments,
                 "{said}"
             ),
             // A page of the index more or less, by what was looked up before.
