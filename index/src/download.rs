@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use blast_types::{DistFile, Event, Reporter, Sha256};
+use blast_types::{DistFile, Event, FileHash, HashAlgorithm, Hasher, Reporter, Sha256};
 use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, IF_RANGE};
 use reqwest::{Method, StatusCode};
@@ -64,8 +64,8 @@ impl Destination for PathBuf {
 
 impl Index {
     /// Writes `file` to `dest`, which is replaced if it exists, and returns its SHA-256. It is
-    /// checked against the hash and the size that the index states and against `expected` (what
-    /// a lock says). On an error `dest` may hold a part.
+    /// checked against the hash (of whatever algorithm) and the size that the index states, and
+    /// against `expected` (what a lock says). On an error `dest` may hold a part.
     pub async fn download(
         &self,
         file: &DistFile,
@@ -91,7 +91,9 @@ impl Index {
                 source,
             };
             let from = local_path(&url).map_err(named)?;
-            self.0.copy(from, place(dest, file, file.size)?).await?
+            self.0
+                .copy(from, place(dest, file, file.size)?, other_of(file))
+                .await?
         } else if let Some(kept) = self.0.take_kept(file, promised, dest).await? {
             kept
         } else {
@@ -113,10 +115,17 @@ fn place<'a>(
         .map_err(IndexError::io("make room for", Path::new(&name)))
 }
 
+/// What a file is hashed by besides SHA-256.
+fn other_of(file: &DistFile) -> Option<HashAlgorithm> {
+    file.other_hash.as_ref().map(|hash| hash.algorithm())
+}
+
 /// What is on disk now.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Received {
     sha256: Sha256,
+    /// The hash of another kind, where one was promised.
+    other: Option<FileHash>,
     bytes: u64,
 }
 
@@ -128,6 +137,15 @@ impl Received {
                 file: name(),
                 expected,
                 actual: self.bytes,
+            });
+        }
+        if let (Some(expected), Some(actual)) = (&file.other_hash, &self.other)
+            && **expected != *actual
+        {
+            return Err(IndexError::OtherHashMismatch {
+                file: name(),
+                expected: FileHash::clone(expected),
+                actual: actual.clone(),
             });
         }
         match promised.filter(|promised| *promised != self.sha256) {
@@ -142,11 +160,16 @@ impl Received {
 }
 
 impl IndexInner {
-    async fn copy(&self, from: PathBuf, dest: &Path) -> Result<Received, IndexError> {
+    async fn copy(
+        &self,
+        from: PathBuf,
+        dest: &Path,
+        other: Option<HashAlgorithm>,
+    ) -> Result<Received, IndexError> {
         let dest = dest.to_owned();
         blocking(move || {
             let mut source = File::open(&from).map_err(IndexError::io("read", &from))?;
-            let mut target = Target::create(dest)?;
+            let mut target = Target::create(dest, other)?;
             let mut buffer = vec![0; 256 << 10];
             loop {
                 match source
@@ -176,7 +199,7 @@ impl IndexInner {
             return Ok(None);
         };
         let dest = place(dest, file, Some(about.len()))?;
-        let received = match self.copy(kept.clone(), dest).await {
+        let received = match self.copy(kept.clone(), dest, other_of(file)).await {
             Ok(received) => received,
             // Another process has just taken it.
             Err(IndexError::Io { source, path, .. })
@@ -209,7 +232,7 @@ impl IndexInner {
         // Nothing beyond it is taken: the place was made for it.
         let size = file.size.or(first.content_length());
         let dest = place(dest, file, size)?;
-        let mut sink = Sink::open(dest);
+        let mut sink = Sink::open(dest, other_of(file));
         let mut first = Some(first);
         let mut etag = None;
         let mut attempt = 0;
@@ -333,22 +356,28 @@ struct Target {
     file: File,
     path: PathBuf,
     hasher: sha2::Sha256,
+    other: Option<(HashAlgorithm, Hasher)>,
     bytes: u64,
 }
 
 impl Target {
-    fn create(path: PathBuf) -> Result<Self, IndexError> {
+    /// `other`: what it is hashed by besides SHA-256.
+    fn create(path: PathBuf, other: Option<HashAlgorithm>) -> Result<Self, IndexError> {
         let file = File::create(&path).map_err(IndexError::io("write", &path))?;
         Ok(Self {
             file,
             path,
             hasher: sha2::Sha256::new(),
+            other: other.map(|algorithm| (algorithm, algorithm.hasher())),
             bytes: 0,
         })
     }
 
     fn write(&mut self, piece: &[u8]) -> Result<(), IndexError> {
         self.hasher.update(piece);
+        if let Some((_, hasher)) = &mut self.other {
+            hasher.update(piece);
+        }
         self.file
             .write_all(piece)
             .map_err(IndexError::io("write", &self.path))?;
@@ -359,6 +388,9 @@ impl Target {
     fn finish(self) -> Received {
         Received {
             sha256: Sha256::from_bytes(self.hasher.finalize().into()),
+            other: self
+                .other
+                .map(|(algorithm, hasher)| FileHash::of(algorithm, hasher)),
             bytes: self.bytes,
         }
     }
@@ -370,14 +402,15 @@ struct Sink {
     writer: tokio::task::JoinHandle<Result<Received, IndexError>>,
     /// Bytes sent on their way.
     sent: u64,
+    other: Option<HashAlgorithm>,
 }
 
 impl Sink {
-    fn open(dest: &Path) -> Self {
+    fn open(dest: &Path, other: Option<HashAlgorithm>) -> Self {
         let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES);
         let dest = dest.to_owned();
         let writer = tokio::task::spawn_blocking(move || {
-            let mut target = Target::create(dest)?;
+            let mut target = Target::create(dest, other)?;
             while let Some(piece) = arriving.blocking_recv() {
                 target.write(&piece)?;
             }
@@ -387,6 +420,7 @@ impl Sink {
             pieces,
             writer,
             sent: 0,
+            other,
         }
     }
 
@@ -403,8 +437,9 @@ impl Sink {
 
     /// Starts the file again. The old writer must be done first: both write to one file.
     async fn restart(self, dest: &Path) -> Self {
+        let other = self.other;
         drop(self.finish().await);
-        Self::open(dest)
+        Self::open(dest, other)
     }
 
     async fn finish(self) -> Result<Received, IndexError> {

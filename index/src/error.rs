@@ -5,7 +5,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use blast_types::{Hint, PackageName, Sha256, Version};
+use blast_types::{FileHash, Hint, PackageName, Sha256, Version};
 
 use crate::metadata::MetadataError;
 use crate::simple::PageError;
@@ -22,6 +22,17 @@ pub enum IndexError {
         name: PackageName,
         /// What was asked, redacted.
         searched: Vec<String>,
+    },
+    /// PEP 708: pages that do not confirm what one of them says.
+    #[error(
+        "the pages of `{name}` do not agree that they are of one project: {}",
+        listed(pages)
+    )]
+    Disagreement {
+        /// The project.
+        name: PackageName,
+        /// Where it was found.
+        pages: Vec<RedactedUrl>,
     },
     /// There is nothing to ask.
     #[error("there is no index to look for `{name}` in")]
@@ -135,6 +146,16 @@ pub enum IndexError {
         /// What came.
         actual: Sha256,
     },
+    /// The same, of a promise in another algorithm.
+    #[error("{file} has {actual}, but {expected} was promised")]
+    OtherHashMismatch {
+        /// The file.
+        file: String,
+        /// What was promised.
+        expected: FileHash,
+        /// What came.
+        actual: FileHash,
+    },
     /// More or fewer bytes than promised.
     #[error("{file} has {actual} bytes, but {expected} were promised")]
     SizeMismatch {
@@ -216,6 +237,11 @@ fn asked(searched: &[String]) -> String {
     }
 }
 
+fn listed(pages: &[RedactedUrl]) -> String {
+    let pages: Vec<_> = pages.iter().map(ToString::to_string).collect();
+    pages.join(", ")
+}
+
 impl ConnectFailure {
     /// What kind of failure this is. The libraries below wrap it several times over and give no
     /// kind of their own for names and certificates, so that their text has to serve there.
@@ -273,6 +299,7 @@ impl IndexError {
                 | Self::Metadata { .. }
                 | Self::MetadataDisagrees { .. }
                 | Self::HashMismatch { .. }
+                | Self::OtherHashMismatch { .. }
                 | Self::SizeMismatch { .. }
                 | Self::HashConflict { .. }
                 | Self::Wheel(_)
@@ -284,6 +311,9 @@ impl Hint for IndexError {
     fn hints(&self) -> Vec<String> {
         let text = match self {
             Self::NotFound { .. } => "check the spelling, or name another index with --index-url",
+            Self::Disagreement { .. } => {
+                "say which index it comes from: `[tool.blast.sources]` pins a package to one"
+            }
             Self::NoIndex { .. } => {
                 "name one with --index-url or --find-links, or leave out --no-index"
             }
@@ -311,7 +341,9 @@ impl Hint for IndexError {
                 ConnectFailure::Other => "check the network and HTTPS_PROXY, or use --offline",
             },
             Self::Page { .. } => "an index URL usually ends in /simple/",
-            Self::HashMismatch { .. } | Self::SizeMismatch { .. } => {
+            Self::HashMismatch { .. }
+            | Self::OtherHashMismatch { .. }
+            | Self::SizeMismatch { .. } => {
                 "try again; if it stays, do not trust this index or the file"
             }
             Self::HashConflict { .. } => "the file was replaced: make a new lock if you trust it",

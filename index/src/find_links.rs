@@ -199,6 +199,7 @@ fn local_file(name: &str, kind: blast_types::DistKind, url: &Url) -> DistFile {
         size: None,
         requires_python: None,
         yanked: Yanked::No,
+        other_hash: None,
         upload_time_ms: None,
         metadata: MetadataAt::Inside,
     }
@@ -211,9 +212,15 @@ pub fn file_at(url: &Url, project: Option<&PackageName>) -> Option<DistFile> {
     let (_, kind) = classify(&name, project)?;
     let mut bare = url.clone();
     bare.set_fragment(None);
-    let sha256 = url.fragment().and_then(crate::simple::hash_in);
+    let fragment = url.fragment().unwrap_or_default();
+    let sha256 = crate::simple::hash_in(fragment);
+    let other_hash = match sha256 {
+        Some(_) => None,
+        None => crate::simple::other_hash_in(fragment).map(Box::new),
+    };
     Some(DistFile {
         sha256,
+        other_hash,
         ..local_file(&name, kind, &bare)
     })
 }

@@ -31,6 +31,7 @@ mod error;
 mod find_links;
 mod freshness;
 mod index;
+mod locations;
 mod memory;
 pub mod metadata;
 mod position;

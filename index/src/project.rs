@@ -1,7 +1,7 @@
 //! [`Index::project`]: the page of a project from memory, else from disk, else from the server,
 //! and links from find-links merged in. A project that is pinned to an index comes from there and
 //! from nowhere else; others come from the first index that has them, or from all of them if the
-//! strategy says so.
+//! strategy says so; and from those that are of the same project by their own word (PEP 708).
 //!
 //! A remembered page serves while it is fresh by its HTTP headers, and within the command that
 //! saw it validated in any case; so a page that must not be used unasked costs one request per
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use blast_types::{DistFile, PackageName, ProjectFiles};
+use blast_types::{DistFile, Elsewhere, PackageName, ProjectFiles};
 use reqwest::header::{
     ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, LAST_MODIFIED,
@@ -27,6 +27,7 @@ use crate::error::IndexError;
 use crate::find_links::read_folder;
 use crate::freshness::{Freshness, now_ms};
 use crate::index::{Index, IndexInner};
+use crate::locations::{Located, belong_together, contradict, names};
 use crate::refresh::Refreshed;
 use crate::simple::{self, group};
 use crate::sources::{IndexSource, IndexStrategy};
@@ -101,6 +102,7 @@ impl Index {
                 index: inner.sources.find_links.join(" ").into(),
                 versions: group(found.to_vec()),
                 status: None,
+                elsewhere: Elsewhere::default(),
                 parts: Vec::new(),
             }),
         };
@@ -177,16 +179,63 @@ impl IndexInner {
 
     async fn indexed(&self, name: &PackageName) -> Result<Option<Arc<ProjectFiles>>, IndexError> {
         if self.sources.strategy == IndexStrategy::UnsafeBestMatch {
-            let pages = self.asked(name).map(|index| self.page_of(index, name));
+            let pages = self.asked(name).map(|index| self.located(index, name));
             let pages = futures::future::try_join_all(pages).await?;
-            return Ok(combine(pages.into_iter().flatten().collect()));
+            let pages: Vec<Located> = pages.into_iter().flatten().collect();
+            if contradict(&pages) {
+                return Err(IndexError::Disagreement {
+                    name: name.clone(),
+                    pages: pages.into_iter().map(|(url, _)| url.into()).collect(),
+                });
+            }
+            return Ok(combine(pages.into_iter().map(|(_, page)| page).collect()));
         }
         for index in self.asked(name) {
-            if let Some(files) = self.page_of(index, name).await? {
-                return Ok(Some(files));
+            if let Some(first) = self.located(index, name).await? {
+                return self.with_named(first, name).await.map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// The page with those of later indexes that it names and that belong to it.
+    async fn with_named(
+        &self,
+        first: Located,
+        name: &PackageName,
+    ) -> Result<Arc<ProjectFiles>, IndexError> {
+        if first.1.elsewhere == Elsewhere::default() {
+            return Ok(first.1);
+        }
+        let named = self
+            .asked(name)
+            .filter(|index| {
+                names(
+                    &first,
+                    &project_page(&index.url.without_credentials(), name),
+                )
+            })
+            .map(|index| self.located(index, name));
+        let others = futures::future::try_join_all(named).await?;
+        let mut pages = vec![first];
+        pages.extend(others.into_iter().flatten());
+        if !belong_together(&pages) {
+            let index = &pages[0].1.index;
+            tracing::warn!(%name, %index, "another index does not confirm that it has the same project");
+            pages.truncate(1);
+        }
+        let parts = pages.into_iter().map(|(_, page)| page).collect();
+        combine(parts).ok_or_else(|| self.not_found(name))
+    }
+
+    async fn located(
+        &self,
+        index: &IndexSource,
+        name: &PackageName,
+    ) -> Result<Option<Located>, IndexError> {
+        let url = project_page(&index.url.without_credentials(), name);
+        let page = self.page_of(index, name).await?;
+        Ok(page.map(|page| (url, page)))
     }
 
     pub(crate) async fn page_of(
@@ -448,6 +497,7 @@ impl IndexInner {
                 index: index.as_str().into(),
                 versions: group(files),
                 status: None,
+                elsewhere: Elsewhere::default(),
                 parts: Vec::new(),
             })
         }))

@@ -5,12 +5,11 @@
 //!
 //! So adding a requirement to a lock looks at the addition, and at what it moves.
 
-use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blast_types::{
-    CoreMetadata, DistFile, DistKind, MarkerTree, MetadataAt, PackageName, ProjectFiles, Sha256,
-    SourceDistExtension, SourceDistFilename, VersionFiles, Yanked,
+    CoreMetadata, DistFile, DistKind, Elsewhere, FileHash, MarkerTree, MetadataAt, PackageName,
+    ProjectFiles, SourceDistExtension, SourceDistFilename, VersionFiles, Yanked,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -74,6 +73,7 @@ impl Sealed {
             index: here.first()?.index.clone(),
             versions: here.iter().map(|release| release.files.clone()).collect(),
             status: None,
+            elsewhere: Elsewhere::default(),
             parts: Vec::new(),
         });
         let metadata: Vec<_> = here
@@ -131,11 +131,17 @@ fn dist_file(package: &LockedPackage, file: &LockedFile) -> Option<Arc<DistFile>
             DistKind::Sdist(Box::new(parsed))
         }
     };
+    let hash = file.hash();
+    let sha256 = hash.as_ref().and_then(FileHash::sha256);
+    if hash.is_none() {
+        return None;
+    }
     Some(Arc::new(DistFile {
         filename: file.name.as_str().into(),
         kind,
         url: url.as_str().into(),
-        sha256: Some(Sha256::from_str(file.hashes.get("sha256")?).ok()?),
+        sha256,
+        other_hash: hash.filter(|_| sha256.is_none()).map(Box::new),
         size: file.size,
         requires_python: package.requires_python.clone(),
         yanked: Yanked::No,

@@ -124,7 +124,8 @@ async fn one(
         let download = work
             .index
             .download(&artifact.file, None, &path, &*work.reporter);
-        artifact.check(download.await?)?;
+        let sha256 = download.await?;
+        artifact.check_file(sha256, &path).await?;
         (path, artifact.file.filename.to_string())
     } else {
         let source = artifact
@@ -132,7 +133,9 @@ async fn one(
             .clone()
             .unwrap_or_else(|| Source::archive(Arc::clone(&artifact.file)));
         if let Some(sha256) = work.builder.sha256(&source).await? {
-            artifact.check(sha256)?;
+            artifact
+                .check_source(sha256, &work.builder, &source)
+                .await?;
         }
         let built = work.builder.wheel(source).await?;
         let filename = built

@@ -9,8 +9,8 @@ use blast_resolver::lock::{
     Artifact as Locked, Location, Lock, LockedFile, LockedPackage, LockedSource,
 };
 use blast_types::{
-    ArchiveInfo, CoreMetadata, DirectUrl, DistFile, ExtraName, GroupName, MetadataAt, Sha256,
-    VersionOrUrl, Yanked,
+    ArchiveInfo, CoreMetadata, DirectUrl, DistFile, ExtraName, FileHash, GroupName, MetadataAt,
+    Sha256, VersionOrUrl, Yanked,
 };
 
 use super::build::Source;
@@ -164,6 +164,7 @@ pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Sou
         LockedSource::Files { .. } => Ok(None),
         LockedSource::Archive { file, subdirectory } => {
             let url = url_of(lock, &file.location)?;
+            let hash = hash_of(file)?;
             match of_text(&with(url, subdirectory), false)? {
                 Some(Source::Archive {
                     file: archive,
@@ -171,7 +172,8 @@ pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Sou
                     subdirectory,
                 }) if !named || subdirectory.is_some() => Ok(Some(Source::Archive {
                     file: Arc::new(DistFile {
-                        sha256: Some(sha256_of(file)?),
+                        sha256: hash.sha256(),
+                        other_hash: other(&hash),
                         ..(*archive).clone()
                     }),
                     named,
@@ -225,11 +227,24 @@ async fn of_sources(
     Ok(from_sources(job, &metadata, source, requested))
 }
 
-fn sha256_of(file: &LockedFile) -> Result<Sha256, Wrong> {
-    let digits = file.hashes.get("sha256");
-    Ok(digits
-        .ok_or_else(|| format!("{} has no SHA-256", file.name))?
-        .parse::<Sha256>()?)
+/// The hash that vouches for a locked file.
+fn hash_of(file: &LockedFile) -> Result<FileHash, Wrong> {
+    if let Some(hash) = file.hash() {
+        return Ok(hash);
+    }
+    // Every one is no good; which is why is told of the first.
+    let first = file.hashes.iter().next();
+    Err(
+        match first.map(|(name, digits)| FileHash::new(name, digits)) {
+            Some(Err(error)) => format!("{}: {error}", file.name).into(),
+            _ => format!("{} has no hash", file.name).into(),
+        },
+    )
+}
+
+/// The same where it is not a SHA-256.
+fn other(hash: &FileHash) -> Option<Box<FileHash>> {
+    hash.sha256().is_none().then(|| Box::new(hash.clone()))
 }
 
 pub(super) fn planned(
@@ -238,7 +253,7 @@ pub(super) fn planned(
     file: &LockedFile,
     requested: bool,
 ) -> Result<Planned, Wrong> {
-    let sha256 = sha256_of(file)?;
+    let hash = hash_of(file)?;
     let found = blast_index::simple::classify(&file.name, Some(&package.name));
     let Some((_, kind)) = found else {
         return Err(format!("{} is no file of {}", file.name, package.name).into());
@@ -249,7 +264,8 @@ pub(super) fn planned(
         filename: file.name.as_str().into(),
         kind,
         url: url.as_str().into(),
-        sha256: Some(sha256),
+        sha256: hash.sha256(),
+        other_hash: other(&hash),
         size: file.size,
         requires_python: package.requires_python.clone(),
         yanked: Yanked::No,
@@ -261,7 +277,8 @@ pub(super) fn planned(
         name: package.name.clone(),
         version: package.version.clone().unwrap_or(stated),
         artifact: Artifact {
-            allowed: vec![sha256],
+            // The other kinds are looked at while the file comes.
+            allowed: hash.sha256().map(FileHash::from).into_iter().collect(),
             stated_by: lock.display().to_string(),
             ..Artifact::of_file(Arc::new(file))
         },

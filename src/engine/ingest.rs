@@ -6,15 +6,15 @@
 //! until the [`Staging`] that all share is published, so a wheel that turns out bad at its last
 //! member leaves nothing behind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use blast_index::{Destination as _, Index};
 use blast_store::failpoint::{self, Point};
 use blast_store::{Package, Staging, Store, StoreError, WheelKey, WheelRecord};
 use blast_types::{
-    DistFile, DistKind, Event, MetadataAt, Reporter, SchemePaths, Sha256, WheelFilename, Yanked,
-    versions,
+    DistFile, DistKind, Event, FileHash, MetadataAt, Reporter, SchemePaths, Sha256, WheelFilename,
+    Yanked, versions,
 };
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use futures::{FutureExt as _, TryFutureExt as _};
@@ -40,7 +40,7 @@ pub(crate) struct Artifact {
     /// The file.
     pub(crate) file: Arc<DistFile>,
     /// Hashes that a lock or `--hash` allows; empty: what the index says is enough.
-    pub(crate) allowed: Vec<Sha256>,
+    pub(crate) allowed: Vec<FileHash>,
     /// Who stated `allowed`.
     pub(crate) stated_by: String,
     /// SHA-256 of the wheel that was built from it, where it is installed and no wheel.
@@ -67,6 +67,15 @@ pub(crate) struct Ingested {
     /// Under which name the store shall remember the record, where it does not know it yet. Its
     /// layer must be published first.
     pub(crate) fresh: Option<WheelKey>,
+}
+
+/// What a file's SHA-256 tells of hashes that somebody stated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vouched {
+    /// It is among them, or there are none.
+    Already,
+    /// They are of other algorithms.
+    ByItsBytesOnly,
 }
 
 /// Everything that ingesting needs.
@@ -156,8 +165,10 @@ fn known(
     artifact: &Artifact,
     scheme: &str,
 ) -> Result<Option<Ingested>, EngineError> {
-    if let Some(sha256) = artifact.file.sha256 {
-        artifact.check(sha256)?;
+    if let Some(sha256) = artifact.file.sha256
+        && artifact.check(sha256)? == Vouched::ByItsBytesOnly
+    {
+        return Ok(None);
     }
     let source = artifact.source();
     let (mut built, mut filename) = (artifact.built, None);
@@ -207,7 +218,7 @@ async fn fetch(
     };
     let landing = Landing::new(&ingest.downloads);
     let expected = match artifact.allowed.as_slice() {
-        [only] => Some(*only),
+        [only] => only.sha256(),
         _ => None,
     };
     let scheme = scheme_key(&ingest.scheme);
@@ -219,7 +230,7 @@ async fn fetch(
         .path(artifact.file.size)
         .map_err(at(&ingest.downloads))?
         .to_owned();
-    artifact.check(sha256)?;
+    artifact.check_file(sha256, &path).await?;
     let filename = (**filename).clone();
     let (record, fresh) = unpack(ingest, unpacking, path, filename, sha256).await?;
     drop(landing);
@@ -242,7 +253,9 @@ async fn build(
 ) -> Result<Ingested, EngineError> {
     let sha256 = ingest.builder.sha256(&source).await?;
     if let Some(sha256) = sha256 {
-        artifact.check(sha256)?;
+        artifact
+            .check_source(sha256, &ingest.builder, &source)
+            .await?;
     }
     let built = ingest.builder.wheel(source).await?;
     let name = built
@@ -389,15 +402,59 @@ impl Artifact {
         self.source.as_ref().is_some_and(|source| !source.is_file())
     }
 
-    /// Refuses bytes that whoever asked did not mean.
-    pub(super) fn check(&self, sha256: Sha256) -> Result<(), EngineError> {
-        if self.allowed.is_empty() || self.allowed.contains(&sha256) {
+    /// Refuses a file that whoever asked did not mean, as far as its SHA-256 tells.
+    fn check(&self, sha256: Sha256) -> Result<Vouched, EngineError> {
+        if self.allowed.is_empty() || self.allowed.contains(&sha256.into()) {
+            return Ok(Vouched::Already);
+        }
+        if self.allowed.iter().all(|hash| hash.sha256().is_some()) {
+            return Err(self.wrong_hash());
+        }
+        Ok(Vouched::ByItsBytesOnly)
+    }
+
+    /// The same of a file that is here, by whatever algorithm whoever asked used.
+    pub(super) async fn check_file(&self, sha256: Sha256, path: &Path) -> Result<(), EngineError> {
+        if self.check(sha256)? == Vouched::Already {
             return Ok(());
         }
-        Err(EngineError::WrongHash {
+        let (allowed, path) = (self.allowed.clone(), path.to_owned());
+        let is_allowed = tokio::task::spawn_blocking(move || {
+            let bytes = std::fs::read(&path).map_err(at(&path))?;
+            Ok::<_, EngineError>(allowed.iter().any(|stated| {
+                let mut hasher = stated.algorithm().hasher();
+                hasher.update(&bytes);
+                FileHash::of(stated.algorithm(), hasher) == *stated
+            }))
+        });
+        if is_allowed.await?? {
+            Ok(())
+        } else {
+            Err(self.wrong_hash())
+        }
+    }
+
+    /// The same of sources, which are fetched only if their SHA-256 does not tell.
+    pub(super) async fn check_source(
+        &self,
+        sha256: Sha256,
+        builder: &Builder,
+        source: &Source,
+    ) -> Result<(), EngineError> {
+        match self.check(sha256)? {
+            Vouched::Already => Ok(()),
+            Vouched::ByItsBytesOnly => match builder.archive(source).await? {
+                Some(path) => self.check_file(sha256, &path).await,
+                None => Err(self.wrong_hash()),
+            },
+        }
+    }
+
+    fn wrong_hash(&self) -> EngineError {
+        EngineError::WrongHash {
             file: self.file.filename.to_string(),
             stated_by: self.stated_by.clone(),
-        })
+        }
     }
 
     /// The artifact that an installed package came from, as a file.
@@ -419,6 +476,7 @@ impl Artifact {
                     .and_then(|record| record.requires_python.as_ref())
                     .and_then(|text| versions::specifiers(text).ok()),
                 yanked: Yanked::No,
+                other_hash: None,
                 upload_time_ms: None,
                 metadata: MetadataAt::Inside,
             }),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use blast_index::{Index, IndexError};
 use blast_resolver::{DirectDist, Provider, ProviderError};
 use blast_types::{
-    CoreMetadata, DistFile, DistKind, Hint as _, PackageName, ProjectFiles, VerbatimUrl,
+    CoreMetadata, DistFile, DistKind, Elsewhere, Hint as _, PackageName, ProjectFiles, VerbatimUrl,
     VersionFiles,
 };
 use futures::FutureExt as _;
@@ -187,6 +187,7 @@ impl InstalledFirst {
                 files: vec![Arc::new(file)],
             }],
             status: None,
+            elsewhere: Elsewhere::default(),
             parts: Vec::new(),
         }
     }

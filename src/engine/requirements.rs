@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use blast_store::{Generation, WheelRecord};
 use blast_types::{
-    ExtraName, MarkerEnvironment, MarkerTree, PackageName, Requirement, Sha256, VerbatimUrl,
-    Version, VersionOrUrl, pep508,
+    ExtraName, FileHash, FileHashError, MarkerEnvironment, MarkerTree, PackageName, Requirement,
+    VerbatimUrl, Version, VersionOrUrl, pep508,
 };
 
 use super::build::{Builder, Source};
@@ -21,7 +21,7 @@ pub(crate) struct Asked {
     /// The requirement.
     pub(crate) requirement: Requirement,
     /// Hashes of which one must match; empty: any.
-    pub(crate) hashes: Vec<Sha256>,
+    pub(crate) hashes: Vec<FileHash>,
     /// Where it stands, for messages.
     pub(crate) origin: Option<String>,
 }
@@ -96,18 +96,22 @@ fn wrong(line: &RequirementLine, reason: String) -> EngineError {
     }
 }
 
-fn hashes(line: &RequirementLine) -> Result<Vec<Sha256>, EngineError> {
-    let hashes = line.hashes.iter().map(|hash| {
-        let digits = hash.strip_prefix("sha256:");
-        digits
-            .and_then(|digits| digits.parse().ok())
-            .ok_or_else(|| {
-                let reason =
-                    format!("`{hash}` is no SHA-256 hash, the only kind that is used here");
-                wrong(line, reason)
-            })
-    });
-    hashes.collect()
+/// The hashes of which one must match. Those that vouch for nothing are passed over where others
+/// do.
+fn hashes(line: &RequirementLine) -> Result<Vec<FileHash>, EngineError> {
+    let mut trusted = Vec::new();
+    let mut refused = None;
+    for hash in &line.hashes {
+        match hash.parse::<FileHash>() {
+            Ok(hash) => trusted.push(hash),
+            Err(error @ FileHashError::Algorithm(_)) => refused = Some(error),
+            Err(error) => return Err(wrong(line, error.to_string())),
+        }
+    }
+    match refused {
+        Some(error) if trusted.is_empty() => Err(wrong(line, error.to_string())),
+        _ => Ok(trusted),
+    }
 }
 
 /// Parses a project name.
@@ -262,19 +266,21 @@ mod tests {
     }
 
     #[test]
-    fn hashes_other_than_sha256_are_refused_with_their_place() {
-        let line = RequirementLine {
+    fn hashes_that_vouch_for_nothing_are_refused_with_their_place() {
+        let line = |hashes: &[String]| RequirementLine {
             text: "six==1".into(),
-            hashes: vec!["md5:abc".into()],
+            hashes: hashes.to_vec(),
             origin: Some("r.txt:3".into()),
             editable: false,
             unnamed: false,
             extras: Vec::new(),
         };
-        let error = hashes(&line).expect_err("not SHA-256").to_string();
-        assert!(
-            error.contains("(r.txt:3)") && error.contains("md5:abc"),
-            "{error}"
-        );
+        let (md5, sha512) = ("md5:abc".to_owned(), format!("sha512:{}", "0".repeat(128)));
+        for bad in [md5.clone(), "sha512:00".to_owned(), "abc".to_owned()] {
+            let error = hashes(&line(&[bad])).expect_err("no good").to_string();
+            assert!(error.contains("(r.txt:3)"), "{error}");
+        }
+        let trusted = hashes(&line(&[md5, sha512])).expect("one is good");
+        assert_eq!(trusted.len(), 1);
     }
 }

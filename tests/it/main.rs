@@ -23,6 +23,7 @@ mod errors;
 mod failpoints;
 mod files;
 mod graph;
+mod hashes;
 mod help;
 mod history;
 mod host;

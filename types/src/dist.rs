@@ -8,7 +8,7 @@ use uv_distribution_filename::{SourceDistFilename, WheelFilename};
 use uv_normalize::{ExtraName, PackageName};
 use uv_pep440::{Version, VersionSpecifiers};
 
-use crate::{Requirement, Sha256};
+use crate::{FileHash, Requirement, Sha256};
 
 /// Everything one index offers of one project (PEP 503, 691, 700, 792).
 #[derive(Debug, Clone)]
@@ -21,8 +21,19 @@ pub struct ProjectFiles {
     pub versions: Vec<VersionFiles>,
     /// PEP 792 status other than `active` (`archived`, `quarantined`, `deprecated`).
     pub status: Option<String>,
+    /// Where else the project is, by this index (PEP 708).
+    pub elsewhere: Elsewhere,
     /// Where several indexes were asked and had it: what each of them offers.
     pub parts: Vec<Arc<ProjectFiles>>,
+}
+
+/// PEP 708: pages of other indexes, by URL, that are of the same project.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Elsewhere {
+    /// Pages that this one extends, by the word of the index.
+    pub tracks: Vec<Box<str>>,
+    /// Pages that the project itself has beside this one, which they must confirm.
+    pub alternates: Vec<Box<str>>,
 }
 
 impl ProjectFiles {
@@ -68,6 +79,8 @@ pub struct DistFile {
     pub url: Box<str>,
     /// SHA-256 that the index states.
     pub sha256: Option<Sha256>,
+    /// A hash of another kind, where no SHA-256 is stated.
+    pub other_hash: Option<Box<FileHash>>,
     /// Size in bytes (PEP 700).
     pub size: Option<u64>,
     /// Raw `Requires-Python`, parsed; `None` where absent or unreadable.

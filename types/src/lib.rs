@@ -6,6 +6,7 @@
 
 mod digest;
 mod dist;
+mod file_hash;
 pub mod filename;
 mod interpreter;
 mod name;
@@ -16,9 +17,10 @@ pub mod versions;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, PackId, Sha256};
 pub use dist::{
-    ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, MetadataAt, ProjectFiles,
-    VcsInfo, VersionFiles, Yanked,
+    ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, Elsewhere, MetadataAt,
+    ProjectFiles, VcsInfo, VersionFiles, Yanked,
 };
+pub use file_hash::{FileHash, FileHashError, HashAlgorithm, Hasher};
 pub use interpreter::{
     Interpreter, MarkerVariables, PlatformInfo, SchemePaths, Target, TargetError,
 };

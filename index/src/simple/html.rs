@@ -38,6 +38,14 @@ fn meta(tag: &Tag<'_>, page: &mut Listing<'_>) -> Result<(), PageError> {
             page.status = Some(status.trim().to_owned());
             Ok(())
         }
+        (Some("pypi:tracks"), Some(url)) => {
+            page.elsewhere.tracks.push(url.trim().into());
+            Ok(())
+        }
+        (Some("pypi:alternate-locations"), Some(url)) => {
+            page.elsewhere.alternates.push(url.trim().into());
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

@@ -2,19 +2,24 @@
 //! no escape.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use blast_types::{MetadataAt, Yanked};
-use serde::Deserialize;
+use blast_types::{Elsewhere, FileHash, MetadataAt, Yanked};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{Link, Listing, PageError};
 
 #[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
 struct Page<'a> {
     #[serde(default)]
     meta: Meta,
     #[serde(default)]
     #[serde(rename = "project-status")]
     status: Option<Status>,
+    #[serde(default)]
+    alternate_locations: Vec<Box<str>>,
     #[serde(borrow)]
     files: Vec<File<'a>>,
 }
@@ -23,6 +28,8 @@ struct Page<'a> {
 struct Meta {
     #[serde(rename = "api-version")]
     api_version: Option<String>,
+    #[serde(default)]
+    tracks: Vec<Box<str>>,
 }
 
 #[derive(Deserialize)]
@@ -54,10 +61,42 @@ struct File<'a> {
     dist_info_metadata: Option<Flag<'a>>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 struct Hashes<'a> {
-    #[serde(borrow)]
     sha256: Option<Cow<'a, str>>,
+    /// Those of other algorithms.
+    others: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Hashes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Hashes<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of hashes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Hashes<'de>, A::Error> {
+                let mut hashes = Hashes::default();
+                while let Some((Text(algorithm), digits)) =
+                    map.next_entry::<Text<'de>, Option<Text<'de>>>()?
+                {
+                    match digits {
+                        Some(Text(digits)) if algorithm == "sha256" => hashes.sha256 = Some(digits),
+                        Some(Text(digits)) => hashes.others.push((algorithm, digits)),
+                        None => {}
+                    }
+                }
+                Ok(hashes)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
 }
 
 /// `true`, `false`, a text (yanked) or a table of hashes (core metadata).
@@ -73,6 +112,10 @@ enum Flag<'a> {
 
 pub(super) fn links(body: &[u8]) -> Result<Listing<'_>, PageError> {
     let page: Page<'_> = serde_json::from_slice(body)?;
+    let elsewhere = Elsewhere {
+        tracks: page.meta.tracks,
+        alternates: page.alternate_locations,
+    };
     if let Some(version) = page.meta.api_version
         && version.split('.').next() != Some("1")
     {
@@ -86,6 +129,7 @@ pub(super) fn links(body: &[u8]) -> Result<Listing<'_>, PageError> {
     Ok(Listing {
         base: None,
         status,
+        elsewhere,
         links,
     })
 }
@@ -95,6 +139,7 @@ fn link(file: File<'_>) -> Link<'_> {
         url: file.url,
         filename: Some(file.filename),
         sha256: hash(&file.hashes),
+        other_hash: other_hash(&file.hashes),
         size: file.size,
         requires_python: file.requires_python,
         yanked: match file.yanked {
@@ -117,4 +162,12 @@ fn link(file: File<'_>) -> Link<'_> {
 
 fn hash(hashes: &Hashes<'_>) -> Option<blast_types::Sha256> {
     hashes.sha256.as_deref()?.parse().ok()
+}
+
+fn other_hash(hashes: &Hashes<'_>) -> Option<FileHash> {
+    if hashes.sha256.is_some() {
+        return None;
+    }
+    let others = hashes.others.iter();
+    FileHash::best(others.map(|(algorithm, digits)| (&**algorithm, &**digits)))
 }

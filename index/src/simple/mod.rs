@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use blast_types::{
-    DistFile, DistKind, MetadataAt, PackageName, ProjectFiles, Sha256, Version, VersionFiles,
-    VersionSpecifiers, Yanked, filename, versions,
+    DistFile, DistKind, Elsewhere, FileHash, MetadataAt, PackageName, ProjectFiles, Sha256,
+    Version, VersionFiles, VersionSpecifiers, Yanked, filename, versions,
 };
 use url::Url;
 
@@ -49,6 +49,8 @@ struct Link<'a> {
     /// Where it is stated apart from the URL.
     filename: Option<Cow<'a, str>>,
     sha256: Option<Sha256>,
+    /// The best of other kinds, where there is no SHA-256.
+    other_hash: Option<FileHash>,
     size: Option<u64>,
     requires_python: Option<Cow<'a, str>>,
     yanked: Yanked,
@@ -62,6 +64,7 @@ struct Listing<'a> {
     /// `<base href>`.
     base: Option<Cow<'a, str>>,
     status: Option<String>,
+    elsewhere: Elsewhere,
     links: Vec<Link<'a>>,
 }
 
@@ -83,6 +86,7 @@ pub fn parse_project(
             index,
             versions: group(files),
             status,
+            elsewhere: page.elsewhere,
             parts: Vec::new(),
         })
     })
@@ -169,6 +173,10 @@ impl<'a> Builder<'a> {
         let (name, kind) = classify(&filename, project)?;
         let url = self.absolute(address)?;
         let sha256 = link.sha256.or_else(|| hash_in(fragment));
+        let other_hash = match sha256 {
+            Some(_) => None,
+            None => link.other_hash.clone().or_else(|| other_hash_in(fragment)),
+        };
         let requires_python = link.requires_python.as_deref().and_then(|text| {
             self.specifiers
                 .entry(text)
@@ -183,6 +191,7 @@ impl<'a> Builder<'a> {
             size: link.size,
             requires_python,
             yanked: link.yanked.clone(),
+            other_hash: other_hash.map(Box::new),
             upload_time_ms: link.upload_time.as_deref().and_then(upload_time_ms),
             metadata: link.metadata,
         };
@@ -258,6 +267,11 @@ pub(crate) fn hash_in(fragment: &str) -> Option<Sha256> {
         .find_map(|part| part.strip_prefix("sha256="))?
         .parse()
         .ok()
+}
+
+/// The best hash of another kind among the parts of a fragment.
+pub fn other_hash_in(fragment: &str) -> Option<FileHash> {
+    FileHash::best(fragment.split('&').filter_map(|part| part.split_once('=')))
 }
 
 fn upload_time_ms(text: &str) -> Option<i64> {

@@ -231,3 +231,50 @@ fn a_page_of_the_network_names_no_local_file_by_its_base() {
             .is_empty()
     );
 }
+
+#[test]
+fn hashes_of_other_kinds_vouch_where_there_is_no_sha256() {
+    let sha512 = HASH.repeat(2);
+    let page = html(&format!(
+        "<a href='demo-1.0.tar.gz#md5=00&sha512={sha512}&subdirectory=x'>demo</a>"
+    ));
+    let hash = only(&page).other_hash.clone().expect("in the fragment");
+    assert_eq!(hash.to_string(), format!("sha512:{sha512}"));
+    let file = |hashes: &str| {
+        json(&format!(
+            "{{\"meta\": {{\"api-version\": \"1.0\"}}, \"name\": \"demo\", \"files\": [
+               {{\"filename\": \"demo-1.0.tar.gz\", \"url\": \"x\", \"hashes\": {hashes}}}]}}"
+        ))
+    };
+    let page = file(&format!(
+        "{{\"md5\": \"00\", \"blake2s\": \"{HASH}\", \"odd\": null}}"
+    ));
+    let hash = only(&page).other_hash.clone().expect("one is trusted");
+    assert_eq!(hash.to_string(), format!("blake2s:{HASH}"));
+    let page = file(&format!(
+        "{{\"sha512\": \"{sha512}\", \"sha256\": \"{HASH}\"}}"
+    ));
+    assert!(only(&page).sha256.is_some() && only(&page).other_hash.is_none());
+    let page = file("{\"md5\": \"00\"}");
+    assert!(only(&page).sha256.is_none() && only(&page).other_hash.is_none());
+}
+
+#[test]
+fn pages_name_others_of_the_same_project() {
+    let (a, b) = ("https://a.example/demo/", "https://b.example/demo/");
+    let expected = Elsewhere {
+        tracks: vec![a.into()],
+        alternates: vec![a.into(), b.into()],
+    };
+    let page = html(&format!(
+        "<meta name='pypi:tracks' content='{a}'>
+         <meta name='pypi:alternate-locations' content='{a}'>
+         <meta name='pypi:alternate-locations' content='{b}'>"
+    ));
+    assert_eq!(page.elsewhere, expected);
+    let page = json(&format!(
+        "{{\"meta\": {{\"api-version\": \"1.2\", \"tracks\": [\"{a}\"]}}, \"name\": \"demo\",
+           \"alternate-locations\": [\"{a}\", \"{b}\"], \"files\": []}}"
+    ));
+    assert_eq!(page.elsewhere, expected);
+}

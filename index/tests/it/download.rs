@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use blast_index::{Index, IndexError};
-use blast_types::{DistFile, Event, Reporter, Sha256, Silent};
+use blast_types::{DistFile, Event, FileHash, HashAlgorithm, Reporter, Sha256, Silent};
 
 use crate::fixtures::{WHEEL, index};
 use crate::server::{Response, Server};
@@ -27,6 +27,32 @@ fn body() -> Vec<u8> {
     (0..500_000_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect()
+}
+
+#[tokio::test]
+async fn promises_of_any_algorithm_are_checked() {
+    let server = Server::start(|_| Response::ok(body()));
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("x");
+    let index = index(dir.path(), &server.url);
+    for algorithm in HashAlgorithm::ALL {
+        let promised = |bytes: &[u8]| {
+            let mut hasher = algorithm.hasher();
+            hasher.update(bytes);
+            DistFile {
+                other_hash: Some(Box::new(FileHash::of(algorithm, hasher))),
+                ..file(&server.url, None, None)
+            }
+        };
+        let sha256 = fetch(&index, &promised(&body()), &dest).await.unwrap();
+        assert_eq!(sha256, Sha256::of(&body()));
+        let error = fetch(&index, &promised(b"other"), &dest).await.unwrap_err();
+        assert!(
+            matches!(error, IndexError::OtherHashMismatch { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(algorithm.name()), "{error}");
+    }
 }
 
 #[tokio::test]

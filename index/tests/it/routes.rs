@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
 use blast_index::{IndexError, IndexSource, IndexStrategy, Shared, Sources};
-use blast_types::ProjectFiles;
+use blast_types::{Hint as _, ProjectFiles};
 
 use crate::fixtures::{WHEEL, index, name, page, sources};
 use crate::server::{Response, Server};
@@ -99,6 +99,66 @@ async fn the_best_match_looks_at_all_indexes_only_where_that_is_asked_for() {
         from,
         [&first, &second].map(|server| format!("{}/simple/", server.url))
     );
+}
+
+/// A server whose page of `demo` says this of others.
+fn speaking(version: &'static str, said: String) -> Server {
+    Server::start(move |_| {
+        Response::html(&(said.clone() + &page(&format!("demo-{version}.tar.gz"), "")))
+    })
+}
+
+fn meta(name: &str, server: &Server) -> String {
+    let url = &server.url;
+    format!("<meta name='pypi:{name}' content='{url}/simple/demo/'>")
+}
+
+#[tokio::test]
+async fn pages_that_are_of_one_project_by_their_own_word_are_one_offer() {
+    let public = everything("2.0");
+    let ours = speaking("1.0", meta("tracks", &public));
+    let silent = everything("3.0");
+    for strategy in [IndexStrategy::FirstIndex, IndexStrategy::UnsafeBestMatch] {
+        let both = Sources {
+            indexes: vec![named(&ours, "ours", false), named(&public, "public", false)],
+            strategy,
+            ..sources(&ours.url)
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let index = Shared::new(dir.path()).index(both);
+        let project = index.project(&name("demo")).await.unwrap();
+        assert_eq!(shown(&project), ["demo-1.0.tar.gz", "demo-2.0.tar.gz"]);
+    }
+    // An index that nobody named is not asked.
+    let dir = tempfile::tempdir().unwrap();
+    let index = Shared::new(dir.path()).index(Sources {
+        indexes: vec![named(&ours, "ours", false), named(&silent, "silent", false)],
+        ..sources(&ours.url)
+    });
+    let project = index.project(&name("demo")).await.unwrap();
+    assert_eq!(shown(&project), ["demo-1.0.tar.gz"]);
+    assert_eq!(silent.taken(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_alternate_location_that_does_not_agree_has_no_say() {
+    let public = everything("2.0");
+    let ours = speaking("1.0", meta("alternate-locations", &public));
+    let both = |strategy| Sources {
+        indexes: vec![named(&ours, "ours", false), named(&public, "public", false)],
+        strategy,
+        ..sources(&ours.url)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let shared = Shared::new(dir.path());
+    let index = shared.index(both(IndexStrategy::FirstIndex));
+    let project = index.project(&name("demo")).await.unwrap();
+    assert_eq!(shown(&project), ["demo-1.0.tar.gz"]);
+    let index = shared.index(both(IndexStrategy::UnsafeBestMatch));
+    let error = index.project(&name("demo")).await.unwrap_err();
+    assert!(matches!(error, IndexError::Disagreement { .. }), "{error}");
+    assert!(error.to_string().contains(&public.url), "{error}");
+    assert!(error.hints()[0].contains("sources"), "{error:?}");
 }
 
 #[tokio::test]

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use blast_types::{
-    DistFile, DistKind, ExtraName, GroupName, MarkerTree, PackageName, Requirement, Version,
-    VersionSpecifiers,
+    DistFile, DistKind, ExtraName, FileHash, GroupName, MarkerTree, PackageName, Requirement,
+    Version, VersionSpecifiers,
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -300,14 +300,24 @@ fn files(all: &[Arc<DistFile>]) -> LockedSource {
 impl LockedFile {
     /// A file as a lock states it; `None` where it has no hash.
     pub fn new(file: &DistFile) -> Option<Self> {
-        let sha256 = file.sha256?;
+        let hash = match (file.sha256, &file.other_hash) {
+            (Some(sha256), _) => sha256.into(),
+            (None, Some(other)) => FileHash::clone(other),
+            (None, None) => return None,
+        };
         Some(Self {
             name: file.filename.to_string(),
             location: Location::Url(without_credentials(&file.url)),
             upload_time_ms: file.upload_time_ms,
             size: file.size,
-            hashes: BTreeMap::from([("sha256".to_owned(), sha256.to_hex())]),
+            hashes: BTreeMap::from([(hash.algorithm().name().to_owned(), hash.digits())]),
         })
+    }
+
+    /// The hash that the file is to be known by: the best that is trusted.
+    pub fn hash(&self) -> Option<FileHash> {
+        let hashes = self.hashes.iter();
+        FileHash::best(hashes.map(|(algorithm, digits)| (algorithm.as_str(), digits.as_str())))
     }
 }
 

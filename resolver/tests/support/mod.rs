@@ -18,8 +18,8 @@ use blast_resolver::lock::Lock;
 use blast_resolver::universal::{Question, Universal};
 use blast_resolver::{DirectDist, Inputs, Provider, ProviderError, Resolution, ResolveError};
 use blast_types::{
-    CoreMetadata, DistFile, DistKind, ExtraName, MarkerVariables, MetadataAt, PackageName,
-    PlatformInfo, ProjectFiles, Requirement, Sha256, Silent, SourceDistExtension,
+    CoreMetadata, DistFile, DistKind, Elsewhere, ExtraName, MarkerVariables, MetadataAt,
+    PackageName, PlatformInfo, ProjectFiles, Requirement, Sha256, Silent, SourceDistExtension,
     SourceDistFilename, Target, VerbatimUrl, Version, VersionFiles, WheelFilename, Yanked,
 };
 use futures::FutureExt as _;
@@ -124,6 +124,7 @@ impl Universe {
                 .as_ref()
                 .map(|text| text.parse().expect("a test gives good specifiers")),
             yanked: of.yanked.clone(),
+            other_hash: None,
             upload_time_ms: of.upload_time_ms,
             metadata: MetadataAt::Beside(None),
         }
@@ -170,6 +171,7 @@ impl Universe {
             name: project.clone(),
             index: Arc::from("https://index.example/simple/"),
             versions,
+            elsewhere: Elsewhere::default(),
             status: self.statuses.get(project).cloned(),
             parts: Vec::new(),
         }))

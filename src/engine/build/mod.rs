@@ -25,6 +25,7 @@ mod source;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use blast_index::Index;
@@ -240,6 +241,17 @@ impl Builder {
                 Ok((_, sha256)) => Ok(Some(sha256)),
                 Err(failed) => Err(failed.of(&source.label())),
             },
+        }
+    }
+
+    /// The file of an archive, in the cache; nothing for what is no file.
+    pub(crate) async fn archive(&self, source: &Source) -> Result<Option<PathBuf>, EngineError> {
+        let Source::Archive { file, .. } = source else {
+            return Ok(None);
+        };
+        match self.fetch(file).await {
+            Ok((path, _)) => Ok(Some(path)),
+            Err(failed) => Err(failed.of(&source.label())),
         }
     }
 

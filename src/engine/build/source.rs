@@ -353,8 +353,11 @@ fn inside(folder: &str) -> Result<&Path, String> {
 fn unnamed(url: &Url) -> DistFile {
     let mut plain = url.clone();
     plain.set_fragment(None);
+    let sha256 = fragment(url, "sha256").and_then(|digits| digits.parse().ok());
+    let other_hash = || blast_index::simple::other_hash_in(url.fragment().unwrap_or_default());
     DistFile {
-        sha256: fragment(url, "sha256").and_then(|digits| digits.parse().ok()),
+        sha256,
+        other_hash: sha256.is_none().then(other_hash).flatten().map(Box::new),
         ..file_of(plain.as_str())
     }
 }
@@ -374,6 +377,7 @@ fn file_of(url: &str) -> DistFile {
         size: None,
         requires_python: None,
         yanked: Yanked::No,
+        other_hash: None,
         upload_time_ms: None,
         metadata: MetadataAt::Inside,
     }

@@ -123,7 +123,7 @@ pub(super) fn hashes_allow(asked: &Asked, package: &Package) -> bool {
         || package
             .artifact
             .sha256
-            .is_some_and(|sha256| asked.hashes.contains(&sha256))
+            .is_some_and(|sha256| asked.hashes.contains(&sha256.into()))
 }
 
 /// Up to three versions around one that is not there.

@@ -1,0 +1,102 @@
+//! Hashes of other algorithms than SHA-256, in locks, requirement files and URLs.
+
+use blast_harness::WheelSpec;
+use blast_types::{FileHash, HashAlgorithm};
+
+use crate::world::{World, packages};
+
+fn hash(algorithm: HashAlgorithm, bytes: &[u8]) -> FileHash {
+    let mut hasher = algorithm.hasher();
+    hasher.update(bytes);
+    FileHash::of(algorithm, hasher)
+}
+
+/// A lock of another tool, with one wheel and these hashes of it.
+fn write_lock(world: &World, hashes: &str) {
+    let wheel = WheelSpec::simple("demo", "1.0").filename();
+    let url = world.index.file_url(&wheel);
+    let text = format!(
+        "lock-version = '1.0'\ncreated-by = 'other'\n[[packages]]\nname = 'demo'\nversion = '1.0'\n\
+         [[packages.wheels]]\nurl = '{url}'\nhashes = {{ {hashes} }}\n"
+    );
+    world.write("pylock.toml", text);
+}
+
+#[test]
+fn a_lock_of_another_tool_is_followed_by_whatever_secure_hash_it_has() {
+    let demo = WheelSpec::simple("demo", "1.0");
+    let Some(world) = World::started([demo.clone()]) else {
+        return;
+    };
+    for algorithm in [HashAlgorithm::Sha512, HashAlgorithm::Blake2b] {
+        let name = algorithm.name();
+        write_lock(
+            &world,
+            &format!("{name} = '{}'", hash(algorithm, b"other").digits()),
+        );
+        let run = world.blast(["sync", "--env", "demo", "pylock.toml"]);
+        run.exits(1).says(name);
+        assert_eq!(world.inside("demo"), packages([]));
+    }
+    let right = hash(HashAlgorithm::Blake2b, &demo.bytes()).digits();
+    write_lock(&world, &format!("md5 = '00', blake2b = '{right}'"));
+    world
+        .blast(["sync", "--env", "demo", "pylock.toml"])
+        .success();
+    assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
+    world.index.forget_hits();
+    world
+        .blast(["sync", "--env", "demo", "pylock.toml"])
+        .success();
+    assert_eq!(world.index.hits(), [], "it is there already");
+}
+
+#[test]
+fn a_lock_with_nothing_but_broken_hashes_is_refused() {
+    let Some(world) = World::started([WheelSpec::simple("demo", "1.0")]) else {
+        return;
+    };
+    write_lock(&world, "md5 = 'd41d8cd98f00b204e9800998ecf8427e'");
+    let run = world.blast(["sync", "--env", "demo", "pylock.toml"]);
+    run.exits(1).says("`md5`").says("sha512");
+    assert_eq!(world.inside("demo"), packages([]));
+}
+
+#[test]
+fn requirements_may_state_hashes_of_any_secure_algorithm() {
+    let demo = WheelSpec::simple("demo", "1.0");
+    let Some(world) = World::started([demo.clone()]) else {
+        return;
+    };
+    let wrong = hash(HashAlgorithm::Sha384, b"other");
+    world.write("r.txt", format!("demo==1.0 --hash={wrong}\n"));
+    let run = world.install("demo", &["--requirements", "r.txt"]);
+    run.exits(1).says("demo-1.0");
+    assert_eq!(world.inside("demo"), packages([]));
+    let right = hash(HashAlgorithm::Sha384, &demo.bytes());
+    world.write(
+        "r.txt",
+        format!("demo==1.0 --hash={wrong} --hash={right}\n"),
+    );
+    world
+        .install("demo", &["--requirements", "r.txt"])
+        .success();
+    assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
+}
+
+#[test]
+fn a_url_may_state_a_hash_of_any_secure_algorithm() {
+    let demo = WheelSpec::simple("demo", "1.0");
+    let Some(world) = World::started([demo.clone()]) else {
+        return;
+    };
+    let url = world.index.file_url(&demo.filename());
+    let stated = |bytes: &[u8]| {
+        let digits = hash(HashAlgorithm::Sha512, bytes).digits();
+        format!("demo @ {url}#sha512={digits}")
+    };
+    let run = world.install("demo", &[&stated(b"other")]);
+    run.exits(1).says("sha512");
+    world.install("demo", &[&stated(&demo.bytes())]).success();
+    assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
+}
