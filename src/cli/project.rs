@@ -35,8 +35,9 @@ pub(super) struct Project {
 #[derive(Debug, Default, Deserialize)]
 struct File {
     project: Option<Table>,
+    /// As they stand: PEP 735 has a group that nobody asks for harm nobody.
     #[serde(default, rename = "dependency-groups")]
-    groups: BTreeMap<String, Vec<GroupItem>>,
+    groups: BTreeMap<String, toml::Value>,
     #[serde(default)]
     tool: Tool,
     #[serde(rename = "build-system")]
@@ -62,7 +63,7 @@ struct Table {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 enum GroupItem {
     Requirement(String),
     Include {
@@ -237,11 +238,13 @@ impl Project {
     /// where the project has it.
     fn default_groups(&self) -> Result<Vec<String>, Error> {
         let settings: Settings = self.settings_as()?;
-        let dev = self
-            .group(DEFAULT_GROUP)
-            .map(|_| DEFAULT_GROUP.to_owned())
-            .into_iter();
-        Ok(settings.default_groups.unwrap_or_else(|| dev.collect()))
+        match settings.default_groups {
+            Some(groups) => Ok(groups),
+            None => {
+                let dev = self.group(DEFAULT_GROUP)?;
+                Ok(dev.map(|_| DEFAULT_GROUP.to_owned()).into_iter().collect())
+            }
+        }
     }
 
     /// What the project needs with any choice of extras and groups. Requirements say by their

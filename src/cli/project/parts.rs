@@ -70,14 +70,29 @@ impl Project {
         self.add(texts, &format!("extra {name}"), lines, seen)
     }
 
-    pub(super) fn group(&self, name: &str) -> Option<&Vec<GroupItem>> {
-        let name = GroupName::from_str(name).ok()?;
+    /// A group by its name in any spelling. Only what is asked for is looked into.
+    pub(super) fn group(&self, name: &str) -> Result<Option<Vec<GroupItem>>, Error> {
+        let Ok(name) = GroupName::from_str(name) else {
+            return Ok(None);
+        };
         let is_it = |key: &str| GroupName::from_str(key).is_ok_and(|key| key == name);
-        self.file
-            .groups
-            .iter()
-            .find(|(key, _)| is_it(key))
-            .map(|(_, items)| items)
+        let mut found = self.file.groups.iter().filter(|(key, _)| is_it(key));
+        let Some((key, items)) = found.next() else {
+            return Ok(None);
+        };
+        if let Some((other, _)) = found.next() {
+            return Err(Error::usage(format!(
+                "{} has the group `{name}` twice, as `{key}` and `{other}`",
+                self.path().display()
+            )));
+        }
+        let items = items.clone().try_into::<Vec<GroupItem>>();
+        items.map(Some).map_err(|_| {
+            Error::usage(format!(
+                "the group `{key}` of {} is no list of requirements and `{{include-group = \"…\"}}`",
+                self.path().display()
+            ))
+        })
     }
 
     /// `above` are the groups that include this one, to find a circle.
@@ -87,7 +102,7 @@ impl Project {
         lines: &mut Vec<RequirementLine>,
         above: &mut Vec<String>,
     ) -> Result<(), Error> {
-        let Some(items) = self.group(group) else {
+        let Some(items) = self.group(group)? else {
             return Err(Error::usage(format!(
                 "{} has no group `{group}`",
                 self.path().display()
@@ -107,14 +122,9 @@ impl Project {
         for item in items {
             match item {
                 GroupItem::Requirement(text) => {
-                    self.add(
-                        std::slice::from_ref(text),
-                        &origin,
-                        lines,
-                        &mut BTreeSet::new(),
-                    )?;
+                    self.add(&[text], &origin, lines, &mut BTreeSet::new())?;
                 }
-                GroupItem::Include { group } => self.add_group(group, lines, above)?,
+                GroupItem::Include { group } => self.add_group(&group, lines, above)?,
             }
         }
         above.pop();

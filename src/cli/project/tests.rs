@@ -121,3 +121,25 @@ fn nonsense_is_a_usage_error_that_names_the_file() {
     let bad = Project::parse(Path::new("/x"), "[project]\ndependencies = ['a b c']").expect("TOML");
     assert!(bad.requirements(&Parts::default()).is_err());
 }
+
+#[test]
+fn a_group_is_looked_into_only_where_it_is_asked_for() {
+    let text = "[project]\nname = 'a'\nversion = '1'\n[dependency-groups]\ngood = ['six']\n\
+                later = [{path = '../x'}]\nodd = [{include-group = 'good', more = 1}]\n\
+                none = 'six'\nTwice = ['six']\ntwice = ['six']\n";
+    let project = Project::parse(Path::new("/src/app"), text).expect("a project");
+    let of = |group: &str| {
+        project.requirements(&Parts {
+            groups: vec![group.to_owned()],
+            ..Parts::default()
+        })
+    };
+    assert_eq!(of("GOOD").expect("fine").len(), 1);
+    for group in ["later", "odd", "none"] {
+        let error = of(group).expect_err("no list of such").to_string();
+        assert!(error.contains(&format!("`{group}`")), "{error}");
+    }
+    let error = of("twice").expect_err("PEP 735").to_string();
+    assert!(error.contains("`Twice`"), "{error}");
+    assert!(project.everything().is_err(), "a lock is for all of them");
+}
