@@ -14,6 +14,7 @@ use blast_types::{
     EnvName, ExtraName, GroupName, PackageName, Requirement, Version, VersionOrUrl, pep508,
     versions,
 };
+use serde::Serialize;
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
@@ -23,11 +24,13 @@ use super::project::{self, Project};
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
 use super::sync::LOCK;
-use super::{change, install, lock, sources};
+use super::{change, install, json_errors, lock, sources};
 use crate::convert::edit::{Edit, EditError, Place};
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Action, Change, Reply, Request, RequirementLine, RequirementSet};
+use crate::ipc::protocol::{
+    Action, Change, Changed, Reply, Request, RequirementLine, RequirementSet,
+};
 
 /// Add requirements to the project here, and install them
 ///
@@ -67,6 +70,8 @@ pub(super) struct Args {
     #[command(flatten)]
     dry_run: DryRunOption,
     #[command(flatten)]
+    json: JsonOption,
+    #[command(flatten)]
     resolver: ResolverOptions,
     #[command(flatten)]
     sources: SourceOptions,
@@ -94,8 +99,30 @@ impl Args {
     }
 }
 
+/// What became of it, as JSON: what `blast install` says, where anything was installed, and the
+/// files.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    changed: Option<&'a Changed>,
+    /// The requirements as they are written down.
+    added: Vec<String>,
+    group: Option<&'a GroupName>,
+    extra: Option<&'a ExtraName>,
+    file: PathBuf,
+    lock_renewed: bool,
+    dry_run: bool,
+}
+
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let json = JsonOption {
+        json: args.json.json,
+    };
+    json_errors::shown(add(args, context), &json, context)
+}
+
+fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     let Some(root) = Project::root_of(context.cwd()?) else {
         return without_project(args, context);
     };
@@ -131,7 +158,35 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         Ok::<_, Error>(change)
     });
     let how = (dry_run, args.env.env.as_ref());
-    files.replaced_by(&after, change.transpose()?, how, context)?;
+    let done = files.replaced_by(&after, change.transpose()?, dry_run, context)?;
+    if args.json.json {
+        context.printer.json(&Document {
+            changed: done.changed.as_ref(),
+            added: named.iter().map(ToString::to_string).collect(),
+            group: match &place {
+                Place::Group(name) => Some(name),
+                Place::Dependencies | Place::Extra(_) => None,
+            },
+            extra: match &place {
+                Place::Extra(name) => Some(name),
+                Place::Dependencies | Place::Group(_) => None,
+            },
+            file: files.root.join(project::FILE),
+            lock_renewed: done.lock_renewed && !dry_run,
+            dry_run,
+        })?;
+    } else {
+        done.report(&after, how, context)?;
+        say_added(&named, &place, dry_run, context);
+    }
+    if let (Some(env), false) = (env, dry_run) {
+        bytecode.await_for(env, context)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// Says what was written down, and how to undo it.
+fn say_added(named: &[Requirement], place: &Place, dry_run: bool, context: &Context) {
     let packages: Vec<_> = named
         .iter()
         .map(|requirement| requirement.name.as_str())
@@ -142,7 +197,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         .collect();
     let texts = texts.join(", ");
     let file = project::FILE;
-    context.printer.say(match (dry_run, &place) {
+    context.printer.say(match (dry_run, place) {
         (true, _) => format!("would add {texts} to {file}, {place}"),
         (false, Place::Dependencies) => format!(
             "added {texts} to {file}, {place}; `blast remove {}` takes it out again",
@@ -150,10 +205,6 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         ),
         (false, _) => format!("added {texts} to {file}, {place}; edit it there to take it out"),
     });
-    if let (Some(env), false) = (env, dry_run) {
-        bytecode.await_for(env, context)?;
-    }
-    Ok(Exit::Ok)
 }
 
 /// Nothing to write into: what is left is to install.
@@ -173,7 +224,7 @@ fn without_project(args: Args, context: &Context) -> Result<Exit, Error> {
         no_deps: false,
         env: args.env,
         dry_run: args.dry_run,
-        json: JsonOption { json: false },
+        json: args.json,
         resolver: args.resolver,
         sources: args.sources,
         bytecode: args.bytecode,
@@ -308,9 +359,9 @@ impl Files {
         &self,
         after: &Text,
         change: Option<Change>,
-        (dry_run, named): (bool, Option<&EnvName>),
+        dry_run: bool,
         context: &Context,
-    ) -> Result<(), Error> {
+    ) -> Result<Done, Error> {
         let lock_text = after.lock.as_ref().map(|locked| locked.text.as_str());
         let meant = (!dry_run)
             .then(|| {
@@ -344,14 +395,34 @@ impl Files {
                 });
             }
         };
-        let renewed = lock_text.filter(|text| Some(*text) != self.lock.as_deref());
-        if renewed.is_some() {
+        Ok(Done {
+            changed,
+            lock_renewed: lock_text.is_some_and(|text| Some(text) != self.lock.as_deref()),
+        })
+    }
+}
+
+/// What became of the environment and the lock.
+pub(super) struct Done {
+    changed: Option<Changed>,
+    lock_renewed: bool,
+}
+
+impl Done {
+    /// Tells people. `named` is the environment if the user had to name it.
+    pub(super) fn report(
+        &self,
+        after: &Text,
+        (dry_run, named): (bool, Option<&EnvName>),
+        context: &Context,
+    ) -> Result<(), Error> {
+        if self.lock_renewed {
             let verb = if dry_run { "would be" } else { "was" };
             context.printer.say(format!("{LOCK} {verb} renewed"));
         }
-        match (changed, &after.lock) {
+        match (&self.changed, &after.lock) {
             (Some(changed), _) => {
-                change::report(context, &changed, named, "blast revert")?;
+                change::report(context, changed, named, "blast revert")?;
             }
             (None, Some(locked)) => lock::report(&locked.changes, dry_run, context)?,
             (None, None) => {}

@@ -42,7 +42,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     if let Some((files, after, taken)) = of_project {
         let dry_run = change.dry_run;
         let how = (dry_run, args.env.env.as_ref());
-        files.replaced_by(&after, Some(change), how, context)?;
+        let done = files.replaced_by(&after, Some(change), dry_run, context)?;
+        done.report(&after, how, context)?;
         let (file, taken) = (project::FILE, taken.join(" "));
         context.printer.say(if dry_run {
             format!("would take {taken} out of the dependencies in {file}")

@@ -13,7 +13,7 @@ use nix::unistd::getppid;
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
-use super::options::SourceOptions;
+use super::options::{DryRunOption, SourceOptions};
 use super::project::{Parts, Project};
 use super::resolution::ResolverOptions;
 use super::sync::OwnOptions;
@@ -23,8 +23,8 @@ use crate::activation::{self, Activation, Shell};
 use crate::env_vars;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Place, Reply, Request, Start};
-use crate::ui::{Printer, style};
+use crate::ipc::protocol::{Changed, Place, Reply, Request, Start};
+use crate::ui::{Printer, changes, style};
 
 /// Make an environment, unless there is one, and print what activates it
 ///
@@ -49,6 +49,8 @@ pub(super) struct Args {
     /// Print the script for this shell (default: the one that called)
     #[arg(long)]
     shell: Option<Shell>,
+    #[command(flatten)]
+    dry_run: DryRunOption,
     #[command(flatten)]
     own: OwnOptions,
     #[command(flatten)]
@@ -84,8 +86,13 @@ pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
         project: plan.root.clone(),
         variables: std::mem::take(&mut args.variables).into_iter().collect(),
         search: Context::python_search(plan.root.as_deref().unwrap_or(cwd)),
+        dry_run: args.dry_run.dry_run,
     });
-    let Reply::Started { created, place } = context.ask(request)? else {
+    let reply = context.ask(request)?;
+    if args.dry_run.dry_run {
+        return would_start(&plan, reply, &args, context);
+    }
+    let Reply::Started { created, place } = reply else {
         return Err(Error::unexpected_reply());
     };
     let verb = if created {
@@ -160,6 +167,61 @@ fn plan(args: &Args, context: &Context) -> Result<Plan, Error> {
     })
 }
 
+/// Says what `start` would do. Nothing goes to stdout, which shells evaluate.
+fn would_start(plan: &Plan, reply: Reply, args: &Args, context: &Context) -> Result<Exit, Error> {
+    let printer = context.printer;
+    let name = style::strong(plan.name.as_str());
+    let (prefix, existing) = match reply {
+        Reply::WouldStart {
+            python,
+            interpreter,
+            prefix,
+        } => {
+            let interpreter = interpreter.display();
+            printer.say(format!(
+                "would make environment {name} (Python {python}, {interpreter})"
+            ));
+            (prefix, None)
+        }
+        Reply::Started { place, .. } => {
+            printer.say(format!(
+                "environment {name} is there (Python {})",
+                place.python
+            ));
+            (place.prefix.clone(), Some(place))
+        }
+        _ => return Err(Error::unexpected_reply()),
+    };
+    if let Some(root) = &plan.root
+        && fs::read_link(venv_link::path(root)).ok().as_ref() != Some(&prefix)
+    {
+        let link = venv_link::path(root);
+        printer.say(match fs::symlink_metadata(&link) {
+            Err(_) => format!("would link {} -> {}", link.display(), prefix.display()),
+            Ok(_) => format!("{} is there and may be left alone", link.display()),
+        });
+    }
+    let Some(project) = &plan.project else {
+        return Ok(Exit::Ok);
+    };
+    match existing {
+        Some(place) if plan.is_fresh => {
+            if let Some(changed) = filled(project, &place, args, Bytecode::Off, context)? {
+                for line in changes::lines(&changed.changes) {
+                    printer.say(line);
+                }
+            }
+        }
+        Some(_) => {}
+        None => {
+            let lock = project.path().with_file_name(sync::LOCK);
+            let from = if lock.is_file() { lock } else { project.path() };
+            printer.say(format!("would install what {} asks for", from.display()));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
 fn link(root: &Path, place: &Place, context: &Context) -> Result<(), Error> {
     let link = venv_link::path(root);
     match venv_link::link(root, &place.prefix, &context.places()?.live())? {
@@ -183,6 +245,20 @@ fn fill(
     bytecode: Bytecode,
     context: &Context,
 ) -> Result<(), Error> {
+    if let Some(changed) = filled(project, place, args, bytecode, context)? {
+        change::report(context, &changed, Some(&place.env), "blast revert")?;
+    }
+    Ok(())
+}
+
+/// Installs what the project asks for, where that is known.
+fn filled(
+    project: &Project,
+    place: &Place,
+    args: &Args,
+    bytecode: Bytecode,
+    context: &Context,
+) -> Result<Option<Changed>, Error> {
     let options = (&args.resolver, &args.sources);
     let wanted = sync::of_project(
         project,
@@ -198,18 +274,18 @@ fn fill(
             context
                 .printer
                 .warn(format!("{}: {why}; nothing was installed", file.display()));
-            return Ok(());
+            return Ok(None);
         }
         known => known,
     };
     let (resolver, sources) = (&args.resolver, &args.sources);
     let mut change = wanted.change(place.env.clone(), resolver, sources, false, context)?;
     change.no_bytecode = bytecode == Bytecode::Off;
-    let Reply::Changed(changed) = context.ask(Request::Change(Box::new(change)))? else {
-        return Err(Error::unexpected_reply());
-    };
-    change::report(context, &changed, Some(&place.env), "blast revert")?;
-    Ok(())
+    change.dry_run = args.dry_run.dry_run;
+    match context.ask(Request::Change(Box::new(change)))? {
+        Reply::Changed(changed) => Ok(Some(changed)),
+        _ => Err(Error::unexpected_reply()),
+    }
 }
 
 /// Prints the script, or on a terminal how to get at it.

@@ -33,6 +33,13 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
         start.requires_python.as_deref(),
         &start.search,
     )?;
+    if start.dry_run {
+        return Ok(Reply::WouldStart {
+            python: interpreter.markers.python_full_version,
+            interpreter: interpreter.executable,
+            prefix: home.prefix(&start.name),
+        });
+    }
     let record = EnvRecord {
         name: start.name.clone(),
         project: start.project,
@@ -108,6 +115,9 @@ fn restart(home: &Home, mut state: EnvState, start: &Start) -> Result<EnvState, 
                 wanted: wanted.clone(),
             });
         }
+    }
+    if start.dry_run {
+        return Ok(state);
     }
     let mut changed = false;
     if start.project.is_some() && record.project != start.project {

@@ -50,6 +50,23 @@ fn what_is_added_is_written_down_with_a_lower_bound_and_installed() {
 }
 
 #[test]
+fn what_was_added_is_told_as_json() {
+    let Some(world) = world() else { return };
+    let told = world.blast(["add", "--json", "--dev", "late"]).success();
+    let told = told.json();
+    assert_eq!(told["added"], serde_json::json!(["late>=1.5"]));
+    assert_eq!(told["group"], "dev");
+    assert!(told["extra"].is_null(), "{told}");
+    assert_eq!(told["changes"][0]["name"], "late");
+    assert_eq!(told["lock_renewed"], false);
+    assert_eq!(told["dry_run"], false);
+    let run = world.blast(["add", "--json", "nowhere-to-be-found"]);
+    let told = run.exits(1).json();
+    let message = told["error"]["message"].to_string();
+    assert!(message.contains("nowhere-to-be-found"), "{told}");
+}
+
+#[test]
 fn the_lock_is_renewed_with_the_file() {
     let Some(world) = world() else { return };
     world.blast(["lock"]).success();

@@ -26,6 +26,27 @@ fn a_new_environment_is_a_prefix_with_an_interpreter() {
 }
 
 #[test]
+fn a_dry_run_makes_nothing_and_prints_nothing_to_evaluate() {
+    let Some(world) = World::with([]) else { return };
+    let run = world.blast(["start", "--dry-run", "demo"]).success();
+    let run = run.says("would make environment demo");
+    assert_eq!(run.out(), "");
+    let project = "[project]\nname = 'app'\nversion = '1'\ndependencies = []\n";
+    world.write("pyproject.toml", project);
+    let run = world.blast(["start", "--dry-run"]).success();
+    let run = run.says("would make environment app").says("would link");
+    run.says("pyproject.toml");
+    assert!(!world.project().join(".venv").exists());
+    let envs = world.blast(["envs", "--json"]).success().json();
+    assert_eq!(envs["environments"], serde_json::json!([]));
+    world.blast(["start", "--shell", "bash"]).success();
+    let run = world.blast(["start", "--dry-run", "--python", "2.7"]);
+    assert_ne!(run.code, 0, "what could not be started is told: {run}");
+    let run = world.blast(["start", "--dry-run"]).success();
+    assert_eq!(run.says("is there").out(), "");
+}
+
+#[test]
 fn starting_again_changes_nothing() {
     let Some(world) = World::started([]) else {
         return;

@@ -110,6 +110,15 @@ pub(crate) enum Reply {
         /// Where it is.
         place: Place,
     },
+    /// To a dry run of [`super::Request::Start`] where there is no such environment.
+    WouldStart {
+        /// Its Python.
+        python: String,
+        /// The interpreter.
+        interpreter: PathBuf,
+        /// What `sys.prefix` would be.
+        prefix: PathBuf,
+    },
     /// To changes and moves.
     Changed(Changed),
     /// To [`super::Request::Log`].

@@ -20,7 +20,8 @@ use crate::ipc::images::ImageRequest;
 pub(crate) enum Request {
     /// Is anybody there? Answered by [`super::Reply::Pong`].
     Ping,
-    /// Create an environment unless it exists. Answered by [`super::Reply::Started`].
+    /// Create an environment unless it exists. Answered by [`super::Reply::Started`], or
+    /// [`super::Reply::WouldStart`].
     Start(Start),
     /// Change what an environment holds. Answered by [`super::Reply::Changed`].
     Change(Box<Change>),
@@ -220,6 +221,9 @@ pub(crate) struct Start {
     pub(crate) variables: BTreeMap<String, String>,
     /// Where interpreters are looked for.
     pub(crate) search: PythonSearch,
+    /// Answer what would be, and make nothing.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
 }
 
 /// The client's view of the world, for finding interpreters.
