@@ -191,8 +191,13 @@ impl IndexInner {
             return Ok(combine(pages.into_iter().map(|(_, page)| page).collect()));
         }
         for index in self.asked(name) {
-            if let Some(first) = self.located(index, name).await? {
-                return self.with_named(first, name).await.map(Some);
+            if let Some(page) = self.page_of(index, name).await? {
+                if page.elsewhere == Elsewhere::default() {
+                    return Ok(Some(page));
+                }
+                let url = project_page(&index.url.without_credentials(), name);
+                // Rare, and large.
+                return Box::pin(self.with_named((url, page), name)).await.map(Some);
             }
         }
         Ok(None)
@@ -204,9 +209,6 @@ impl IndexInner {
         first: Located,
         name: &PackageName,
     ) -> Result<Arc<ProjectFiles>, IndexError> {
-        if first.1.elsewhere == Elsewhere::default() {
-            return Ok(first.1);
-        }
         let named = self
             .asked(name)
             .filter(|index| {

@@ -8,8 +8,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blast_types::{
-    CoreMetadata, DistFile, DistKind, Elsewhere, FileHash, MarkerTree, MetadataAt, PackageName,
-    ProjectFiles, SourceDistExtension, SourceDistFilename, VersionFiles, Yanked,
+    CoreMetadata, DistFile, DistKind, Elsewhere, MarkerTree, MetadataAt, PackageName, ProjectFiles,
+    SourceDistExtension, SourceDistFilename, VersionFiles, Yanked,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -131,17 +131,14 @@ fn dist_file(package: &LockedPackage, file: &LockedFile) -> Option<Arc<DistFile>
             DistKind::Sdist(Box::new(parsed))
         }
     };
-    let hash = file.hash();
-    let sha256 = hash.as_ref().and_then(FileHash::sha256);
-    if hash.is_none() {
-        return None;
-    }
+    let hash = file.hash()?;
+    let sha256 = hash.sha256();
     Some(Arc::new(DistFile {
         filename: file.name.as_str().into(),
         kind,
         url: url.as_str().into(),
         sha256,
-        other_hash: hash.filter(|_| sha256.is_none()).map(Box::new),
+        other_hash: sha256.is_none().then(|| Box::new(hash)),
         size: file.size,
         requires_python: package.requires_python.clone(),
         yanked: Yanked::No,

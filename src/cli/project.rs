@@ -238,13 +238,11 @@ impl Project {
     /// where the project has it.
     fn default_groups(&self) -> Result<Vec<String>, Error> {
         let settings: Settings = self.settings_as()?;
-        match settings.default_groups {
-            Some(groups) => Ok(groups),
-            None => {
-                let dev = self.group(DEFAULT_GROUP)?;
-                Ok(dev.map(|_| DEFAULT_GROUP.to_owned()).into_iter().collect())
-            }
+        if let Some(groups) = settings.default_groups {
+            return Ok(groups);
         }
+        let dev = self.group(DEFAULT_GROUP)?;
+        Ok(dev.map(|_| DEFAULT_GROUP.to_owned()).into_iter().collect())
     }
 
     /// What the project needs with any choice of extras and groups. Requirements say by their

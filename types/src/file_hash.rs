@@ -28,9 +28,9 @@ pub enum HashAlgorithm {
     Sha3_384,
     /// SHA3-512.
     Sha3_512,
-    /// BLAKE2b with 64 bytes.
+    /// `BLAKE2b` with 64 bytes.
     Blake2b,
-    /// BLAKE2s with 32 bytes.
+    /// `BLAKE2s` with 32 bytes.
     Blake2s,
 }
 
