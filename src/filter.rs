@@ -1,13 +1,14 @@
-//! The filter of a sandbox's network, as a process of its own: started by `blast run` for one sandbox, gone with it.
+//! The filter of a sandbox's network, as a process of its own: started by the holder of one sandbox, gone with it.
 //!
 //! ```text
-//! standard input    one line of JSON: Order; it ends when the sandbox does
+//! standard input    one line of JSON: Order; then, for each program that comes, one with its words; it ends when the
+//!                   sandbox does
 //! standard output   the channel through which the sockets of the namespace come, and goes whether it runs
-//! standard error    the caller's: one line for each denial, with the command that would allow it
+//! standard error    for the program's user: one line for each denial, with the command that would allow it
 //! ```
 
 use std::collections::HashSet;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
@@ -41,15 +42,14 @@ pub(crate) struct Order {
 #[derive(Debug)]
 pub(crate) struct Running(Child);
 
-/// Starts a filter that takes its sockets from `channel`.
-pub(crate) fn start(order: &Order, channel: OwnedFd) -> io::Result<Running> {
+/// Starts a filter that takes its sockets from `channel` and says on `speaks` what users should know.
+pub(crate) fn start(order: &Order, channel: OwnedFd, speaks: OwnedFd) -> io::Result<Running> {
     let mut child = Command::new("/proc/self/exe")
         .arg0("blast")
         .arg(COMMAND)
         .stdin(Stdio::piped())
         .stdout(channel)
-        // What a terminal sends to the program is not meant for its filter.
-        .process_group(0)
+        .stderr(speaks)
         .spawn()?;
     let mut line = serde_json::to_vec(order)?;
     line.push(b'\n');
@@ -57,6 +57,25 @@ pub(crate) fn start(order: &Order, channel: OwnedFd) -> io::Result<Running> {
         input.write_all(&line)?;
     }
     Ok(Running(child))
+}
+
+impl Running {
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// What is asked for from now on is asked for by this command.
+    pub(crate) fn speaks_for(&mut self, command: &[String]) {
+        let line = serde_json::to_vec(command).map(|mut line| {
+            line.push(b'\n');
+            line
+        });
+        if let (Some(input), Ok(line)) = (&mut self.0.stdin, line) {
+            // One that is gone asks for nothing more.
+            input.write_all(&line).unwrap_or_default();
+        }
+    }
 }
 
 impl Drop for Running {
@@ -90,7 +109,8 @@ fn serve(printer: Printer) -> io::Result<()> {
         ));
     }
     let log = Arc::new(Log::new(&order.home));
-    let listeners: Vec<Arc<dyn Listener>> = vec![log, Arc::new(Teacher::new(printer))];
+    let teacher = Arc::new(Teacher::new(printer));
+    let listeners: Vec<Arc<dyn Listener>> = vec![log, teacher.clone()];
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -99,9 +119,19 @@ fn serve(printer: Printer) -> io::Result<()> {
     let outcome = started.as_ref().map(|_| ()).map_err(ToString::to_string);
     answer(&channel, &outcome)?;
     let filter = started?;
+    let asker = filter.asker();
     let running = runtime.spawn(filter.run());
     // The end of the input is the end of the sandbox.
-    io::copy(&mut input.by_ref().take(u64::MAX), &mut io::sink())?;
+    loop {
+        line.clear();
+        if input.read_line(&mut line)? == 0 {
+            break;
+        }
+        if let Ok(command) = serde_json::from_str(&line) {
+            teacher.forget();
+            asker.is(command);
+        }
+    }
     running.abort();
     // Connections that are open get their lines as they are dropped.
     drop(runtime);
@@ -122,6 +152,12 @@ impl Teacher {
             printer,
             told: Mutex::default(),
         }
+    }
+
+    /// Somebody else listens now.
+    fn forget(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clear();
     }
 }
 

@@ -1,7 +1,15 @@
-//! The Python, or another program, of an environment whose view is not mounted:
-//! `live/<env>/bin/python` on disk leads to this executable, and `live/<env>/bin/TOOL` to `python`
-//! beside it (`engine/skeleton.rs`). It has the daemon show the environment, goes to where that is
-//! seen ([`namespace`]) and runs the same path again, which then leads to the interpreter or the program itself.
+//! What the Python of an environment is, seen from outside: this executable, which puts the interpreter into the sandbox of
+//! the environment.
+//!
+//! In the view, `live/<env>/bin/python` is a file whose first line names `HOME/enter`, which leads to this executable
+//! (`engine/generated.rs`): so it is started as `enter PROGRAM ARGUMENT…`, by whoever runs that Python or a script of it. It
+//! does what `blast run` does, and where the policy's level is `none` becomes the interpreter, which is given
+//! the program's path as its name, from which it finds its `pyvenv.cfg` (PEP 405). Inside a sandbox the same path is the
+//! interpreter itself.
+//!
+//! While the view is not mounted, `live/<env>/bin/python` on disk leads to this executable, and `live/<env>/bin/TOOL` to
+//! `python` beside it (`engine/skeleton.rs`). It has the daemon show the environment, goes to where that is
+//! seen ([`namespace`]) and runs the same path again, which is then what it is in the view.
 //!
 //! The home is told from the path that was used, not from variables: what is found at
 //! `H/live/demo/bin/python` belongs to home `H`. If the path still leads to ourselves after the
@@ -16,8 +24,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use blast_types::{EnvName, Event};
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
 use crate::engine::skeleton::PROGRAM_TARGET;
+use crate::engine::{ENTER, VENV_FILE};
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -34,6 +44,86 @@ const DEEPEST: usize = 8;
 /// The name under which the command line is found; no program of an environment is looked for under
 /// that name alone.
 const OUR_NAME: &str = "blast";
+
+/// The program that is to be run in a sandbox, and its arguments, where this process was started as a home's `enter`.
+pub(crate) fn entered(words: &[OsString]) -> Option<(&Path, &[OsString])> {
+    let [name, program, arguments @ ..] = words else {
+        return None;
+    };
+    let is_enter = Path::new(name).file_name() == Some(OsStr::new(ENTER));
+    is_enter.then_some((Path::new(program), arguments))
+}
+
+/// What a program of an environment belongs to.
+pub(crate) enum Owner {
+    /// An environment of a home; the program's path without links of the user's own.
+    Environment(PathBuf, EnvName, PathBuf),
+    /// A prefix that is somebody's own view of one: a kept state, or one that is written to. Nothing more
+    /// is kept from its programs; this is the interpreter.
+    Interpreter(PathBuf),
+}
+
+/// Whose program this is.
+pub(crate) fn owner_of_program(path: &Path) -> Result<Owner, Error> {
+    let mut path = std::path::absolute(path).map_err(|error| not_ours(path).caused_by(&error))?;
+    for _ in 0..DEEPEST {
+        let prefix = path.parent().and_then(Path::parent);
+        let prefix = prefix.filter(|prefix| prefix.join(VENV_FILE).is_file());
+        if let Some(prefix) = prefix {
+            return match owner_of(prefix) {
+                Some((home, env)) if !is_covered(prefix) => Ok(Owner::Environment(home, env, path)),
+                _ => interpreter(prefix).map(Owner::Interpreter),
+            };
+        }
+        let target = fs::read_link(&path).map_err(|_| not_ours(&path))?;
+        path = path.parent().unwrap_or(Path::new("/")).join(target);
+    }
+    Err(not_ours(&path))
+}
+
+/// Whether something of ours is mounted over the tree itself (statx(2), Linux 5.8), by who runs the program.
+fn is_covered(prefix: &Path) -> bool {
+    let flags = AtFlags::empty();
+    statx(CWD, prefix, flags, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+/// The interpreter of the environment that a program belongs to.
+pub(crate) fn interpreter_of(program: &Path) -> Result<PathBuf, Error> {
+    let prefix = program.parent().and_then(Path::parent);
+    interpreter(prefix.ok_or_else(|| not_ours(program))?)
+}
+
+/// The interpreter of a prefix, which its `pyvenv.cfg` names.
+fn interpreter(prefix: &Path) -> Result<PathBuf, Error> {
+    let path = prefix.join(VENV_FILE);
+    let text = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+    text.lines()
+        .find_map(|line| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == "executable").then(|| value.trim().into())
+        })
+        .ok_or_else(|| {
+            Error::internal(format!("{} names no interpreter", path.display()))
+                .hint("run `blast check`")
+        })
+}
+
+/// Becomes the interpreter, under the name of an environment's program. Returns only if that fails.
+pub(crate) fn become_interpreter(
+    interpreter: &Path,
+    program: &Path,
+    arguments: &[OsString],
+) -> Error {
+    let failed = Command::new(interpreter)
+        .arg0(program)
+        .args(arguments)
+        .exec();
+    let kind = Kind::CommandNotExecutable;
+    Error::new(kind, format!("cannot execute {}", interpreter.display()))
+        .caused_by(&failed)
+        .hint("the interpreter of an environment must stay where it is: `blast doctor` says more")
+}
 
 /// Whether this process was started under the name of a Python, or as a program of an environment.
 pub(crate) fn is_meant(name: Option<&OsString>) -> bool {

@@ -1,11 +1,11 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, seven roles, told apart before anything else happens: the Python or a program of an
-//! environment that is not mounted yet ([`launcher`], by its own name), the daemon (hidden command
+//! One executable, eight roles, told apart before anything else happens: the Python or a program of an
+//! environment ([`launcher`], by its own name), the daemon (hidden command
 //! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
 //! (hidden command `build-step`, see [`engine::build`]), the start of a program that may write into its
-//! environment ([`overlay`]), the [`filter`] of a sandbox's network (hidden command `filter-network`), and
-//! the command line ([`cli`]). The command
+//! environment ([`overlay`]), the holder of a [`sandbox`] (hidden command `hold-sandbox`) and the [`filter`] of its network
+//! (hidden command `filter-network`), and the command line ([`cli`]). The command
 //! line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
 //! runtime, opens the store and serves the view. `ARCHITECTURE.md` draws the whole.
@@ -27,6 +27,7 @@ mod known_keys;
 mod launcher;
 mod namespace;
 mod overlay;
+mod sandbox;
 mod settings;
 mod ui;
 
@@ -43,7 +44,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let words: Vec<_> = env::args_os().collect();
     let plain = Printer::new(Level::Normal, None);
-    let outcome = if launcher::is_meant(words.first()) {
+    let outcome = if let Some((program, arguments)) = launcher::entered(&words) {
+        return cli::enter(plain, program, arguments).into();
+    } else if launcher::is_meant(words.first()) {
         launcher::run(&words)
     } else if let Some(role) = cli::daemon::role(&words) {
         cli::daemon::play(role)
@@ -54,6 +57,8 @@ fn main() -> ExitCode {
         return engine::build::supervise();
     } else if words.get(1).is_some_and(|word| word == filter::COMMAND) {
         return filter::run(plain);
+    } else if let Some(path) = sandbox::holder::role(&words) {
+        sandbox::holder::run(path)
     } else if words.get(1).is_some_and(|word| word == overlay::COMMAND) {
         overlay::run(&words)
     } else if words.get(1).is_some_and(|word| word == cli::pip::COMMAND) {

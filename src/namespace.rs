@@ -98,6 +98,10 @@ pub(crate) fn follow(place: &Place) -> Result<(), Error> {
     let Some(process) = place.namespace else {
         return Ok(());
     };
+    // A program that was started there starts another; a skeleton has no packages.
+    if place.prefix.join(&place.site_packages).is_dir() {
+        return Ok(());
+    }
     namespace::join(process).map_err(|error| {
         Error::internal(error.to_string())
             .caused_by(&error)

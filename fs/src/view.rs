@@ -378,6 +378,11 @@ impl View {
         self.tell(name, self.server.remove_environment(name));
     }
 
+    /// Whether an environment is in the view.
+    pub fn shows(&self, name: &EnvName) -> bool {
+        self.server.shows(name)
+    }
+
     /// The environments and the trees they show.
     pub fn environments(&self) -> BTreeMap<EnvName, TreeNumber> {
         self.server.environments()

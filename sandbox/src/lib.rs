@@ -5,7 +5,8 @@
 //! ```text
 //! policy     what somebody allows, as data: a level, files, resources, variables, network
 //! plan       policy + environment + caller + machine → Plan, a pure function
-//! helper     carries the plan out in processes with one thread, which become the program
+//! helper     carries the plan out in processes with one thread, which become the program; keeps what was made for the
+//!            next program
 //! ```
 //!
 //! [`net`] filters what goes in and out of the empty network of a sandbox, and [`audit`] keeps what was decided.
@@ -30,7 +31,10 @@ mod probe;
 mod sys;
 
 pub use cgroups::Cgroups;
-pub use helper::{End, Excess, Failure, Nobody, Program, Stage, Used, Watch, run};
+pub use helper::{
+    DOOR_DESCRIPTORS, Door, End, Excess, Failure, Held, NAMESPACES, Nobody, Program, Stage, Used,
+    Watch, enter, run,
+};
 pub use level::{Level, UnknownLevel};
 pub use observe::Attempt;
 pub use plan::{Caller, Environment, Machine, Plan, PlanError, plan};

@@ -1,7 +1,7 @@
 //! The system calls that have no safe form: all `unsafe` of this crate.
 #![expect(
     unsafe_code,
-    reason = "clone(2), mount_setattr(2), keyctl(2) and seccomp_unotify(2) have no safe form in nix"
+    reason = "clone(2), close_range(2), mount_setattr(2), keyctl(2) and seccomp_unotify(2) have no safe form in nix"
 )]
 
 use std::io;
@@ -22,19 +22,33 @@ pub(crate) enum Fork {
     Child,
 }
 
-/// fork(2) into new namespaces. The process must have one thread: the child is a copy of the calling
-/// thread alone, and a lock that another thread held would stay locked for ever.
+/// That this process has one thread, which it keeps to. A child that is a copy of the calling thread alone
+/// would find a lock that another thread held locked for ever.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OneThread(());
+
+impl OneThread {
+    /// Looks.
+    ///
+    /// # Errors
+    /// `EBUSY` if there is more than one thread; else those of reading `/proc/self/task`.
+    pub(crate) fn check() -> io::Result<Self> {
+        if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+            return Err(Errno::EBUSY.into());
+        }
+        Ok(Self(()))
+    }
+}
+
+/// fork(2) into new namespaces, or none.
 ///
 /// # Errors
-/// `EBUSY` if there is more than one thread; else those of clone(2).
-pub(crate) fn fork_into(namespaces: CloneFlags) -> io::Result<Fork> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
-        return Err(Errno::EBUSY.into());
-    }
+/// Those of clone(2).
+pub(crate) fn fork_into(_: OneThread, namespaces: CloneFlags) -> io::Result<Fork> {
     let flags = libc::c_long::from(namespaces.bits() | libc::SIGCHLD);
     let zero: libc::c_long = 0;
     // SAFETY: without CLONE_VM and with no stack given this is fork(2), whose child has a copy of
-    // all memory. There is one thread, so the child may go on as any process may.
+    // all memory. There is one thread, as the first argument says, so the child may go on as any process may.
     let number = unsafe { libc::syscall(libc::SYS_clone, flags, zero, zero, zero, zero) };
     match Errno::result(number)? {
         0 => Ok(Fork::Child),
@@ -235,4 +249,30 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Closes all descriptors above 2 but these (`close_range(2)`, Linux 5.9).
+///
+/// # Errors
+/// Those of `close_range(2)`.
+pub(crate) fn close_others(kept: &[i32]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .filter_map(|number| u32::try_from(*number).ok())
+        .filter(|number| *number > 2)
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept.iter().copied().chain([u32::MAX]) {
+        if first < last {
+            let last = if last == u32::MAX { last } else { last - 1 };
+            let zero: libc::c_uint = 0;
+            // SAFETY: no memory is given. Who owns one of these descriptors is in a process that this
+            // one is a copy of, or is never used again: every caller goes on with `kept` alone.
+            let done = unsafe { libc::syscall(libc::SYS_close_range, first, last, zero) };
+            Errno::result(done)?;
+        }
+        first = last.saturating_add(1);
+    }
+    Ok(())
 }

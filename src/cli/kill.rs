@@ -4,9 +4,11 @@ use blast_types::EnvName;
 
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
+use crate::ipc::paths::Places;
 use crate::ipc::protocol::{Reply, Request};
+use crate::sandbox::{self, Of};
 
 /// Stop showing an environment, or end everything of blast
 ///
@@ -43,6 +45,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     if args.dry_run.dry_run {
         return would_hide(&env, context);
     }
+    let client = context.client_despite_settings()?;
+    let of = Of::Environment(&client.places().home, &env);
+    clear(client.places(), of, args.force)?;
     let request = Request::Hide {
         env: Some(env.clone()),
         force: args.force,
@@ -97,7 +102,24 @@ fn would_end(context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
+/// Ends sandboxes, if nothing runs in them or force is meant.
+fn clear(places: &Places, of: Of<'_>, force: bool) -> Result<(), Error> {
+    if force {
+        sandbox::end(places, of);
+        return Ok(());
+    }
+    match sandbox::retire(places, of) {
+        0 => Ok(()),
+        count => Err(Error::new(
+            Kind::No,
+            format!("programs run in {count} of its sandboxes"),
+        )
+        .hint("`--force` ends them")),
+    }
+}
+
 fn end(force: bool, context: &Context) -> Result<Exit, Error> {
+    clear(context.client_despite_settings()?.places(), Of::User, force)?;
     let ended = context.client_despite_settings()?.shut_down(force)?;
     // A daemon that was killed could not unmount.
     let live = context.places()?.live();

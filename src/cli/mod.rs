@@ -144,6 +144,8 @@ enum Command {
     Debug(Deferred<debug::Args>),
 }
 
+pub(crate) use self::run::enter;
+
 /// Carries out a command line, its first word being our own name. Errors are shown here.
 pub(crate) fn main(words: &[OsString]) -> Exit {
     let typed = words

@@ -4,7 +4,11 @@
 //! sandbox ([`super::sandbox`]), and where what it writes is looked after ([`writing`]), this process waits
 //! outside, passes signals on and ends as the command did.
 
+mod entry;
+mod shim;
 pub(super) mod writing;
+
+pub(crate) use self::entry::enter;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,9 +18,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use blast_sandbox::Level;
+
 use super::context::Context;
 use super::options::EnvOption;
-use super::sandbox::{self, SandboxOptions};
+use super::sandbox::{self, Outcome, SandboxOptions};
 use super::venv_link;
 use crate::activation::TOOLS;
 use crate::env_vars;
@@ -121,15 +127,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     };
     namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
-    if let Some(merged) = sandbox::policy(&args.sandbox, &given, context, &place)? {
+    if let Some(arguments) = shim::call(&prefix, &args.command) {
+        return pip(&place, arguments, &given);
+    }
+    let merged = sandbox::policy(&args.sandbox, &given, context, &place)?;
+    // Looking after writes is asked for by name, so it goes before a sandbox that is not.
+    let merged = merged.filter(|merged| writes.is_none() || sandbox::is_asked_for(merged));
+    if let Some(merged) = merged {
         if args.writes.is_some() {
             return Err(writing::no_sandbox());
         }
-        let command = &args.command;
-        return match sandbox::run(&args.sandbox, &merged, context, &place, variables, command)? {
-            Ok(exit) => Ok(exit),
-            Err(failed) => Err(not_run(program, &failed, &place)),
-        };
+        let (command, own) = (&args.command, variables.clone());
+        match sandbox::run(&args.sandbox, &merged, context, &place, own, command)? {
+            Outcome::Ended(exit) => return Ok(exit),
+            Outcome::NotStarted(failed) => return Err(not_run(program, &failed, &place)),
+            Outcome::NoSandbox => {}
+        }
     }
     if let Some(writes) = writes {
         return writing::run(
@@ -144,10 +157,33 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let failed = Command::new(program)
         .args(arguments)
         .env_remove(env_vars::PYTHONHOME)
+        // The environment's own Python would enter one otherwise.
+        .env(env_vars::BLAST_SANDBOX, Level::None.as_str())
         .envs(variables)
         .envs(given)
         .exec();
     Err(not_run(program, &failed, &place))
+}
+
+/// Carries out what the shim of pip was asked for.
+fn pip(
+    place: &Place,
+    arguments: Vec<OsString>,
+    given: &BTreeMap<String, String>,
+) -> Result<Exit, Error> {
+    let prefix = place.prefix.clone().into_os_string();
+    let mut words = vec!["blast".into(), crate::cli::pip::COMMAND.into(), prefix];
+    words.extend(arguments);
+    if given.is_empty() {
+        return Ok(crate::cli::pip::main(&words));
+    }
+    let (name, words) = words.split_first().ok_or_else(Error::unexpected_reply)?;
+    let failed = Command::new("/proc/self/exe")
+        .arg0(name)
+        .args(words)
+        .envs(given)
+        .exec();
+    Err(not_run(name, &failed, place))
 }
 
 /// A command line as the history has it.
@@ -243,6 +279,7 @@ mod tests {
             interpreter: "/usr/bin/python3".into(),
             site_packages: "lib/python3.12/site-packages".into(),
             generation: "ab".repeat(32).parse().expect("a digest"),
+            sources: Vec::new(),
             mode: "view".into(),
             namespace: None,
         };

@@ -1,16 +1,19 @@
 //! `blast run --sandbox LEVEL`: the flags, and the command inside.
 
+mod script;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use blast_sandbox::audit::log::Log;
 use blast_sandbox::audit::{self, Decision, Entry, Listener as _, Who};
 use blast_sandbox::net::{Config, Publish};
-use blast_sandbox::plan::Layer as Enforced;
+use blast_sandbox::plan::{Layer as Enforced, WatchedLimits};
 use blast_sandbox::policy::merge::{Layer, Merged};
 use blast_sandbox::policy::origin::Origin;
 use blast_sandbox::policy::schema;
@@ -19,17 +22,20 @@ use blast_sandbox::policy::verdict::{Rule, Rules};
 use blast_sandbox::policy::{Files, Limits, Network};
 use blast_sandbox::{
     Attempt, Caller, End, Environment, Excess, Failure, Level, Machine, PlanError, Policy, Program,
-    Stage, Used, Watch, places,
+    Stage, UnknownLevel, Used, Watch, places,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
 use nix::unistd::Uid;
 
 use super::context::Context;
+use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
-use crate::filter::{self, Order, Running, Teacher};
+use crate::filter::{self, Running, Teacher};
+use crate::ipc::paths::Places;
 use crate::ipc::protocol::Place;
+use crate::sandbox::{self, Order};
 use crate::ui::{Printer, units};
 
 /// What a command may touch.
@@ -37,7 +43,7 @@ use crate::ui::{Printer, units};
 #[command(next_help_heading = "Sandbox options")]
 pub(super) struct SandboxOptions {
     /// Keep the command in a sandbox: none, standard (the project and private files are written, the
-    /// system is read, no home, no network) or strict (less of the system)
+    /// system is read, no home, no network) or strict (less of the system) [default: what the settings say, else standard]
     #[arg(long, value_name = "LEVEL")]
     sandbox: Option<Level>,
     /// Let the command read this path
@@ -147,7 +153,11 @@ pub(super) fn policy(
         let value = Some(value.clone());
         with_given.variables.insert(name.clone(), value);
     }
-    let layer = Layer::of_flags(options.sandbox, &with_given);
+    let level = match options.sandbox {
+        Some(level) => Some(level),
+        None => variable_level()?,
+    };
+    let layer = Layer::of_flags(level, &with_given);
     let merged = super::policy::merged(place.project.as_deref(), Some(layer))?;
     if merged.policy.level > Level::None {
         return Ok(Some(merged));
@@ -162,7 +172,50 @@ pub(super) fn policy(
     Ok(None)
 }
 
-/// Runs the command inside and ends as it does. The inner error: it could not be started.
+/// Whether somebody said a level.
+pub(super) fn is_asked_for(merged: &Merged) -> bool {
+    merged.lines.iter().any(|line| line.key == "level")
+}
+
+/// Whether the variable says that there is no sandbox, and the system does not say otherwise.
+pub(super) fn is_none_for_all() -> Result<bool, Error> {
+    Ok(variable_level()? == Some(Level::None) && level(None)? == Level::None)
+}
+
+/// The level of what runs next without a word about it.
+pub(super) fn level(project: Option<&Path>) -> Result<Level, Error> {
+    let said = Layer::of_flags(variable_level()?, &Policy::default());
+    Ok(super::policy::merged(project, Some(said))?.policy.level)
+}
+
+/// The level that the variable says.
+fn variable_level() -> Result<Option<Level>, Error> {
+    let said = env::var_os(env_vars::BLAST_SANDBOX).filter(|value| !value.is_empty());
+    let Some(said) = said else {
+        return Ok(None);
+    };
+    let said = said.to_string_lossy();
+    said.parse().map(Some).map_err(|error: UnknownLevel| {
+        Error::usage(format!("`{said}` is no level of a sandbox"))
+            .caused_by(&error)
+            .hint(format!(
+                "`{}` is none, standard or strict",
+                env_vars::BLAST_SANDBOX
+            ))
+    })
+}
+
+/// What became of a command that was to run in a sandbox.
+pub(super) enum Outcome {
+    /// It ran, and ended so.
+    Ended(Exit),
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// There can be none on this machine, and nobody asked for one by name: it did not run.
+    NoSandbox,
+}
+
+/// Runs the command inside.
 pub(super) fn run(
     options: &SandboxOptions,
     merged: &Merged,
@@ -170,9 +223,16 @@ pub(super) fn run(
     place: &Place,
     variables: BTreeMap<OsString, OsString>,
     command: &[OsString],
-) -> Result<Result<Exit, io::Error>, Error> {
+) -> Result<Outcome, Error> {
     let directory = context.cwd()?;
-    let policy = &merged.policy;
+    let mut policy = merged.policy.clone();
+    let sources = place.sources.iter().cloned();
+    let given = script::given(command, directory).into_iter().chain(sources);
+    // What can be written anyway stays so; what is gone is not missed here.
+    let workplace = place.project.as_deref().unwrap_or(directory);
+    let given = given.filter(|path| !path.starts_with(workplace) && path.exists());
+    policy.files.read_only.extend(given);
+    let policy = &policy;
     let environment = environment(context, place, variables)?;
     let caller = Caller {
         directory: directory.to_owned(),
@@ -222,28 +282,74 @@ pub(super) fn run(
         printer: context.printer,
         teacher: Teacher::new(context.printer),
         log: Log::new(&home),
+        who: who.clone(),
         exceeded: 0,
-        order: Order {
-            config: Config {
-                who,
-                network: policy.network.clone(),
-            },
-            home,
-        },
+        network: policy.network.clone(),
+        home: home.clone(),
         running: None,
     };
-    let outcome = blast_sandbox::run(&plan, &program, &mut teller);
-    // It ends before we do, or we could end before its last line.
+    let order = Order {
+        plan,
+        config: Config {
+            who: Who {
+                // Each program says for itself what it is.
+                command: Vec::new(),
+                ..who
+            },
+            network: policy.network.clone(),
+        },
+        home,
+    };
+    let places = context.places()?;
+    let printer = context.printer;
+    let outcome = if order.plan.watched == WatchedLimits::default() {
+        sandbox::run(&place.env, &order, &program, places, printer, &mut teller)
+    } else {
+        // What is summed up is this program's alone.
+        blast_sandbox::run(&order.plan, &program, &mut teller)
+    };
+    // The filter, if it is ours, ends before we do, or we could end before its last line.
     drop(teller);
     match outcome {
-        Ok(end) => Ok(Ok(exit(end))),
+        Ok(end) => Ok(Outcome::Ended(exit(end))),
         Err(Failure {
             stage: Stage::Program,
             errno: Some(errno),
             ..
-        }) => Ok(Err(io::Error::from_raw_os_error(errno))),
+        }) => Ok(Outcome::NotStarted(io::Error::from_raw_os_error(errno))),
+        // Nobody asked for it by name, so it is told and does not stop anybody; a limit or a rule is asked for.
+        Err(failure) if merged.lines.is_empty() && is_of_the_machine(failure.stage) => {
+            tell_missing(&failure, places, context.printer);
+            Ok(Outcome::NoSandbox)
+        }
         Err(failure) => Err(unmade(&failure)),
     }
+}
+
+/// Whether a stage fails because of what the machine lacks.
+fn is_of_the_machine(stage: Stage) -> bool {
+    matches!(
+        stage,
+        Stage::Namespaces | Stage::Identity | Stage::Lock | Stage::Mounts | Stage::Processes
+    )
+}
+
+/// Says that there is no sandbox: aloud the first time after the machine began, then only to who asks for details.
+fn tell_missing(failure: &Failure, at: &Places, printer: Printer) {
+    let said = format!(
+        "this machine cannot make a sandbox ({failure}), so programs run WITHOUT one: they can do all that you can"
+    );
+    let mark = at.runtime.join("no-sandbox");
+    if fs::read_to_string(&mark).is_ok_and(|before| before == said) {
+        printer.detail(said);
+        return;
+    }
+    printer.warn(&said);
+    printer.warn(
+        "`blast doctor` says what is missing; `--sandbox standard` refuses to go on without it",
+    );
+    // Told again next time where it cannot be written.
+    fs::write(mark, said).unwrap_or_default();
 }
 
 /// What a sandbox must know of an environment.
@@ -309,19 +415,29 @@ fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
 /// How often it is told on the terminal that a process was ended.
 const MOST_EXCESSES: u32 = 10;
 
-/// Says what a sandbox could not do wholly, and starts the filter of its network.
+/// Tells and writes down what the program did not get, and starts the filter of a sandbox that is made for it.
 struct Teller {
     printer: Printer,
     teacher: Teacher,
     log: Log,
+    who: Who,
     exceeded: u32,
-    order: Order,
+    network: Network,
+    home: PathBuf,
     running: Option<Running>,
 }
 
 impl Watch for Teller {
     fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
-        self.running = Some(filter::start(&self.order, channel)?);
+        let order = filter::Order {
+            config: Config {
+                who: self.who.clone(),
+                network: self.network.clone(),
+            },
+            home: self.home.clone(),
+        };
+        let speaks = io::stderr().as_fd().try_clone_to_owned()?;
+        self.running = Some(filter::start(&order, channel, speaks)?);
         Ok(())
     }
 
@@ -341,21 +457,14 @@ impl Watch for Teller {
             Used::Processes => "pids",
             Used::Written => "total-size",
         };
-        let who = &self.order.config.who;
         self.log
-            .heard(&of_sandbox(who, target, Decision::Denied, rule));
+            .heard(&of_sandbox(&self.who, target, Decision::Denied, rule));
     }
 
     fn denied(&mut self, attempt: &Attempt) {
-        let entry = Entry::denied(&self.order.config.who, attempt);
+        let entry = Entry::denied(&self.who, attempt);
         self.log.heard(&entry);
         self.teacher.heard(&entry);
-    }
-
-    fn read_only_view(&mut self, reason: &str) {
-        self.printer.detail(format!(
-            "the environment is read only in the sandbox: overlayfs: {reason}"
-        ));
     }
 }
 

@@ -1,10 +1,17 @@
 //! `blast status`: the environment here, the view, the daemon.
 
+use serde::Serialize;
+
 use super::context::Context;
 use super::options::{EnvOption, JsonOption};
+use super::sandbox;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{EnvironmentStatus, Reply, Request, Status, ViewStatus};
+use crate::ipc::protocol::{
+    EnvironmentStatus, EnvironmentView, Reply, Request, Status, ViewStatus,
+};
+use crate::sandbox::Of;
+use crate::sandbox::state::{self, Seen, State};
 use crate::ui::{Level, style, units};
 
 /// Show the state of the environment here, of the view and of the daemon
@@ -29,20 +36,89 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let Reply::Status(status) = context.ask(Request::Status { env })? else {
         return Err(Error::unexpected_reply());
     };
+    let security = status
+        .environment
+        .as_ref()
+        .map(|env| security(&env.view, context))
+        .transpose()?;
     if args.json.json {
-        context.printer.json(&status)?;
+        context.printer.json(&Document {
+            status: &status,
+            security: security.as_ref(),
+        })?;
     } else {
         let verbose = context.printer.level() >= Level::Verbose;
-        context.printer.data(&render(&status, verbose))?;
+        context
+            .printer
+            .data(&render(&status, security.as_ref(), verbose))?;
     }
     Ok(Exit::Ok)
 }
 
-fn render(status: &Status, verbose: bool) -> String {
+/// What `--json` shows.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    /// Of the environment; null where there is none.
+    security: Option<&'a Security>,
+}
+
+/// What is kept from the programs of an environment.
+#[derive(Debug, Serialize)]
+struct Security {
+    /// What the next program gets.
+    level: &'static str,
+    /// The sandboxes that are there, as they are seen from outside.
+    sandboxes: Vec<Seen>,
+}
+
+fn security(env: &EnvironmentView, context: &Context) -> Result<Security, Error> {
+    let places = context.places()?;
+    let level = sandbox::level(env.project.as_deref())?;
+    Ok(Security {
+        level: level.as_str(),
+        sandboxes: state::look(places, Of::Environment(&places.home, &env.name)),
+    })
+}
+
+fn sandboxes(security: &Security) -> String {
+    let level = format!("level {}", security.level);
+    let each = security.sandboxes.iter().map(|seen| {
+        let programs = units::count(seen.programs, "process");
+        let apart = seen
+            .namespaces
+            .values()
+            .filter(|state| **state == State::Active);
+        let layers = [
+            ("files", seen.filesystem),
+            ("network", seen.network),
+            ("system calls", seen.seccomp),
+        ];
+        let mut weak: Vec<&str> = layers
+            .into_iter()
+            .filter(|(_, state)| matches!(state, State::Degraded | State::Off))
+            .map(|(name, _)| name)
+            .collect();
+        if apart.count() < seen.namespaces.len() {
+            weak.push("namespaces");
+        }
+        let weak = if weak.is_empty() {
+            String::new()
+        } else {
+            format!(" (not wholly kept: {})", weak.join(", "))
+        };
+        format!("; process {}: {programs}{weak}", seen.process)
+    });
+    std::iter::once(level).chain(each).collect()
+}
+
+fn render(status: &Status, security: Option<&Security>, verbose: bool) -> String {
     let mut rows = Vec::new();
     if let Some(env) = &status.environment {
         rows.extend(environment(env));
     }
+    rows.extend(security.map(|security| ("sandbox", sandboxes(security))));
     let view = &status.view;
     rows.push((
         "view",
@@ -156,7 +232,7 @@ mod tests {
     use anstream::adapter::strip_str;
 
     use super::*;
-    use crate::ipc::protocol::{DaemonStatus, EnvironmentView, StoreStatus};
+    use crate::ipc::protocol::{DaemonStatus, StoreStatus};
 
     fn status(environment: Option<EnvironmentStatus>) -> Status {
         Status {
@@ -189,7 +265,7 @@ mod tests {
 
     #[test]
     fn without_an_environment_the_rest_is_shown() {
-        insta::assert_snapshot!(render(&status(None), false), @r"
+        insta::assert_snapshot!(render(&status(None), None, false), @r"
         view    view at /home/blast/live
         store   /home/blast (1 environment)
         daemon  blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s
@@ -203,7 +279,7 @@ mod tests {
         status.view.mode = "materialised".into();
         status.view.reason = Some("/dev/fuse does not exist".into());
         status.view.links = Some("hard links".into());
-        let text = render(&status, false);
+        let text = render(&status, None, false);
         let line = text.lines().next().expect("lines");
         assert_eq!(
             line,
@@ -231,7 +307,11 @@ mod tests {
             undo: Some("install flask".into()),
             redo: None,
         };
-        let shown = render(&status(Some(environment)), true);
+        let security = Security {
+            level: "standard",
+            sandboxes: Vec::new(),
+        };
+        let shown = render(&status(Some(environment)), Some(&security), true);
         insta::assert_snapshot!(strip_str(&shown).to_string(), @r"
         environment  demo
         prefix       /home/blast/live/demo
@@ -239,6 +319,7 @@ mod tests {
         packages     7 (asked for: flask)
         state        operation 3, generation abababababab
         revert       `blast revert` would undo: install flask
+        sandbox      level standard
         view         view at /home/blast/live
         store        /home/blast (1 environment)
         daemon       blast 0.1.0, process 42, 12.0 MB, up 1 min 30 s

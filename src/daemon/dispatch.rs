@@ -1,9 +1,10 @@
 //! Which part of the engine answers which request.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use blast_types::{Event, Reporter};
+use blast_types::{EnvName, Event, Reporter};
 use nix::unistd::{Uid, User};
 
 use super::Daemon;
@@ -13,6 +14,7 @@ use crate::engine::{
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
+use crate::sandbox;
 
 /// Answers one request. Dropping the future cancels it, up to the moment of publishing.
 pub(super) async fn answer(
@@ -40,6 +42,48 @@ pub(super) async fn answer(
     if let Some(message) = home.take_news() {
         reporter.report(Event::Warning { message });
     }
+    if let Request::RemoveEnvironments {
+        names,
+        dry_run: false,
+    } = &envelope.request
+    {
+        retire_sandboxes(daemon, &envelope.home, names.clone()).await?;
+    }
+    let path = envelope.home.clone();
+    let outcome = answer_of(daemon, Arc::clone(&home), envelope, reporter).await;
+    let moved = home.take_moved().into_iter().collect();
+    // What was done is done, whether this goes well or not.
+    retire_sandboxes(daemon, &path, moved)
+        .await
+        .unwrap_or_default();
+    outcome
+}
+
+/// Has the sandboxes of environments that are about to be shown as something else, or were, end with their programs: they
+/// hold what they show.
+async fn retire_sandboxes(
+    daemon: &Arc<Daemon>,
+    home: &Path,
+    names: Vec<EnvName>,
+) -> Result<(), EngineError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let (daemon, home) = (Arc::clone(daemon), home.to_owned());
+    let retire = move || {
+        for name in names {
+            sandbox::retire(&daemon.places, sandbox::Of::Environment(&home, &name));
+        }
+    };
+    Ok(tokio::task::spawn_blocking(retire).await?)
+}
+
+async fn answer_of(
+    daemon: &Arc<Daemon>,
+    home: Arc<Home>,
+    envelope: Envelope,
+    reporter: Arc<dyn Reporter>,
+) -> Result<Reply, EngineError> {
     let asker = Asker {
         who: user_name(),
         command: envelope.command,

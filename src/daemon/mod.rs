@@ -43,6 +43,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(30);
 /// What all connections share.
 #[derive(Debug)]
 struct Daemon {
+    places: Places,
     homes: Homes,
     /// What happens between requests.
     upkeep: upkeep::Upkeep,
@@ -130,6 +131,7 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
         source,
     })?;
     let daemon = Arc::new(Daemon {
+        places: places.clone(),
         homes: Homes::new(Arc::new(Arc::clone(&link))),
         upkeep: upkeep::Upkeep::default(),
         started: Instant::now(),

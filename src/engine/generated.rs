@@ -24,6 +24,12 @@ use crate::activation::{Activation, ActivationError, TOOLS};
 /// Modification time of generated files: they have no history of their own (2020-01-01, UTC).
 pub(crate) const GENERATED_MTIME: i64 = 1_577_836_800;
 
+/// What makes a directory an environment (PEP 405).
+pub(crate) const VENV_FILE: &str = "pyvenv.cfg";
+
+/// Our executable, below the home, under the name that makes it enter a sandbox ([`crate::launcher`]).
+pub(crate) const ENTER: &str = "enter";
+
 /// Longest first line that every kernel and tool takes (`BINPRM_BUF_SIZE` was 128 before 5.1).
 const LONGEST_SHEBANG: usize = 127;
 
@@ -44,6 +50,8 @@ pub(crate) struct Spec<'a> {
     /// The modules of the shim of pip; none for an environment that has no pip unless a package
     /// brings it.
     pub(crate) pip: &'a [Module],
+    /// Whether its Python is entered by way of us, who put it into a sandbox.
+    enters: bool,
 }
 
 impl<'a> Spec<'a> {
@@ -56,12 +64,21 @@ impl<'a> Spec<'a> {
             interpreter: &record.interpreter,
             blast: Some(blast),
             pip: &[],
+            enters: true,
         }
     }
 
     /// The same with these modules as its pip.
     pub(crate) fn with_pip(self, pip: &'a [Module]) -> Self {
         Self { pip, ..self }
+    }
+
+    /// The same for who is put into a sandbox elsewhere: its Python is the interpreter itself.
+    pub(crate) fn entered(self) -> Self {
+        Self {
+            enters: false,
+            ..self
+        }
     }
 
     /// For plain files of this environment, at a place of their own.
@@ -73,6 +90,7 @@ impl<'a> Spec<'a> {
             interpreter: &record.interpreter,
             blast: None,
             pip: &[],
+            enters: false,
         }
     }
 }
@@ -164,20 +182,43 @@ fn prefix_files(
     let mut file = |path: &str, content: String| {
         builder.inline(path, 0o644, GENERATED_MTIME, content.into_bytes())
     };
-    file("pyvenv.cfg", pyvenv_cfg(spec))?;
+    file(VENV_FILE, pyvenv_cfg(spec))?;
     file(".gitignore", "*\n".to_owned())?;
     for (name, content) in activation {
         file(&format!("{}/{name}", scheme.scripts), content.clone())?;
     }
     let (major, minor) = spec.interpreter.version();
     let bin = &scheme.scripts;
-    let executable = spec.interpreter.executable.to_string_lossy();
-    builder.symlink(&format!("{bin}/python"), &executable)?;
+    let python = format!("{bin}/python");
+    if let Some(home) = home(spec).filter(|_| spec.enters) {
+        let content = entering(&home.join(ENTER)).into_bytes();
+        builder.inline(&python, 0o755, GENERATED_MTIME, content)?;
+    } else {
+        let executable = spec.interpreter.executable.to_string_lossy();
+        builder.symlink(&python, &executable)?;
+    }
     builder.symlink(&format!("{bin}/python{major}"), "python")?;
     builder.symlink(&format!("{bin}/python{major}.{minor}"), "python")?;
     builder.symlink("lib64", "lib")?;
     builder.dir(&scheme.purelib)?;
     builder.dir("include")
+}
+
+/// The home that a prefix `HOME/live/ENV` belongs to.
+fn home<'a>(spec: &Spec<'a>) -> Option<&'a Path> {
+    spec.prefix.parent()?.parent()
+}
+
+/// A program that has our executable run it: `ENTER PROGRAM ARGUMENT…`. A file, and no link to us: Python looks for its
+/// base interpreter where the link leads to.
+fn entering(enter: &Path) -> String {
+    let enter = enter.to_string_lossy();
+    let line = format!("#!{enter}\n");
+    if line.len() <= LONGEST_SHEBANG && !enter.contains(char::is_whitespace) {
+        return line;
+    }
+    let quoted = enter.replace('\'', r"'\''");
+    format!("#!/bin/sh\nexec '{quoted}' \"$0\" \"$@\"\n")
 }
 
 /// The shim of pip, see [`super::pip_shim`].

@@ -8,7 +8,7 @@ mod opening;
 mod skeletons;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,6 +46,8 @@ pub(crate) struct Home {
     keeper: Arc<dyn Keeper>,
     /// What the next client should hear, once.
     news: Mutex<Option<String>>,
+    /// Environments that are shown as something else since somebody asked.
+    moved: Mutex<HashSet<EnvName>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
@@ -211,6 +213,7 @@ impl Home {
             interpreter: record.interpreter.executable.clone(),
             site_packages: record.interpreter.scheme.purelib.clone(),
             generation: state.head,
+            sources: sources(&*self.store.generation(state.head)?),
             mode: if files { "materialised" } else { "view" }.to_owned(),
             namespace: if files { None } else { self.namespace() },
         })
@@ -227,4 +230,16 @@ pub(crate) fn now_ms() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The directories that are installed in editable form: programs read them where they are.
+fn sources(generation: &Generation) -> Vec<PathBuf> {
+    let direct = generation
+        .packages
+        .iter()
+        .filter_map(|package| package.direct_url.as_ref());
+    direct
+        .filter(|direct| direct.is_editable())
+        .filter_map(|direct| url::Url::parse(&direct.url).ok()?.to_file_path().ok())
+        .collect()
 }

@@ -57,6 +57,7 @@ mod undo;
 mod unpack;
 mod views;
 
+pub(crate) use self::generated::{ENTER, VENV_FILE};
 pub(crate) use change::Asker;
 pub(crate) use error::EngineError;
 pub(crate) use home::Home;

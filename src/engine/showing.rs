@@ -123,6 +123,7 @@ impl Home {
     ) -> Result<Place, EngineError> {
         let state = self.env(env)?;
         if !self.show_somehow()? {
+            self.reveal(env)?;
             return self.place(&state, pin);
         }
         if self.is_shown() && self.is_used() {

@@ -107,6 +107,14 @@ impl Server {
         }
     }
 
+    /// Whether there is an environment of this name.
+    pub(crate) fn shows(&self, name: &EnvName) -> bool {
+        let environments = self.environments.read();
+        environments
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(name)
+    }
+
     /// The environments and the trees they lead to.
     pub fn environments(&self) -> BTreeMap<EnvName, TreeNumber> {
         self.environments

@@ -1,7 +1,7 @@
-//! Process 1 of a sandbox: makes it, starts the program, and then only reaps.
+//! Process 1 of a sandbox: makes it, starts the program if it is for one alone, and then only reaps.
 
-use std::fs;
-use std::io::{self, Read as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
@@ -12,30 +12,56 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe2, sethostname};
+use nix::unistd::{Pid, pipe2, sethostname, setpgid};
 
 use super::message::{Failure, Message, Speaker, Stage};
-use super::{PASSED, Program, mounts, network, program};
+use super::{PASSED, Program, keep, mounts, network, program};
 use crate::net::lead_out;
 use crate::plan::{Network, Plan};
-use crate::sys::{Fork, fork_into};
+use crate::sys::{Fork, OneThread, close_others, fork_into};
 
 /// The name of every host that a sandbox is.
 const HOST_NAME: &str = "sandbox";
 
+/// What a sandbox is made for.
+pub(super) enum Work<'a> {
+    /// One program, with which it ends, where it shows what is observed, and its mask of signals.
+    Program(&'a Program, Option<OwnedFd>, SigSet),
+    /// Programs that will be put into it, as who is at the other end of this says.
+    Keep(OwnedFd),
+}
+
 /// All of it. Never comes back.
 pub(super) fn live(
     plan: &Plan,
-    program: &Program,
+    work: Work<'_>,
     mut speaker: Speaker,
     waits: OwnedFd,
     channel: Option<OwnedFd>,
-    shows: Option<OwnedFd>,
-    signals: SigSet,
+    thread: OneThread,
 ) -> ! {
-    let outcome = make(plan, &mut speaker, waits, channel, shows.as_ref())
-        .and_then(|()| start(plan, program, &mut speaker, shows, signals))
-        .and_then(|program| wait(program).map_err(|error| Failure::new(Stage::Program, error)));
+    let outcome = match work {
+        Work::Program(program, shows, signals) => {
+            make(plan, &mut speaker, waits, channel, None, shows.as_ref())
+                .map(drop)
+                .and_then(|()| {
+                    let launch = Launch {
+                        plan,
+                        program,
+                        shows,
+                        groups: Vec::new(),
+                        kept: &[],
+                        signals,
+                    };
+                    launch.start(&mut speaker, thread)
+                })
+                .and_then(|program| {
+                    wait(program).map_err(|error| Failure::new(Stage::Program, error))
+                })
+        }
+        Work::Keep(talk) => make(plan, &mut speaker, waits, channel, Some(&talk), None)
+            .and_then(|made| keep::live(made, &talk, &mut speaker)),
+    };
     speaker.say(&match outcome {
         Ok(end) => end,
         Err(failure) => Message::Failed(failure),
@@ -53,24 +79,40 @@ pub(super) fn end(status: i32) -> ! {
     std::process::exit(status)
 }
 
+/// What was made.
+pub(super) struct Made {
+    /// What is written into it, as it is before anything was.
+    pub(super) scratch: mounts::Untouched,
+    /// Where it is entered; opened only if it is kept.
+    pub(super) inside: Option<keep::Inside>,
+}
+
 /// Namespaces, mounts and network, as this process' user namespace allows.
 fn make(
     plan: &Plan,
     speaker: &mut Speaker,
     waits: OwnedFd,
     channel: Option<OwnedFd>,
+    talk: Option<&OwnedFd>,
     shows: Option<&OwnedFd>,
-) -> Result<(), Failure> {
+) -> Result<Made, Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Namespaces))?;
     // The end of the pipe means that the caller is gone, perhaps before the line above.
-    let mut go = fs::File::from(waits);
+    let mut go = File::from(waits);
     go.read_exact(&mut [0])
         .map_err(|error| Failure::new(Stage::Namespaces, error))?;
     drop(go);
+    // What a terminal sends comes by the caller, once.
+    setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(at(Stage::Namespaces))?;
     let mut kept = vec![speaker.number()];
-    kept.extend(channel.as_ref().map(AsRawFd::as_raw_fd));
-    kept.extend(shows.map(AsRawFd::as_raw_fd));
+    kept.extend(
+        channel
+            .iter()
+            .chain(talk)
+            .chain(shows)
+            .map(AsRawFd::as_raw_fd),
+    );
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     be_oneself(plan)?;
     enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
@@ -82,7 +124,12 @@ fn make(
         (Network::Host, _) => Ok(()),
     }
     .map_err(|error| Failure::new(Stage::Network, error))?;
-    mounts::carry_out(plan, speaker)
+    let inside = talk
+        .map(|_| keep::Inside::open())
+        .transpose()
+        .map_err(|error| Failure::new(Stage::Namespaces, error))?;
+    let scratch = mounts::carry_out(plan)?;
+    Ok(Made { scratch, inside })
 }
 
 #[expect(
@@ -105,52 +152,64 @@ pub(super) fn be_oneself(plan: &Plan) -> Result<(), Failure> {
     write("gid_map", format!("{0} {0} 1", plan.gid))
 }
 
-/// Closes all descriptors but the standard ones and these.
-pub(super) fn close_others(kept: &[i32]) -> io::Result<()> {
-    let open: Vec<i32> = fs::read_dir("/proc/self/fd")?
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|number| *number > 2 && !kept.contains(number))
-        .collect();
-    for number in open {
-        // The directory's own descriptor is in the list and gone.
-        nix::unistd::close(number).unwrap_or_default();
-    }
-    Ok(())
+/// A program that is about to be started.
+pub(super) struct Launch<'a> {
+    /// Its sandbox.
+    pub(super) plan: &'a Plan,
+    /// What it is.
+    pub(super) program: &'a Program,
+    /// Where it shows what is observed.
+    pub(super) shows: Option<OwnedFd>,
+    /// Where it is put: each a `cgroup.procs`.
+    pub(super) groups: Vec<File>,
+    /// Descriptors that who starts it keeps, beside the speaker's.
+    pub(super) kept: &'a [i32],
+    /// Its mask of signals.
+    pub(super) signals: SigSet,
 }
 
-/// Starts the program and gives up all that only starting it needed.
-fn start(
-    plan: &Plan,
-    program: &Program,
-    speaker: &mut Speaker,
-    shows: Option<OwnedFd>,
-    signals: SigSet,
-) -> Result<Pid, Failure> {
-    let (armed, arming) =
-        pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::new(Stage::Lock, error))?;
-    let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
-    match fork_into(namespaces) {
-        Err(error) => Err(Failure::new(Stage::Lock, error)),
-        Ok(Fork::Child) => {
-            drop(arming);
-            program::become_it(plan, program, speaker, armed, shows, signals)
-        }
-        Ok(Fork::Parent(child)) => {
-            drop((armed, shows));
-            // Nobody inside looks into this process: it holds memory of the caller.
-            prctl::set_dumpable(false).map_err(|error| Failure::new(Stage::Privileges, error))?;
-            program::give_up_capabilities()?;
-            close_others(&[speaker.number()])
-                .map_err(|error| Failure::new(Stage::Privileges, error))?;
-            // `arming` was among them: the program goes on.
-            std::mem::forget(arming);
-            Ok(child)
+impl Launch<'_> {
+    /// Starts the program, and gives up all that only starting it needed.
+    pub(super) fn start(self, speaker: &mut Speaker, thread: OneThread) -> Result<Pid, Failure> {
+        let Self {
+            plan,
+            program,
+            shows,
+            groups,
+            kept,
+            signals,
+        } = self;
+        let (armed, arming) =
+            pipe2(OFlag::O_CLOEXEC).map_err(|error| Failure::new(Stage::Lock, error))?;
+        let namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS;
+        match fork_into(thread, namespaces) {
+            Err(error) => Err(Failure::new(Stage::Lock, error)),
+            Ok(Fork::Child) => {
+                drop((arming, groups));
+                program::become_it(plan, program, speaker, armed, shows, signals)
+            }
+            Ok(Fork::Parent(child)) => {
+                drop((armed, shows));
+                for mut group in groups {
+                    write!(group, "{child}").map_err(|error| Failure::new(Stage::Cgroup, error))?;
+                }
+                // Nobody inside looks into this process: it holds memory of the caller.
+                prctl::set_dumpable(false)
+                    .map_err(|error| Failure::new(Stage::Privileges, error))?;
+                program::give_up_capabilities()?;
+                let mut kept = kept.to_vec();
+                kept.extend([speaker.number(), arming.as_raw_fd()]);
+                close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
+                // One that is gone already has said why.
+                File::from(arming).write_all(b"!").unwrap_or_default();
+                Ok(child)
+            }
         }
     }
 }
 
 /// Reaps, and passes signals on, until the program is gone.
-fn wait(program: Pid) -> Result<Message, Errno> {
+pub(super) fn wait(program: Pid) -> Result<Message, Errno> {
     let mut set: SigSet = PASSED.iter().copied().collect();
     set.add(Signal::SIGCHLD);
     set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;

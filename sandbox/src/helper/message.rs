@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Message {
     /// The sandbox could not be made, or its program not begun; nothing ran.
     Failed(Failure),
-    /// The kernel shows the environment read only.
-    ReadOnlyView(String),
+    /// A sandbox that is kept is made.
+    Made,
     /// The program exited with this status.
     Exited(i32),
     /// The program was ended by this signal.
@@ -26,6 +26,8 @@ pub(crate) enum Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// Reaching who holds it.
+    Holder,
     /// Making namespaces.
     Namespaces,
     /// Putting it into a cgroup.
@@ -53,6 +55,7 @@ pub enum Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Holder => "reaching its holder",
             Self::Namespaces => "making its namespaces",
             Self::Cgroup => "making its cgroup",
             Self::Identity => "mapping its user",
@@ -81,7 +84,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(stage: Stage, error: impl Into<io::Error>) -> Self {
+    /// At this stage, for this reason.
+    pub fn new(stage: Stage, error: impl Into<io::Error>) -> Self {
         let error = error.into();
         Self {
             stage,

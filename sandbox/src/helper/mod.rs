@@ -11,8 +11,12 @@
 //! When init ends, in whatever way, the kernel ends every process inside. Init ends when the caller
 //! does. So nothing outlives its sandbox, and all that a sandbox is made of goes with it, but the
 //! directory of its cgroup if the caller is killed (see [`crate::cgroups`]).
+//!
+//! Where programs follow one another, the sandbox is kept ([`keep`]) and entered ([`fn@enter`]).
 
+mod enter;
 mod init;
+mod keep;
 mod message;
 mod mounts;
 mod network;
@@ -36,6 +40,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 
+pub use enter::enter;
+use init::Work;
+pub use keep::{DOOR_DESCRIPTORS, Door, Held, NAMESPACES};
 pub use message::{Failure, Stage};
 use message::{Message, Speaker};
 use observed::Window;
@@ -45,7 +52,7 @@ pub use sums::{Excess, Used};
 use crate::cgroups::Group;
 use crate::observe::Attempt;
 use crate::plan::{Network, Plan};
-use crate::sys::{Fork, fork_into};
+use crate::sys::{Fork, OneThread, fork_into};
 
 /// A program and its arguments. Without a slash it is looked for on the `PATH` of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,9 +104,9 @@ pub trait Watch {
         let _ = attempt;
     }
 
-    /// The environment could only be shown read only, for this reason.
-    fn read_only_view(&mut self, reason: &str) {
-        let _ = reason;
+    /// The sandbox that was entered has something to say on the lease; whether it may say more.
+    fn told(&mut self) -> bool {
+        false
     }
 }
 
@@ -123,20 +130,56 @@ const PASSED: &[Signal] = &[
     Signal::SIGTSTP,
 ];
 
-/// Runs a program in the sandbox of a plan to its end. Standard input, output and error are the
+/// Runs a program to its end in the sandbox of a plan, which is made for it. Standard input, output and error are the
 /// caller's; no other descriptor is. This process must have one thread, and is left with its signals
 /// as they were.
 ///
 /// # Errors
 /// If the sandbox cannot be made as planned or the program cannot be started. Then nothing ran.
 pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End, Failure> {
+    // From here on no signal is lost: they wait until somebody can pass them on.
+    let signals = Signals::hold().map_err(|error| Failure::new(Stage::Namespaces, error))?;
+    let (looks, shows) =
+        observed::pair(plan).map_err(|error| Failure::new(Stage::Filter, error))?;
+    let work = Work::Program(program, shows, signals.before);
+    let begun = begin(plan, work, watch)?;
+    let Begun {
+        init,
+        mut gone,
+        group,
+        listens,
+    } = begun;
+    let mut window = Window::new(plan, looks);
+    let outside = Outside {
+        init,
+        lease: None,
+        signals: &signals,
+        sums: Sums::new(init, plan.watched),
+    };
+    let outcome = outside.listen(listens, &mut window, watch);
+    window.close(watch);
+    gone.reap();
+    drop(group);
+    outcome
+}
+
+/// A sandbox whose process 1 was started. Dropped, it ends, and then its cgroups go.
+#[derive(Debug)]
+struct Begun {
+    init: Pid,
+    gone: Reaper,
+    group: Group,
+    listens: File,
+}
+
+/// Starts process 1 of a sandbox.
+fn begin(plan: &Plan, work: Work<'_>, watch: &mut dyn Watch) -> Result<Begun, Failure> {
     let failed = |stage| move |error: Errno| Failure::new(stage, error);
+    let thread = OneThread::check().map_err(|error| Failure::new(Stage::Namespaces, error))?;
     let group = Group::make(&plan.cgroups, &plan.group)
         .map_err(|error| Failure::new(Stage::Cgroup, error))?;
     let (listens, speaks) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Stage::Namespaces))?;
     let (waits, goes) = pipe2(OFlag::O_CLOEXEC).map_err(failed(Stage::Namespaces))?;
-    // From here on no signal is lost: they wait until somebody can pass them on.
-    let signals = Signals::hold().map_err(failed(Stage::Namespaces))?;
     let mut namespaces = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
@@ -159,25 +202,16 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
         }
         Network::Nothing | Network::Host => (None, None),
     };
-    let (looks, shows) = observed::pair(plan).map_err(failed(Stage::Filter))?;
-    let init = match fork_into(namespaces) {
+    let init = match fork_into(thread, namespaces) {
         Ok(Fork::Child) => {
-            drop((ours, looks));
-            init::live(
-                plan,
-                program,
-                Speaker::new(speaks),
-                waits,
-                its,
-                shows,
-                signals.before,
-            )
+            drop((ours, goes));
+            init::live(plan, work, Speaker::new(speaks), waits, its, thread)
         }
         Ok(Fork::Parent(init)) => init,
         Err(error) => return Err(Failure::new(Stage::Namespaces, error)),
     };
-    drop((speaks, waits, its, shows));
-    let mut gone = Reaper(Some(init));
+    drop((speaks, waits, its, work));
+    let gone = Reaper::of(init);
     group
         .add(init)
         .map_err(|error| Failure::new(Stage::Cgroup, error))?;
@@ -189,106 +223,119 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
     watch.begun(init, group.folders());
     // If it is gone already, it says why.
     File::from(goes).write_all(b"!").unwrap_or_default();
-    let mut window = Window::new(plan, looks);
-    let sums = Sums::new(init, plan.watched);
-    let outcome = listen(
-        File::from(listens),
+    Ok(Begun {
         init,
-        &signals,
-        sums,
-        &mut window,
-        watch,
-    );
-    window.close(watch);
-    gone.reap();
-    drop(group);
-    outcome
+        gone,
+        group,
+        listens: listens.into(),
+    })
 }
 
-/// Waits for the end, passing signals on meanwhile.
-fn listen(
-    mut pipe: File,
+/// Who waits for the end of a program.
+struct Outside<'a> {
+    /// Whose end is the program's.
     init: Pid,
-    signals: &Signals,
-    mut sums: Option<Sums>,
-    window: &mut Window<'_>,
-    watch: &mut dyn Watch,
-) -> Result<End, Failure> {
-    let mut heard = Vec::new();
-    let mut chunk = [0; 4096];
-    let mut ending = false;
-    loop {
-        if let Some(excess) = sums.as_mut().and_then(Sums::look) {
-            watch.exceeded(excess);
-            if excess.victim.is_none() {
-                sums = None;
+    /// Of the sandbox that was entered.
+    lease: Option<BorrowedFd<'a>>,
+    signals: &'a Signals,
+    /// What is limited by looking at it.
+    sums: Option<Sums>,
+}
+
+impl Outside<'_> {
+    /// Waits, passing signals on meanwhile.
+    fn listen(
+        mut self,
+        mut pipe: File,
+        window: &mut Window<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<End, Failure> {
+        let mut heard = Vec::new();
+        let mut chunk = [0; 4096];
+        let mut ending = false;
+        loop {
+            if let Some(excess) = self.sums.as_mut().and_then(Sums::look) {
+                watch.exceeded(excess);
+                if excess.victim.is_none() {
+                    self.sums = None;
+                }
+                kill(excess.victim.unwrap_or(self.init), Signal::SIGKILL).unwrap_or_default();
             }
-            kill(excess.victim.unwrap_or(init), Signal::SIGKILL).unwrap_or_default();
-        }
-        let until = watch.until().filter(|_| !ending);
-        let mut ready = [
-            PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
-            PollFd::new(signals.arrived.as_fd(), PollFlags::POLLIN),
+            let until = watch.until().filter(|_| !ending);
+            let arrived = self.signals.arrived.as_fd();
             // Where there is none, one that is polled already, for nothing.
-            match &until {
-                Some(until) => PollFd::new(until.as_fd(), PollFlags::POLLIN),
-                None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
-            },
-            match window.as_fd() {
-                Some(window) => PollFd::new(window, PollFlags::POLLIN),
-                None => PollFd::new(signals.arrived.as_fd(), PollFlags::empty()),
-            },
-        ];
-        let pause = match &sums {
-            Some(_) => PollTimeout::try_from(sums::PAUSE).unwrap_or(PollTimeout::NONE),
-            None => PollTimeout::NONE,
-        };
-        match poll(&mut ready, pause) {
-            Err(Errno::EINTR) => continue,
-            polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
-        };
-        let looks = ready[3].revents().unwrap_or(PollFlags::POLLHUP);
-        let [said, signalled, ended, shown] = ready.map(|ready| ready.any().unwrap_or(true));
-        if looks.contains(PollFlags::POLLIN) {
-            window.look(watch);
-        } else if shown {
-            // Whoever was observed is gone; another look would wait for ever.
-            std::mem::replace(window, Window::Closed).close(watch);
-        }
-        if ended {
-            ending = true;
-            kill(init, Signal::SIGKILL).unwrap_or_default();
-        }
-        if signalled {
-            signals.pass_on(init);
-        }
-        if said {
-            match pipe.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(count) => heard.extend(chunk.iter().take(count)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::new(Stage::Program, error)),
+            let [until, shown, lease] = [until, window.as_fd(), self.lease].map(|other| {
+                other.map_or_else(
+                    || PollFd::new(arrived, PollFlags::empty()),
+                    |other| PollFd::new(other, PollFlags::POLLIN),
+                )
+            });
+            let mut ready = [
+                PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+                PollFd::new(arrived, PollFlags::POLLIN),
+                until,
+                shown,
+                lease,
+            ];
+            let pause = match &self.sums {
+                Some(_) => PollTimeout::try_from(sums::PAUSE).unwrap_or(PollTimeout::NONE),
+                None => PollTimeout::NONE,
+            };
+            match poll(&mut ready, pause) {
+                Err(Errno::EINTR) => continue,
+                polled => polled.map_err(|error| Failure::new(Stage::Program, error))?,
+            };
+            let looks = ready[3].revents().unwrap_or(PollFlags::POLLHUP);
+            let [said, signalled, ended, shown, told] =
+                ready.map(|ready| ready.any().unwrap_or(true));
+            if looks.contains(PollFlags::POLLIN) {
+                window.look(watch);
+            } else if shown {
+                // Whoever was observed is gone; another look would wait for ever.
+                std::mem::replace(window, Window::Closed).close(watch);
+            }
+            if ended {
+                ending = true;
+                kill(self.init, Signal::SIGKILL).unwrap_or_default();
+            }
+            if told && !watch.told() {
+                self.lease = None;
+            }
+            if signalled {
+                self.signals.pass_on(self.init);
+            }
+            if said {
+                match pipe.read(&mut chunk) {
+                    Ok(0) => break,
+                    Ok(count) => heard.extend(chunk.iter().take(count)),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Failure::new(Stage::Program, error)),
+                }
             }
         }
-    }
-    let mut end = None;
-    for line in heard.split(|byte| *byte == b'\n') {
-        match serde_json::from_slice(line) {
-            Ok(Message::Failed(failure)) => return Err(failure),
-            Ok(Message::ReadOnlyView(reason)) => watch.read_only_view(&reason),
-            Ok(Message::Exited(status)) => end = Some(End::Exited(status)),
-            Ok(Message::Killed(signal)) => end = Some(End::Killed(signal)),
-            Err(_) => {}
+        let mut end = None;
+        for line in heard.split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(Message::Failed(failure)) => return Err(failure),
+                Ok(Message::Exited(status)) => end = Some(End::Exited(status)),
+                Ok(Message::Killed(signal)) => end = Some(End::Killed(signal)),
+                Ok(Message::Made) | Err(_) => {}
+            }
         }
+        // Process 1 is killed by who kills all (the kernel, short of memory): so was the program.
+        Ok(end.unwrap_or(End::Killed(Signal::SIGKILL as i32)))
     }
-    // Process 1 is killed by who kills all (the kernel, short of memory): so was the program.
-    Ok(end.unwrap_or(End::Killed(Signal::SIGKILL as i32)))
 }
 
 /// Reaps init, and kills it first if this is dropped before its time.
+#[derive(Debug)]
 struct Reaper(Option<Pid>);
 
 impl Reaper {
+    fn of(init: Pid) -> Self {
+        Self(Some(init))
+    }
+
     fn reap(&mut self) {
         if let Some(init) = self.0.take() {
             while waitpid(init, None::<WaitPidFlag>) == Err(Errno::EINTR) {}

@@ -7,16 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, chdir, fchdir, pivot_root, symlinkat, unlinkat};
 
-use super::message::{Failure, Message, Speaker, Stage};
+use super::message::{Failure, Stage};
 use crate::plan::{Access, Mount, Plan, Scratch};
 use crate::sys::{MountFlags, restrict_mount};
 
@@ -27,8 +28,49 @@ const SCRATCH: &str = ".scratch";
 const PLAIN: MountFlags = MountFlags::NO_SET_ID.and(MountFlags::NO_DEVICES);
 const SEALED: MountFlags = PLAIN.and(MountFlags::READ_ONLY);
 
+/// The private files of a sandbox as they were made: who finds them so finds nothing of anybody's.
+pub(super) struct Untouched {
+    /// The file system they are on, and how many files it has room for.
+    scratch: OwnedFd,
+    room: u64,
+    /// The directories that programs see, and when each was changed last.
+    parts: Vec<(OwnedFd, (i64, i64))>,
+}
+
+impl Untouched {
+    fn of(scratch: OwnedFd, parts: Vec<OwnedFd>) -> Result<Self, Errno> {
+        let room = fstatvfs(&scratch)?.files_free();
+        let parts = parts
+            .into_iter()
+            .map(|part| changed(&part).map(|time| (part, time)));
+        Ok(Self {
+            parts: parts.collect::<Result<_, _>>()?,
+            scratch,
+            room,
+        })
+    }
+
+    /// The descriptors that it looks through.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = i32> {
+        let parts = self.parts.iter().map(|(part, _)| part);
+        parts.chain([&self.scratch]).map(AsRawFd::as_raw_fd)
+    }
+
+    /// Whether nothing was written since.
+    pub(super) fn is_so_still(&self) -> bool {
+        let is_same = |(part, time): &(OwnedFd, _)| changed(part) == Ok(*time);
+        fstatvfs(&self.scratch).is_ok_and(|now| now.files_free() == self.room)
+            && self.parts.iter().all(is_same)
+    }
+}
+
+/// When a file or what is in a directory was changed last: seconds and nanoseconds.
+fn changed(at: &OwnedFd) -> Result<(i64, i64), Errno> {
+    fstat(at).map(|stat| (stat.st_ctime, stat.st_ctime_nsec))
+}
+
 /// Carries out all mounts and enters the new root.
-pub(super) fn carry_out(plan: &Plan, speaker: &mut Speaker) -> Result<(), Failure> {
+pub(super) fn carry_out(plan: &Plan) -> Result<Untouched, Failure> {
     let failed = |error: Errno| Failure::new(Stage::Mounts, error);
     mount(
         None::<&str>,
@@ -41,7 +83,7 @@ pub(super) fn carry_out(plan: &Plan, speaker: &mut Speaker) -> Result<(), Failur
     let sources = sources(&plan.mounts)?;
     let mut root = Root::make(plan.scratch_bytes)?;
     for step in &plan.mounts {
-        root.step(step, &sources, speaker)?;
+        root.step(step, &sources)?;
     }
     drop(sources);
     root.enter()
@@ -53,7 +95,7 @@ fn sources(mounts: &[Mount]) -> Result<BTreeMap<PathBuf, OwnedFd>, Failure> {
     for step in mounts {
         let (at, optional) = match step {
             Mount::Bind { at, optional, .. } => (at, *optional),
-            Mount::View { at } => (at, false),
+            Mount::View { at, .. } => (at, false),
             _ => continue,
         };
         let how = OpenHow::new()
@@ -78,6 +120,8 @@ struct Root {
     ours: BTreeSet<u64>,
     /// What is made read only at the end.
     open: Vec<PathBuf>,
+    /// The directories in our memory that programs write to.
+    parts: Vec<OwnedFd>,
     views: usize,
 }
 
@@ -128,30 +172,21 @@ impl Root {
             scratch,
             ours,
             open: Vec::new(),
+            parts: Vec::new(),
             views: 0,
         })
     }
 
-    fn step(
-        &mut self,
-        step: &Mount,
-        sources: &BTreeMap<PathBuf, OwnedFd>,
-        speaker: &mut Speaker,
-    ) -> Result<(), Failure> {
+    fn step(&mut self, step: &Mount, sources: &BTreeMap<PathBuf, OwnedFd>) -> Result<(), Failure> {
         let stage = match step {
             Mount::Processes { .. } => Stage::Processes,
             _ => Stage::Mounts,
         };
-        self.try_step(step, sources, speaker)
+        self.try_step(step, sources)
             .map_err(|error| Failure::at(stage, step.at(), error))
     }
 
-    fn try_step(
-        &mut self,
-        step: &Mount,
-        sources: &BTreeMap<PathBuf, OwnedFd>,
-        speaker: &mut Speaker,
-    ) -> io::Result<()> {
+    fn try_step(&mut self, step: &Mount, sources: &BTreeMap<PathBuf, OwnedFd>) -> io::Result<()> {
         match step {
             Mount::Bind {
                 at,
@@ -184,9 +219,10 @@ impl Root {
                 let source = openat(&self.scratch, name, PATH_ONLY, Mode::empty())?;
                 let placed = self.place(at, true)?;
                 bind(&source, &placed)?;
+                self.parts.push(source);
                 restrict_mount(self.at(at)?, PLAIN, false)
             }
-            Mount::View { at } => self.view(at, sources, speaker),
+            Mount::View { at, python } => self.view(at, python.as_ref(), sources),
             Mount::Processes { at, only } => {
                 let placed = self.place(at, true)?;
                 // Process 1 is not looked into, by who is root either, so it is not shown (proc(5)).
@@ -247,12 +283,13 @@ impl Root {
         restrict_mount(self.at(at)?, SEALED, false)
     }
 
-    /// The tree of an environment, with private files above it that take what is written.
+    /// The tree of an environment, with private files above it that take what is written. Among them is its
+    /// `python`: outside, that is what leads into a sandbox, inside the interpreter itself.
     fn view(
         &mut self,
         at: &Path,
+        python: Option<&(PathBuf, PathBuf)>,
         sources: &BTreeMap<PathBuf, OwnedFd>,
-        speaker: &mut Speaker,
     ) -> io::Result<()> {
         let Some(lower) = sources.get(at) else {
             return Err(Errno::ENOENT.into());
@@ -265,6 +302,14 @@ impl Root {
             openat(&self.scratch, name, PATH_ONLY, Mode::empty())
         };
         let (upper, work) = (made(&upper)?, made(&work)?);
+        if let Some((path, target)) = python {
+            for folder in path.ancestors().skip(1).collect::<Vec<_>>().iter().rev() {
+                if !folder.as_os_str().is_empty() {
+                    mkdirat(&upper, *folder, Mode::from_bits_truncate(0o755))?;
+                }
+            }
+            symlinkat(target, &upper, path)?;
+        }
         let options = format!(
             "lowerdir={},upperdir={},workdir={},userxattr",
             by_number(lower).display(),
@@ -272,18 +317,15 @@ impl Root {
             by_number(&work).display()
         );
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-        let layered = mount(
+        mount(
             Some("overlay"),
             &by_number(&placed),
             Some("overlay"),
             flags,
             Some(options.as_str()),
-        );
-        if let Err(error) = layered {
-            speaker.say(&Message::ReadOnlyView(error.desc().to_owned()));
-            bind(lower, &placed)?;
-            restrict_mount(self.at(at)?, SEALED, true)?;
-        }
+        )
+        .map_err(|error| io::Error::other(format!("overlayfs: {}", error.desc())))?;
+        self.parts.push(upper);
         Ok(())
     }
 
@@ -341,7 +383,7 @@ impl Root {
     }
 
     /// Seals what is ours, and makes it the root of this process.
-    fn enter(self) -> Result<(), Failure> {
+    fn enter(self) -> Result<Untouched, Failure> {
         let failed = |error: io::Error| Failure::new(Stage::Mounts, error);
         let scratch = Path::new(BASE).join(SCRATCH);
         umount2(&scratch, MntFlags::MNT_DETACH).map_err(|error| failed(error.into()))?;
@@ -358,7 +400,9 @@ impl Root {
             .and_then(|()| pivot_root(".", "."))
             .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
             .and_then(|()| chdir("/"));
-        entered.map_err(|error| failed(error.into()))
+        entered
+            .and_then(|()| Untouched::of(self.scratch, self.parts))
+            .map_err(|error| failed(error.into()))
     }
 }
 

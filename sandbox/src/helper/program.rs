@@ -11,16 +11,16 @@ use caps::CapSet;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{chdir, setsid};
 
 use super::Program;
-use super::init::{be_oneself, close_others, end};
+use super::init::{be_oneself, end};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::observed;
 use crate::filter;
 use crate::plan::Plan;
-use crate::sys::drop_keyring;
+use crate::sys::{close_others, drop_keyring};
 
 /// What a shell says of a program that cannot be started.
 const NOT_STARTED: i32 = 127;
@@ -56,9 +56,10 @@ fn prepare(
     signals: SigSet,
 ) -> Result<(), Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
-    // The end of the pipe: process 1 can no longer be looked into.
-    let mut byte = [0];
-    let read = File::from(armed).read(&mut byte);
+    // What started it ends with the caller, and it ends with that.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Lock))?;
+    // The byte says that what started it can no longer be looked into; without one it is gone.
+    let read = File::from(armed).read_exact(&mut [0]);
     read.map_err(|error| Failure::new(Stage::Lock, error))?;
     be_oneself(plan)?;
     setsid().map_err(at(Stage::Privileges))?;

@@ -47,12 +47,35 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Filter {
     tasks: JoinSet<()>,
+    shared: Arc<Shared>,
+}
+
+/// Who asks a filter for something, by the last that was said of it.
+#[derive(Debug, Clone)]
+pub struct Asker(Arc<Shared>);
+
+impl Asker {
+    /// What is asked for from now on is asked for by this command: it is written down with that, and what was denied
+    /// to others before is news to it.
+    pub fn is(&self, command: Vec<String>) {
+        *self
+            .0
+            .command
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = command;
+        self.0
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
 }
 
 /// What all parts of a filter know.
 #[derive(Debug)]
 pub(super) struct Shared {
     config: Config,
+    command: Mutex<Vec<String>>,
     listeners: Vec<Arc<dyn Listener>>,
     resolver: Resolver,
     names: Names,
@@ -106,6 +129,7 @@ impl Filter {
         let shared = Arc::new(Shared {
             resolver: Resolver::new(&config.network.dns_servers)?,
             gauge: Gauge::new(config.network.limits),
+            command: Mutex::new(config.who.command.clone()),
             config,
             listeners,
             names: Names::default(),
@@ -122,7 +146,12 @@ impl Filter {
                 tasks.spawn(inward::serve(Arc::clone(&shared), listener, each));
             }
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, shared })
+    }
+
+    /// Who asks it, to be told.
+    pub fn asker(&self) -> Asker {
+        Asker(Arc::clone(&self.shared))
     }
 
     /// Runs until something in it breaks, which nothing should.
@@ -323,6 +352,14 @@ impl Shared {
         }
     }
 
+    fn who(&self) -> Who {
+        let command = self.command.lock().unwrap_or_else(PoisonError::into_inner);
+        Who {
+            command: command.clone(),
+            ..self.config.who.clone()
+        }
+    }
+
     fn is_news(&self, what: &str) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|(_, at)| at.elapsed() < TOLD_FOR);
@@ -336,7 +373,7 @@ impl Shared {
     fn deny(&self, target: String, address: Option<String>, rule: &str, allow: Option<String>) {
         self.tell(&Entry {
             at_ms: now_ms(),
-            who: self.config.who.clone(),
+            who: self.who(),
             kind: Kind::Net,
             target,
             address,
@@ -436,7 +473,7 @@ impl Drop for Record {
         let duration = self.since.elapsed().as_millis();
         self.shared.tell(&Entry {
             at_ms: now_ms(),
-            who: self.shared.config.who.clone(),
+            who: self.shared.who(),
             kind: self.kind,
             target: self.target.clone(),
             address: self.address.clone(),

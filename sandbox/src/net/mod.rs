@@ -26,7 +26,7 @@ mod steer;
 mod watch;
 mod wire;
 
-pub use filter::{Config, Filter};
+pub use filter::{Asker, Config, Filter};
 pub use inside::{PROXY_PORT, Setup, SetupError, Sockets, set_up};
 pub use inward::Publish;
 pub use limits::Limits;

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Degraded, Machine};
 use crate::policy::Io;
 use crate::{Level, Policy};
@@ -70,7 +72,7 @@ pub struct ProcessLimits {
 }
 
 /// Limits of all processes together (cgroups(7)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GroupLimits {
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,

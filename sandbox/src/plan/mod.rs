@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer, WatchedLimits};
 pub use mounts::{Access, Mount, Scratch};
 
@@ -63,7 +65,7 @@ pub struct Machine {
 }
 
 /// What a program may reach of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
     /// Nothing: a network namespace with nothing but a loopback of its own.
     Nothing,
@@ -82,8 +84,9 @@ pub struct Observed {
     pub network: bool,
 }
 
-/// A sandbox as data: all that the helper does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A sandbox as data: all that the helper does. As JSON it is what programs share whose sandbox may be the same one;
+/// what belongs to one program alone is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How strict it was meant.
     pub level: Level,
@@ -98,22 +101,29 @@ pub struct Plan {
     /// What is reached.
     pub network: Network,
     /// What is written down of what it does not get.
+    #[serde(skip)]
     pub observed: Observed,
     /// Limits of each process.
+    #[serde(skip)]
     pub process: ProcessLimits,
     /// Limits of all processes together, by a cgroup.
     pub group: GroupLimits,
-    /// Limits of all processes together, by looking at them.
+    /// Limits of all processes together, by looking at them: who has any shares its sandbox with nobody.
+    #[serde(skip)]
     pub watched: WatchedLimits,
     /// Where the limits of the group are set.
     pub cgroups: Cgroups,
     /// All environment variables.
+    #[serde(skip)]
     pub variables: BTreeMap<OsString, OsString>,
     /// The working directory inside.
+    #[serde(skip)]
     pub directory: PathBuf,
     /// What is kept less well than the policy says, and why.
+    #[serde(skip)]
     pub degraded: Vec<Degraded>,
     /// What the user should know beside.
+    #[serde(skip)]
     pub notes: Vec<String>,
 }
 

@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Caller, Environment, PlanError};
 use crate::places::{Kind, Look, resolve};
 use crate::{Level, Policy};
 
 /// What may be done with a place of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Access {
     /// Read, and run.
     Read,
@@ -24,7 +26,7 @@ pub enum Access {
 }
 
 /// A part of the private files, which all live and end with the sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scratch {
     /// `/tmp`.
     Temporary,
@@ -37,7 +39,7 @@ pub enum Scratch {
 }
 
 /// One step on the way to what a program sees. Paths are absolute, as they are seen inside.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mount {
     /// A place of the host, at the same path.
     Bind {
@@ -64,10 +66,12 @@ pub enum Mount {
         /// Which.
         part: Scratch,
     },
-    /// A tree of an environment with private files above it, or read only where the kernel cannot.
+    /// A tree of an environment with private files above it.
     View {
         /// The path, outside and inside, without links.
         at: PathBuf,
+        /// A link that is there inside, from the tree's root: its path below that, and what it holds.
+        python: Option<(PathBuf, PathBuf)>,
     },
     /// Processes of this sandbox; of the kernel's own files a few, or all but the dangerous ones.
     Processes {
@@ -102,7 +106,7 @@ impl Mount {
             Self::Bind { at, .. }
             | Self::Link { at, .. }
             | Self::Scratch { at, .. }
-            | Self::View { at }
+            | Self::View { at, .. }
             | Self::Processes { at, .. }
             | Self::Terminals { at }
             | Self::Frozen { at }
@@ -215,6 +219,9 @@ const PROC_SECRET: &[&str] = &[
 ];
 /// Of `/proc`, what is read and never changed: its owner could, being root.
 const PROC_READ: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+/// Where an environment's Python is, below its prefix (PEP 405).
+const PYTHON: &str = "bin/python";
+
 /// What is seen.
 pub(super) struct Seen {
     pub(super) mounts: Vec<Mount>,
@@ -430,7 +437,11 @@ impl<'a> List<'a> {
             for (at, target) in found.links {
                 self.add(Mount::Link { at, target });
             }
-            self.add(Mount::View { at: found.path });
+            let python = environment.interpreter.clone();
+            self.add(Mount::View {
+                at: found.path,
+                python: python.map(|python| (PYTHON.into(), python)),
+            });
         }
         if let Some(interpreter) = &environment.interpreter
             && let Some(found) = resolve(self.look, interpreter)

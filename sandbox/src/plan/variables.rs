@@ -30,7 +30,16 @@ const ALWAYS: &[&str] = &[
 const ALWAYS_BEGINNING: &[&str] = &["LC_"];
 
 /// Kept at level standard.
-const STANDARD: &[&str] = &["CI", "EDITOR", "MPLBACKEND", "PAGER", "VISUAL"];
+const STANDARD: &[&str] = &[
+    "CI",
+    "DJANGO_SETTINGS_MODULE",
+    "EDITOR",
+    "FLASK_APP",
+    "FLASK_DEBUG",
+    "MPLBACKEND",
+    "PAGER",
+    "VISUAL",
+];
 /// Names that begin so are kept at level standard.
 const STANDARD_BEGINNING: &[&str] = &["MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "PYTHON"];
 

@@ -12,6 +12,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 
+use blast_sandbox::Level;
 use blast_types::EnvName;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
@@ -114,6 +115,7 @@ fn start(
     namespace::follow(&area.place)?;
     let prefix = visible_prefix(context, &area.place)?;
     let mut step = Command::new(&ours);
+    step.env(env_vars::BLAST_SANDBOX, Level::None.as_str());
     step.arg(overlay::COMMAND).arg(&area.tree);
     match writes {
         Writes::Deny => step.arg("-"),

@@ -148,7 +148,7 @@ impl BuildEnvironment {
             let record = record_of(&shared.interpreter, &holds)?;
             let prefix = shared.home.prefix(&record.name);
             let blast = std::env::current_exe().map_err(at("/proc/self/exe"))?;
-            let spec = generated::Spec::of(&record, &prefix, &blast);
+            let spec = generated::Spec::of(&record, &prefix, &blast).entered();
             let read_blob = |blob| Ok(staging.read_blob(blob)?);
             let records = ingested.iter().map(|ingested| &*ingested.record);
             let layer = generated::layer(&spec, packages.iter().zip(records), &read_blob)?;

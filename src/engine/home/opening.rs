@@ -16,6 +16,7 @@ use crate::engine::caches::Caches;
 use crate::engine::content::StoreContent;
 use crate::engine::error::{EngineError, at};
 use crate::engine::files::Files;
+use crate::engine::generated;
 use crate::engine::keeper::{Keeper, Kept};
 use crate::engine::showing::Mode;
 use crate::engine::skeleton::Skeletons;
@@ -95,6 +96,9 @@ impl Home {
     ) -> Result<Self, EngineError> {
         let live = home.join("live");
         let store = Arc::new(open_store(home)?);
+        if let Err(error) = link_to_us(&home.join(generated::ENTER)) {
+            tracing::warn!(%error, "the Pythons of environments may not find blast");
+        }
         let compiler = Compiler::new(Arc::clone(&store), succeeds);
         let view = Arc::default();
         let content = StoreContent::new(Arc::clone(&store), compiler.clone());
@@ -117,6 +121,7 @@ impl Home {
             sources: Mutex::default(),
             keeper,
             news: Mutex::default(),
+            moved: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
             unpacking: Arc::default(),
@@ -195,6 +200,21 @@ impl Home {
             view.leave();
         }
     }
+}
+
+/// Has this path lead to our executable, wherever it is by now. Who follows it meanwhile finds the old or the new one.
+fn link_to_us(path: &Path) -> Result<(), EngineError> {
+    let us = std::env::current_exe().map_err(at("/proc/self/exe"))?;
+    if std::fs::read_link(path).is_ok_and(|target| target == us) {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(at(&new)(error)),
+        _ => {}
+    }
+    std::os::unix::fs::symlink(&us, &new).map_err(at(&new))?;
+    std::fs::rename(&new, path).map_err(at(path))
 }
 
 /// Opens the store; waits a little for a daemon that is ending to let go of it.

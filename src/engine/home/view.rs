@@ -1,6 +1,6 @@
 //! What of a home is in the view: mounting it, moving an environment's link, and taking both away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -56,12 +56,30 @@ impl Home {
                 source: Box::new(source),
             }
         })?;
+        lock(&self.moved).insert(env.clone());
         // The change stands whatever happens here.
         if let Err(error) = self.renew_skeleton(env) {
             tracing::warn!(%error, "a skeleton is behind its environment");
             self.skeletons_renewed.store(false, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Shows an environment that was taken out of sight. Its head is read while nobody swaps, so that the one that is
+    /// shown is never older.
+    pub(in crate::engine) fn reveal(&self, env: &EnvName) -> Result<(), EngineError> {
+        if let Some(view) = &*lock(&self.view)
+            && !view.shows(env)
+        {
+            let head = self.env(env)?.head;
+            view.set_environment(env, self.store.tree_of(head)?.number);
+        }
+        Ok(())
+    }
+
+    /// The environments that are shown as something else since this was asked last.
+    pub(crate) fn take_moved(&self) -> HashSet<EnvName> {
+        std::mem::take(&mut *lock(&self.moved))
     }
 
     fn try_swap(&self, env: &EnvName, head: GenerationId) -> Result<(), EngineError> {

@@ -179,6 +179,9 @@ pub(crate) struct Place {
     pub(crate) site_packages: String,
     /// The head.
     pub(crate) generation: GenerationId,
+    /// Directories outside that its packages are read from: editable installs.
+    #[serde(default)]
+    pub(crate) sources: Vec<PathBuf>,
     /// How it is shown: `view` (FUSE) or `materialised`.
     pub(crate) mode: String,
     /// A process in whose namespaces it is seen, where it is not seen everywhere.

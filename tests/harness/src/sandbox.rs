@@ -364,6 +364,8 @@ fn variables(root: &Path, python: &HostPython, user: TestUser) -> BTreeMap<OsStr
         ("SHELL", "/bin/bash"),
         ("USER", name),
         ("BLAST_INDEX_URL", NO_INDEX),
+        // Tests of the sandbox say which.
+        ("BLAST_SANDBOX", "none"),
         // Backtraces of a panic would differ between builds.
         ("RUST_BACKTRACE", "0"),
     ]

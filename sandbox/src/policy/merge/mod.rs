@@ -34,6 +34,9 @@ pub struct Line {
     pub overruled_by: Option<Origin>,
 }
 
+/// The level where nobody says one.
+const UNSAID: Level = Level::Standard;
+
 /// What follows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Merged {
@@ -149,7 +152,7 @@ impl<'a> Judged<'a> {
             _ => None,
         };
         let Some(highest) = said.iter().filter_map(|(_, said)| of(said)).max() else {
-            return Level::default();
+            return UNSAID;
         };
         let winner = said.iter().find(|(_, said)| of(said) == Some(highest));
         if let Some((_, winner)) = winner {

@@ -157,7 +157,11 @@ impl Watch for Keeper<'_> {
             },
             home: self.confinement.home.clone(),
         };
-        self.running = Some(filter::start(&order, channel)?);
+        self.running = Some(filter::start(
+            &order,
+            channel,
+            io::stderr().as_fd().try_clone_to_owned()?,
+        )?);
         Ok(())
     }
 
