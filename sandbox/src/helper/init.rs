@@ -116,6 +116,12 @@ fn make(
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     be_oneself(plan)?;
     enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
+    if let Some(highest) = plan.highest_process {
+        // That of this process' pid namespace, by the host's `/proc` too.
+        let path = Path::new("/proc/sys/kernel/pid_max");
+        fs::write(path, highest.to_string())
+            .map_err(|error| Failure::at(Stage::Limits, path, error))?;
+    }
     sethostname(HOST_NAME).map_err(at(Stage::Namespaces))?;
     match (&plan.network, channel) {
         (Network::Nothing, _) => network::raise_loopback(),

@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, fstat, mkdirat};
+use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{UnlinkatFlags, chdir, fchdir, pivot_root, symlinkat, unlinkat};
 
@@ -325,6 +325,10 @@ impl Root {
             Some(options.as_str()),
         )
         .map_err(|error| io::Error::other(format!("overlayfs: {}", error.desc())))?;
+        if let Some((path, _)) = python {
+            // The first who looks has the upper directory marked; that shall be nobody's doing.
+            fstatat(&self.at(at)?, path, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        }
         self.parts.push(upper);
         Ok(())
     }

@@ -119,10 +119,14 @@ impl GroupLimits {
 pub(super) struct Limits {
     pub(super) process: ProcessLimits,
     pub(super) group: GroupLimits,
+    pub(super) highest_process: Option<u64>,
     pub(super) watched: WatchedLimits,
     pub(super) scratch_bytes: Option<u64>,
     pub(super) degraded: Vec<Degraded>,
 }
+
+/// Numbers of processes that are given once, and not again when all were (`RESERVED_PIDS` of the kernel).
+const RESERVED_NUMBERS: u64 = 300;
 
 /// The limit of private files at level strict.
 const STRICT_SCRATCH_BYTES: u64 = 1 << 30;
@@ -135,11 +139,14 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
     let memory = asked
         .memory_bytes
         .or_else(|| (strict && machine.memory_bytes > 0).then_some(machine.memory_bytes / 4 * 3));
+    // Moving a process into a cgroup waits for all processors, for as long as starting Python takes; so where nobody asked
+    // for a number, the namespace keeps it.
+    let by_numbers = asked.processes.is_none() && machine.has_own_numbers;
     let groups = &machine.cgroups;
     let group = GroupLimits {
         memory_bytes: memory.filter(|_| groups.memory()),
         cpu_percent: asked.cpu_percent.filter(|_| groups.cpu()),
-        processes: Some(processes).filter(|_| groups.processes()),
+        processes: Some(processes).filter(|_| groups.processes() && !by_numbers),
         memory_high_bytes: asked.memory_high_bytes.filter(|_| groups.memory()),
         swap_bytes: asked.swap_bytes.filter(|_| groups.memory()),
         cpu_weight: asked.cpu_weight.filter(|_| groups.cpu()),
@@ -201,6 +208,7 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
                 .filter(|_| group.processes.is_none() && machine.uid == 0),
             written_bytes: asked.written_bytes,
         },
+        highest_process: by_numbers.then_some(processes + RESERVED_NUMBERS),
         group,
         scratch_bytes: [strict.then_some(STRICT_SCRATCH_BYTES), asked.written_bytes]
             .into_iter()

@@ -60,6 +60,8 @@ pub struct Machine {
     pub gid: u32,
     /// All memory, in bytes; 0 if unknown.
     pub memory_bytes: u64,
+    /// Whether each pid namespace has a highest process number of its own, which can be set (Linux 6.14).
+    pub has_own_numbers: bool,
     /// The cgroups that can be made.
     pub cgroups: Cgroups,
 }
@@ -108,6 +110,8 @@ pub struct Plan {
     pub process: ProcessLimits,
     /// Limits of all processes together, by a cgroup.
     pub group: GroupLimits,
+    /// The highest number of a process inside, which bounds how many there are at once.
+    pub highest_process: Option<u64>,
     /// Limits of all processes together, by looking at them: who has any shares its sandbox with nobody.
     #[serde(skip)]
     pub watched: WatchedLimits,
@@ -200,6 +204,7 @@ pub fn plan(
         },
         process: limits.process,
         group: limits.group,
+        highest_process: limits.highest_process,
         watched: limits.watched,
         cgroups: machine.cgroups.clone(),
         variables,

@@ -10,6 +10,7 @@ fn machine() -> Machine {
         uid: 1000,
         gid: 1000,
         memory_bytes: 4 << 30,
+        has_own_numbers: false,
         cgroups: Cgroups::None,
     }
 }
@@ -323,6 +324,47 @@ fn a_limit_that_cannot_be_kept_is_refused_unless_less_will_do() {
     let plan = planned(&policy, &environment(), &caller);
     assert_eq!(plan.process.memory_bytes, Some(1 << 20));
     assert_eq!(plan.degraded.len(), 1);
+}
+
+#[test]
+fn a_number_of_processes_that_nobody_asked_for_costs_no_cgroup() {
+    let mut policy = policy(Level::Standard);
+    let mut machine = Machine {
+        cgroups: Cgroups::Legacy {
+            memory: None,
+            cpu: None,
+            pids: Some("/pids".into()),
+            io: None,
+        },
+        ..machine()
+    };
+    let planned = |policy: &Policy, machine: &Machine| {
+        plan(
+            policy,
+            &environment(),
+            &caller("/home/u/project"),
+            machine,
+            &paper(),
+        )
+        .expect("it can be kept")
+    };
+    let old = planned(&policy, &machine);
+    assert_eq!(
+        (old.group.processes, old.highest_process),
+        (Some(4096), None)
+    );
+    machine.has_own_numbers = true;
+    let new = planned(&policy, &machine);
+    assert_eq!(
+        (new.group.processes, new.highest_process),
+        (None, Some(4396))
+    );
+    policy.limits.processes = Some(20);
+    let asked = planned(&policy, &machine);
+    assert_eq!(
+        (asked.group.processes, asked.highest_process),
+        (Some(20), None)
+    );
 }
 
 #[test]
