@@ -52,10 +52,9 @@ pub(super) async fn answer(
     let path = envelope.home.clone();
     let outcome = answer_of(daemon, Arc::clone(&home), envelope, reporter).await;
     let moved = home.take_moved().into_iter().collect();
-    // What was done is done, whether this goes well or not.
-    retire_sandboxes(daemon, &path, moved)
-        .await
-        .unwrap_or_default();
+    // What was done is done, whether this goes well or not, and nobody waits for it.
+    let daemon = Arc::clone(daemon);
+    tokio::spawn(async move { retire_sandboxes(&daemon, &path, moved).await });
     outcome
 }
 
