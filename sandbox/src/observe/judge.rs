@@ -147,14 +147,18 @@ fn is_read_only(place: &Path) -> Option<bool> {
     Some(found.flags().contains(FsFlags::ST_RDONLY))
 }
 
-/// Whether somebody inside the sandbox listens there, on its own loopback.
-pub(super) fn is_served_inside(process: Pid, to: SocketAddr) -> bool {
-    if !to.ip().is_loopback() && !to.ip().is_unspecified() {
-        return false;
-    }
+/// Whether an address is the sandbox's own loopback and meant as that: somebody inside listens there, or nobody on this
+/// host does, so that a program that waits for its own server is told nothing.
+pub(super) fn is_its_own(process: Pid, to: SocketAddr) -> bool {
+    let is_loopback = to.ip().is_loopback() || to.ip().is_unspecified();
+    is_loopback && (is_served(&process.to_string(), to.port()) || !is_served("self", to.port()))
+}
+
+/// Whether somebody listens at a port, in the network that a process has.
+fn is_served(process: &str, port: u16) -> bool {
     ["tcp", "tcp6"].iter().any(|table| {
         let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
-        text.lines().skip(1).any(|line| listens(line, to.port()))
+        text.lines().skip(1).any(|line| listens(line, port))
     })
 }
 
@@ -177,6 +181,22 @@ mod tests {
         assert!(!listens(line, 80));
         assert!(!listens(&line.replace(" 0A ", " 01 "), 8080));
         assert!(!listens("", 0));
+    }
+
+    #[test]
+    fn a_port_that_nobody_serves_is_the_programs_own() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let to = server.local_addr().expect("bound");
+        // For the network that it listens in itself it is its own.
+        assert!(is_its_own(Pid::this(), to));
+        assert!(is_served("self", to.port()));
+        drop(server);
+        assert!(is_its_own(Pid::this(), to));
+        assert!(!is_served("self", to.port()));
+        assert!(!is_its_own(
+            Pid::this(),
+            "192.0.2.1:80".parse().expect("an address")
+        ));
     }
 
     #[test]

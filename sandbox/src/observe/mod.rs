@@ -94,7 +94,7 @@ impl Observer {
         for named in calls::named(&call) {
             match named {
                 Named::File(opened) => attempts.extend(self.judge.file(process, &opened)),
-                Named::Address(to) if !judge::is_served_inside(process, to) => {
+                Named::Address(to) if !judge::is_its_own(process, to) => {
                     attempts.push(address(to));
                 }
                 Named::Address(_) => {}
