@@ -124,16 +124,20 @@ fn kills_at_random_leave_the_old_or_the_new_state() {
 }
 
 /// How many operations there are once nothing is under way: a request whose client is gone is
-/// cancelled, or commits.
+/// cancelled, or commits. The daemon may not have read it yet when it is first asked, so it is asked twice.
 fn settle(world: &World) -> usize {
     let deadline = Instant::now() + Duration::from_secs(30);
+    let mut before = None;
     while Instant::now() < deadline {
         let status = world.blast(["status", "--json"]).success().json();
         // The one that asks is not counted, or is the only one.
-        if status["daemon"]["requests"].as_u64() <= Some(1) {
-            return world.history_length("demo");
+        let is_quiet = status["daemon"]["requests"].as_u64() <= Some(1);
+        let now = is_quiet.then(|| world.history_length("demo"));
+        if let Some(length) = now.filter(|_| now == before) {
+            return length;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        before = now;
+        std::thread::sleep(Duration::from_millis(30));
     }
     panic!("the daemon is still busy");
 }
