@@ -153,6 +153,10 @@ fn link(file: File<'_>) -> Link<'_> {
         upload_time: file.upload_time,
         // PEP 714: the new key wins, the old one serves where it is missing.
         metadata: match file.core_metadata.or(file.dist_info_metadata) {
+            // What cannot be checked is not read: the file itself can be.
+            Some(Flag::Hashes(hashes)) if hashes.sha256.is_none() && !hashes.others.is_empty() => {
+                MetadataAt::Inside
+            }
             Some(Flag::Hashes(hashes)) => MetadataAt::Beside(hash(&hashes)),
             Some(Flag::Bool(true) | Flag::Text(_)) => MetadataAt::Beside(None),
             Some(Flag::Bool(false)) | None => MetadataAt::Inside,

@@ -290,10 +290,12 @@ fn upload_time_ms(text: &str) -> Option<i64> {
     )
 }
 
-/// The value of `core-metadata` in HTML: `true`, `false`, or a hash.
+/// The value of `core-metadata` in HTML: `true`, `false`, or a hash. One that is not SHA-256 cannot be checked, and what
+/// cannot be checked is not read.
 fn metadata_attribute(value: &str) -> MetadataAt {
     match value.trim() {
         "false" => MetadataAt::Inside,
+        other if other.contains('=') && !other.starts_with("sha256=") => MetadataAt::Inside,
         other => MetadataAt::Beside(
             other
                 .strip_prefix("sha256=")

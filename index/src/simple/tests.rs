@@ -38,6 +38,20 @@ fn shown(files: &ProjectFiles) -> Vec<String> {
 }
 
 #[test]
+fn html_metadata_with_a_hash_that_cannot_be_checked_is_not_read() {
+    for (value, at) in [
+        ("true", MetadataAt::Beside(None)),
+        ("md5=d41d8cd98f00b204e9800998ecf8427e", MetadataAt::Inside),
+        ("false", MetadataAt::Inside),
+    ] {
+        let page = html(&format!(
+            "<a href='demo-1.0-py3-none-any.whl' data-core-metadata='{value}'>demo</a>"
+        ));
+        assert_eq!(only(&page).metadata, at, "{value}");
+    }
+}
+
+#[test]
 fn html_with_everything() {
     let page = html(&format!(
         "<!DOCTYPE html><html><head><META name='pypi:project-status' content='archived'></head>
@@ -124,6 +138,11 @@ fn json_flags() {
     assert_eq!(
         with(r#""core-metadata": {}"#).metadata,
         MetadataAt::Beside(None)
+    );
+    // A hash that cannot be checked is none to go by.
+    assert_eq!(
+        with(r#""core-metadata": {"md5": "d41d8cd98f00b204e9800998ecf8427e"}"#).metadata,
+        MetadataAt::Inside
     );
     assert_eq!(
         with(r#""core-metadata": false"#).metadata,
