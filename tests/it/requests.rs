@@ -61,8 +61,19 @@ fn a_second_import_asks_for_nothing() {
     let first = requests(&world);
     assert!(first["lookup"] as usize > MODULES, "{first:?}");
     assert!(first["read"] as usize > MODULES, "{first:?}");
-    import(&world, "demo");
-    assert_eq!(asked(&first, &requests(&world)), BTreeMap::new());
+    // The kernel may take pages back whenever it likes, and reads them again then; it does not do so each time.
+    let mut before = first;
+    let mut more = BTreeMap::new();
+    for _ in 0..3 {
+        import(&world, "demo");
+        let after = requests(&world);
+        more = asked(&before, &after);
+        if more.is_empty() {
+            return;
+        }
+        before = after;
+    }
+    panic!("each import asks again: {more:?}");
 }
 
 #[test]
