@@ -17,6 +17,11 @@ def command(arguments):
     blast = os.path.join(sys.prefix, ".blast", "blast")
     if not os.access(blast, os.X_OK):
         blast = shutil.which("blast")
+    if blast is None and "BLAST_INSIDE" in os.environ:
+        raise SystemExit(
+            "ERROR: this program is in a sandbox, and from there pip cannot change the environment: run "
+            "`blast install` outside, or the program with `blast run --sandbox none`"
+        )
     if blast is None:
         raise SystemExit(
             "ERROR: pip of this environment is blast, and there is no `blast` on the PATH"

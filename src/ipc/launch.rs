@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use blast_sandbox::plan::INSIDE;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::paths::Places;
 use super::protocol::ViewChoice;
 use crate::env_vars;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 
 /// The hidden command that serves.
 pub(crate) const DAEMON: [&str; 2] = ["daemon", "serve"];
@@ -68,6 +69,14 @@ pub(super) fn connect_or_start(places: &Places, view: ViewChoice) -> Result<Unix
         Ok(stream) => return Ok(stream),
         Err(error) if means_nobody(&error) => {}
         Err(error) => return Err(Error::io("reach the daemon at", &socket, &error)),
+    }
+    if env::var_os(INSIDE).is_some() {
+        return Err(Error::new(
+            Kind::No,
+            "this program is in a sandbox, and from there blast cannot be reached",
+        )
+        .hint("run the command outside, for instance in another terminal")
+        .hint("or start the program with `blast run --sandbox none`"));
     }
     let turn = take_turn(&places.start_lock())?;
     // Somebody may have started it while we waited.

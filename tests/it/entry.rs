@@ -341,3 +341,15 @@ fn a_holder_that_dies_takes_its_sandbox_along_and_is_replaced() {
     }
     run(&world, &["true"]).success();
 }
+
+#[test]
+fn pip_inside_says_that_it_cannot_change_the_environment() {
+    let Some(world) = started([]) else {
+        return;
+    };
+    let code = "import subprocess, sys; \
+                sys.exit(subprocess.call([sys.executable, '-m', 'pip', 'install', 'one']))";
+    let said = by_path(&world, &python(&world), &["-c", code]);
+    assert_ne!(said.code, 0);
+    assert!(said.stderr.contains("in a sandbox"), "{}", said.stderr);
+}

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer, WatchedLimits};
 pub use mounts::{Access, Mount, Scratch};
+pub use variables::INSIDE;
 
 use crate::cgroups::Cgroups;
 use crate::net::Setup;

@@ -299,7 +299,17 @@ fn variables_are_kept_by_name_and_given_by_the_policy() {
         .keys()
         .map(|name| name.to_string_lossy())
         .collect();
-    assert_eq!(names, ["MODE", "PATH", "PWD", "PYTHONUNBUFFERED", "TOKEN"]);
+    assert_eq!(
+        names,
+        [
+            "BLAST_INSIDE",
+            "MODE",
+            "PATH",
+            "PWD",
+            "PYTHONUNBUFFERED",
+            "TOKEN"
+        ]
+    );
     policy.level = Level::Strict;
     policy.variables.clear();
     let plan = planned(&policy, &environment(), &caller("/home/u/work/p"));
@@ -308,7 +318,7 @@ fn variables_are_kept_by_name_and_given_by_the_policy() {
         .keys()
         .map(|name| name.to_string_lossy())
         .collect();
-    assert_eq!(names, ["PATH", "PWD"]);
+    assert_eq!(names, ["BLAST_INSIDE", "PATH", "PWD"]);
 }
 
 #[test]

@@ -43,6 +43,9 @@ const STANDARD: &[&str] = &[
 /// Names that begin so are kept at level standard.
 const STANDARD_BEGINNING: &[&str] = &["MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "PYTHON"];
 
+/// Tells blast, should it be started inside, that there is no way out; holds the level.
+pub const INSIDE: &str = "BLAST_INSIDE";
+
 /// Leads every interpreter but its own astray.
 const MISLEADING: &str = "PYTHONHOME";
 
@@ -66,6 +69,7 @@ pub(super) fn of(
         };
         kept.extend(value.map(|value| (OsString::from(name), value)));
     }
+    kept.insert(INSIDE.into(), policy.level.as_str().into());
     let own = &environment.variables;
     kept.extend(
         own.iter()
