@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 /// A chain of links longer than this goes round in circles (`ELOOP`).
 const MOST_LINKS: usize = 40;
@@ -22,6 +25,18 @@ pub enum Kind {
 pub trait Look {
     /// What is at this path; `None` if nothing, or nothing we may see.
     fn look(&self, path: &Path) -> Option<Kind>;
+
+    /// Which file is at this path, its last part not followed.
+    fn identity(&self, path: &Path) -> Option<FileId>;
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    /// The device that its file system is on.
+    pub device: u64,
+    /// The inode number.
+    pub inode: u64,
 }
 
 /// The file system of this machine.
@@ -37,6 +52,14 @@ impl Look for Host {
             Kind::Link(fs::read_link(path).ok()?)
         } else {
             Kind::File
+        })
+    }
+
+    fn identity(&self, path: &Path) -> Option<FileId> {
+        let meta = fs::symlink_metadata(path).ok()?;
+        Some(FileId {
+            device: meta.dev(),
+            inode: meta.ino(),
         })
     }
 }
@@ -131,6 +154,14 @@ pub(crate) mod tests {
     impl Look for Paper {
         fn look(&self, path: &Path) -> Option<Kind> {
             self.0.get(path).cloned()
+        }
+
+        fn identity(&self, path: &Path) -> Option<FileId> {
+            let inode = self.0.keys().position(|known| known == path)?;
+            Some(FileId {
+                device: 0,
+                inode: u64::try_from(inode).ok()?,
+            })
         }
     }
 

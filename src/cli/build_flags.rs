@@ -160,6 +160,7 @@ fn sandbox(context: &Context) -> Result<BuildSandbox, Error> {
         demanded: merged.lines.iter().any(|line| line.key == "build.level"),
         policy: merged.policy,
         secret: vec![context.places()?.runtime.clone()],
+        frozen: policy::paths(root.as_deref()),
     })
 }
 

@@ -181,6 +181,11 @@ pub(super) fn files(project: Option<&Path>) -> Vec<PolicyFile> {
     .collect()
 }
 
+/// The paths of these files, whether anything is there or not: what a program inside writes there, the next one may do.
+pub(super) fn paths(project: Option<&Path>) -> Vec<PathBuf> {
+    files(project).into_iter().map(|file| file.path).collect()
+}
+
 /// The policy for builds of packages, in a project or in none.
 pub(super) fn of_builds(project: Option<&Path>) -> Result<Merged, Error> {
     let mut layers = Vec::new();

@@ -363,6 +363,7 @@ fn environment(
         prefix: Some(place.prefix.clone()),
         interpreter: Some(place.interpreter.clone()),
         project: place.project.clone(),
+        frozen: super::policy::paths(place.project.as_deref()),
         own: Vec::new(),
         secret: [&places.home, &places.cache, &places.runtime]
             .map(Clone::clone)

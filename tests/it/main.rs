@@ -46,6 +46,7 @@ mod options;
 mod oracle;
 mod packs;
 mod pip;
+mod policy_file;
 mod project;
 mod real;
 mod real_sandbox;

@@ -18,7 +18,7 @@ pub use variables::INSIDE;
 
 use crate::cgroups::Cgroups;
 use crate::net::Setup;
-use crate::places::Look;
+use crate::places::{FileId, Look};
 use crate::{Level, Policy};
 
 /// The environment whose code runs.
@@ -32,6 +32,9 @@ pub struct Environment {
     pub project: Option<PathBuf>,
     /// What nobody inside may see, whatever the policy says: the store, the cache, the daemon's socket.
     pub secret: Vec<PathBuf>,
+    /// Files that no program inside may change though they lie in what it may write, unless the policy gives the very
+    /// file: those that say what the next program may do.
+    pub frozen: Vec<PathBuf>,
     /// Directories that are the program's own: given even where the place is secret. Their paths have no link, or
     /// somebody has moved them.
     pub own: Vec<(PathBuf, Access)>,
@@ -99,6 +102,8 @@ pub struct Plan {
     pub gid: u32,
     /// What is seen, in the order of mounting: what holds a place comes before it.
     pub mounts: Vec<Mount>,
+    /// Which files they freeze: one that is put in the place of such a file is another, and has no mount.
+    pub frozen: Vec<FileId>,
     /// Size of all private files together, in bytes; `None` leaves it to the kernel (half of all memory).
     pub scratch_bytes: Option<u64>,
     /// What is reached.
@@ -188,6 +193,7 @@ pub fn plan(
         uid: machine.uid,
         gid: machine.gid,
         mounts: seen.mounts,
+        frozen: seen.frozen,
         scratch_bytes: match policy.files.temporary_bytes {
             Some(bytes) => Some(bytes.min(policy.limits.written_bytes.unwrap_or(bytes))),
             None => limits.scratch_bytes,

@@ -5,13 +5,13 @@
 //! what is secret (the store, the daemon's socket) from everything. Paths are followed to where they
 //! lead, and links on the way are made anew, so that a link can widen nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Environment, PlanError};
-use crate::places::{Kind, Look, resolve};
+use crate::places::{FileId, Kind, Look, resolve};
 use crate::{Level, Policy};
 
 /// What may be done with a place of the host.
@@ -225,6 +225,7 @@ const PYTHON: &str = "bin/python";
 /// What is seen.
 pub(super) struct Seen {
     pub(super) mounts: Vec<Mount>,
+    pub(super) frozen: Vec<FileId>,
     pub(super) directory: PathBuf,
     pub(super) notes: Vec<String>,
 }
@@ -267,6 +268,7 @@ pub(super) fn of(
             return Err(PlanError::Missing(path.clone()));
         }
     }
+    let frozen = list.freeze(&environment.frozen, policy);
     list.hide(&hidden);
     if policy.network.is_nothing() {
         // Then names are asked for on the loopback, which fails at once and can be seen (resolv.conf(5)).
@@ -283,7 +285,16 @@ pub(super) fn of(
     let directory = resolve(look, &caller.directory)
         .map(|found| found.path)
         .filter(|path| list.shows(path));
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = (environment.frozen.iter())
+        .filter(|path| list.can_be_replaced(path))
+        .map(|path| {
+            format!(
+                "{} is a link, or not there, so a program in the sandbox can put another in its place, and with it the \
+                 policy of the next one",
+                path.display()
+            )
+        })
+        .collect();
     let directory = directory.unwrap_or_else(|| {
         notes.push(format!(
             "{} is not seen in the sandbox, so the command starts in {}: give it with `--read-write {}`",
@@ -294,6 +305,10 @@ pub(super) fn of(
         home
     });
     Ok(Seen {
+        frozen: (frozen.iter())
+            .filter(|path| matches!(list.mounts.get(*path), Some(Mount::Bind { .. })))
+            .filter_map(|path| look.identity(path))
+            .collect(),
         mounts: list.in_order(),
         directory,
         notes,
@@ -330,6 +345,8 @@ fn workplace(
 struct List<'a> {
     look: &'a dyn Look,
     mounts: BTreeMap<PathBuf, Mount>,
+    /// Directories that are mounts of their own whatever is above them.
+    fixed: BTreeSet<PathBuf>,
 }
 
 impl<'a> List<'a> {
@@ -337,6 +354,7 @@ impl<'a> List<'a> {
         Self {
             look,
             mounts: BTreeMap::new(),
+            fixed: BTreeSet::new(),
         }
     }
 
@@ -458,6 +476,60 @@ impl<'a> List<'a> {
         Ok(())
     }
 
+    /// Makes files read only in a place that is given to be written, unless the policy gives the very file. A directory
+    /// above cannot be moved away then: each is a mount, and what is one cannot be renamed (`EBUSY`, rename(2)).
+    fn freeze(&mut self, files: &[PathBuf], policy: &Policy) -> Vec<PathBuf> {
+        let given: Vec<PathBuf> = (policy.files.read_write.iter())
+            .filter_map(|path| Some(resolve(self.look, path)?.path))
+            .collect();
+        let mut frozen = Vec::new();
+        for path in files {
+            let Some(found) = resolve(self.look, path) else {
+                continue;
+            };
+            let path = found.path;
+            if found.kind != Kind::File || given.contains(&path) || !self.is_written(&path) {
+                continue;
+            }
+            let above: Vec<PathBuf> = path
+                .ancestors()
+                .skip(1)
+                .take_while(|at| self.is_written(at))
+                .map(Path::to_owned)
+                .collect();
+            for at in above {
+                self.bind(&at, Access::Write, false);
+                self.fixed.insert(at);
+            }
+            self.bind(&path, Access::Read, false);
+            frozen.push(path);
+        }
+        frozen
+    }
+
+    /// Whether a program can change what is at this path, which has no link.
+    fn is_written(&self, path: &Path) -> bool {
+        let held = self.holder(path);
+        matches!(
+            held,
+            Some(Mount::Bind {
+                access: Access::Write,
+                ..
+            })
+        )
+    }
+
+    /// Whether a program can put something of its own at a path that is to be frozen: it leads through a link there, or
+    /// nothing is there.
+    fn can_be_replaced(&self, path: &Path) -> bool {
+        match resolve(self.look, path) {
+            Some(found) => found.links.iter().any(|(at, _)| self.is_written(at)),
+            None => (path.ancestors().skip(1))
+                .find_map(|above| resolve(self.look, above))
+                .is_some_and(|found| self.is_written(&found.path)),
+        }
+    }
+
     /// Takes away what is at or below these, and hides what is above.
     fn hide(&mut self, hidden: &[PathBuf]) {
         for path in hidden {
@@ -511,8 +583,11 @@ impl<'a> List<'a> {
                 let above = at.parent().and_then(|parent| self.holder(parent));
                 match mount {
                     Mount::Link { .. } => !matches!(above, Some(Mount::Bind { .. })),
-                    Mount::Bind { access, .. } => !matches!(above,
-                        Some(Mount::Bind { access: held, .. }) if held == access),
+                    Mount::Bind { access, .. } => {
+                        self.fixed.contains(at)
+                            || !matches!(above,
+                                Some(Mount::Bind { access: held, .. }) if held == access)
+                    }
                     Mount::Hidden { .. } => matches!(
                         above,
                         Some(Mount::Bind { .. } | Mount::Processes { only: false, .. })

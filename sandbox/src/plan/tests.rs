@@ -42,6 +42,7 @@ fn caller(directory: &str) -> Caller {
 
 fn environment() -> Environment {
     Environment {
+        frozen: Vec::new(),
         own: Vec::new(),
         prefix: Some("/home/u/.blast/live/demo".into()),
         interpreter: Some("/home/u/.pyenv/3.12/bin/python3".into()),
@@ -129,6 +130,75 @@ fn a_directory_of_the_programs_own_is_given_in_a_secret_place_but_not_through_a_
     );
     for moved in ["/home/u/.blast/work/2", "/home/u/.blast/work/3"] {
         assert_eq!(made(moved), Err(PlanError::Moved(moved.into())));
+    }
+}
+
+#[test]
+fn the_file_of_the_policy_is_read_only_in_a_project_that_is_written() {
+    let paper = Paper::new([
+        "/home/u/.blast/live/demo/",
+        "/home/u/work/p/pyproject.toml",
+        "/home/u/work/linked/pyproject.toml -> ../p/pyproject.toml",
+        "/home/u/work/empty/",
+        "/home/u/.config/blast/config.toml",
+    ]);
+    let made = |project: &str, policy: &Policy| {
+        let file = Path::new(project).join("pyproject.toml");
+        let environment = Environment {
+            project: Some(project.into()),
+            frozen: vec![file, "/home/u/.config/blast/config.toml".into()],
+            ..environment()
+        };
+        let caller = caller(project);
+        plan(policy, &environment, &caller, &machine(), &paper).expect("a plan")
+    };
+    let access = |plan: &Plan, path: &str| match at(plan, path) {
+        Some(Mount::Bind { access, .. }) => Some(*access),
+        _ => None,
+    };
+    let file = "/home/u/work/p/pyproject.toml";
+    let standard = policy(Level::Standard);
+    let plan = made("/home/u/work/p", &standard);
+    assert_eq!(access(&plan, "/home/u/work/p"), Some(Access::Write));
+    assert_eq!(access(&plan, file), Some(Access::Read));
+    assert_eq!(plan.frozen.len(), 1, "the user's is not seen at all");
+    assert_eq!(plan.notes, [""; 0]);
+
+    let given = |path: &str| {
+        let mut policy = standard.clone();
+        policy.files.read_write.push(path.into());
+        policy
+    };
+    let plan = made("/home/u/work/p", &given("/home/u/work/p"));
+    assert_eq!(
+        access(&plan, file),
+        Some(Access::Read),
+        "the project is not the file"
+    );
+    let plan = made("/home/u/work/p", &given(file));
+    assert_eq!(
+        access(&plan, file),
+        None,
+        "it is written as all of the project"
+    );
+    assert!(plan.frozen.is_empty());
+
+    let plan = made("/home/u/work/p", &given("/home/u"));
+    assert_eq!(access(&plan, file), Some(Access::Read));
+    assert_eq!(plan.frozen.len(), 2);
+    for above in ["/home/u/work/p", "/home/u/work", "/home/u/.config/blast"] {
+        assert_eq!(
+            access(&plan, above),
+            Some(Access::Write),
+            "{above} could be moved away"
+        );
+    }
+
+    for replaced in ["/home/u/work/linked", "/home/u/work/empty"] {
+        let plan = made(replaced, &standard);
+        assert!(plan.frozen.is_empty(), "{replaced}");
+        assert_eq!(plan.notes.len(), 1, "{replaced}");
+        assert!(plan.notes[0].contains(replaced), "{:?}", plan.notes);
     }
 }
 

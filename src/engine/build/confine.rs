@@ -80,6 +80,10 @@ impl Bounds {
             reads: self.reads.clone(),
             writes: elsewhere.then(|| tree.to_owned()).into_iter().collect(),
             workshop: workshop.to_owned(),
+            // A tree that is not ours may be a project with environments of its own.
+            frozen: (elsewhere.then(|| tree.join("pyproject.toml")).into_iter())
+                .chain(sandbox.frozen.iter().cloned())
+                .collect(),
             secret: confiner.secret.clone(),
             home: confiner.home.clone(),
             who: Who {

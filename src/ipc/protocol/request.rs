@@ -396,6 +396,9 @@ pub(crate) struct BuildSandbox {
     pub(crate) demanded: bool,
     /// Places that nobody may allow.
     pub(crate) secret: Vec<PathBuf>,
+    /// Files that say what programs may do: no build changes them, wherever they are.
+    #[serde(default)]
+    pub(crate) frozen: Vec<PathBuf>,
 }
 
 impl Default for BuildSandbox {
@@ -407,6 +410,7 @@ impl Default for BuildSandbox {
             },
             demanded: false,
             secret: Vec::new(),
+            frozen: Vec::new(),
         }
     }
 }

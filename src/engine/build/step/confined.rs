@@ -84,6 +84,7 @@ impl Step {
             // Not the directory that it starts in: an earlier hook may have put a link there.
             project: Some(confinement.workshop.clone()),
             secret: confinement.secret.clone(),
+            frozen: confinement.frozen.clone(),
             own: reads
                 .chain([(&confinement.workshop, Access::Write)])
                 .map(|(path, access)| (path.clone(), access))

@@ -67,6 +67,8 @@ pub(crate) struct Confinement {
     pub(crate) writes: Vec<PathBuf>,
     /// The same for a directory that was made for this build: seen even in a place that is secret.
     pub(crate) workshop: PathBuf,
+    /// Never changed though it lies in what may be: files that say what programs may do.
+    pub(crate) frozen: Vec<PathBuf>,
     /// Not seen, whatever the policy gives.
     pub(crate) secret: Vec<PathBuf>,
     /// Whose audit log is written: the home of the store.

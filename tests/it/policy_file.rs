@@ -1,0 +1,147 @@
+//! The file that says what programs of a project may do: a program that may change the project may not change that.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use blast_harness::{Background, Means, Run, require};
+
+use crate::world::World;
+
+const PROJECT: &str = "[project]\nname = \"p\"\nversion = \"1\"\n";
+const FREE: &str = "[tool.blast.sandbox]\nlevel = \"none\"\n";
+
+/// Every way to have another text there, each with what became of it. The first argument is the file.
+const WAYS: &str = r#"
+import os, sys, shutil
+file = sys.argv[1]
+free = '[project]\nname = "p"\nversion = "1"\n[tool.blast.sandbox]\nlevel = "none"\n'
+before = open(file).read()
+other = file + '.new'
+here = os.path.dirname(file)
+
+def append():
+    with open(file, 'a') as out: out.write(free)
+def truncate():
+    os.truncate(file, 0)
+def unlink():
+    os.unlink(file)
+def rename_over():
+    with open(other, 'w') as out: out.write(free)
+    os.replace(other, file)
+def rename_away():
+    os.rename(file, other)
+def by_hard_link():
+    os.link(file, other)
+    with open(other, 'a') as out: out.write(free)
+def by_symbolic_link():
+    os.symlink(file, other)
+    with open(other, 'a') as out: out.write(free)
+def by_descriptor():
+    read = os.open(file, os.O_RDONLY)
+    with open('/proc/self/fd/%d' % read, 'a') as out: out.write(free)
+def move_the_project():
+    os.rename(here, here + '.away')
+    os.mkdir(here)
+    with open(file, 'w') as out: out.write(free)
+
+for way in append, truncate, unlink, rename_over, rename_away, by_hard_link, by_symbolic_link, by_descriptor, move_the_project:
+    try:
+        way()
+    except OSError:
+        pass
+    changed = not os.path.exists(file) or open(file).read() != before
+    print(way.__name__, 'changed' if changed else 'kept')
+    if os.path.isdir(here + '.away'):
+        shutil.rmtree(here); os.rename(here + '.away', here)
+    if os.path.lexists(other): os.unlink(other)
+    if changed:
+        with open(file, 'w') as out: out.write(before)
+"#;
+
+fn started(world: Option<World>, text: &str) -> Option<World> {
+    let mut world = world.filter(|_| require(Means::Namespaces))?;
+    world.sandbox.unset("BLAST_SANDBOX");
+    world.write("pyproject.toml", text);
+    world.blast(["start", "--shell", "bash"]).success();
+    Some(world)
+}
+
+fn file(world: &World) -> PathBuf {
+    world.project().join("pyproject.toml")
+}
+
+fn try_all(world: &World, options: &[&str]) -> Run {
+    let file = file(world).display().to_string();
+    let mut words = vec!["run"];
+    words.extend(options);
+    words.extend(["--", "python", "-c", WAYS, &file]);
+    world.blast(words).success()
+}
+
+fn nothing_changes_it(world: &World) {
+    for options in [
+        &[][..],
+        &["--sandbox", "strict"],
+        &["--read-write", "."],
+        &["--read-write", ".."],
+    ] {
+        let run = try_all(world, options);
+        assert_eq!(run.stdout.matches(" kept\n").count(), 9, "{options:?} {run}");
+        assert_eq!(fs::read_to_string(file(world)).expect("there"), PROJECT);
+    }
+    let run = world.blast(["run", "--", "python", "-c", "open('beside', 'w')"]);
+    run.success();
+}
+
+#[test]
+fn no_program_in_a_sandbox_changes_what_the_next_one_may() {
+    let Some(world) = started(World::with([]), PROJECT) else {
+        return;
+    };
+    nothing_changes_it(&world);
+    // Who needs to, says so; and without a sandbox every one of these ways is one.
+    let file = file(&world).display().to_string();
+    let run = try_all(&world, &["--read-write", &file]);
+    assert!(run.stdout.contains("append changed"), "{run}");
+    let run = try_all(&world, &["--sandbox", "none"]);
+    assert_eq!(run.stdout.matches(" changed\n").count(), 9, "{run}");
+}
+
+#[test]
+fn nor_does_that_of_a_normal_user() {
+    if let Some(world) = started(World::unprivileged([]), PROJECT) {
+        nothing_changes_it(&world);
+    }
+}
+
+#[test]
+fn a_file_that_was_replaced_from_outside_is_as_safe_as_the_first() {
+    let Some(world) = started(World::with([]), PROJECT) else {
+        return;
+    };
+    let hold = "open('ready', 'w').close(); import time; time.sleep(600)";
+    let running: Background = world.blast_in_background(["run", "--", "python", "-c", hold]);
+    while !world.project().join("ready").exists() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // As editors write: the mount of the sandbox that is there goes with the old file (rename(2) since Linux 3.18).
+    let new = world.project().join("pyproject.toml.new");
+    fs::write(&new, PROJECT).expect("ours");
+    fs::rename(&new, file(&world)).expect("ours");
+    let run = try_all(&world, &[]);
+    assert_eq!(run.stdout.matches(" kept\n").count(), 9, "{run}");
+    drop(running);
+}
+
+#[test]
+fn what_cannot_be_kept_is_said() {
+    let text = format!("{PROJECT}{FREE}");
+    let Some(world) = started(World::with([]), &text) else {
+        return;
+    };
+    fs::rename(file(&world), world.root().join("elsewhere.toml")).expect("ours");
+    std::os::unix::fs::symlink("../elsewhere.toml", file(&world)).expect("ours");
+    let run = world.blast(["run", "--sandbox", "standard", "--", "python", "-c", "pass"]);
+    run.success().says("pyproject.toml is a link, or not there");
+}
