@@ -7,6 +7,7 @@ pub(crate) mod images;
 pub(crate) mod instance;
 pub(crate) mod launch;
 pub(crate) mod packages;
+pub(crate) mod packets;
 pub(crate) mod paths;
 pub(crate) mod protocol;
 mod redaction;

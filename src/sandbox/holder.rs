@@ -17,7 +17,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::setsid;
 use rustix::net::{SocketFlags, accept_with};
 
-use super::wire::{Asked, Told, is_ours, listen_at, receive, send};
+use super::wire::{Asked, Told, listen_at, peer, receive, send};
 use super::{COMMAND, Order};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -222,7 +222,7 @@ impl Holder {
 
     fn accept(&mut self) {
         if let Ok(guest) = accept_with(&self.listener, SocketFlags::CLOEXEC)
-            && is_ours(&guest)
+            && peer(&guest).is_some()
         {
             self.guests.insert(guest.as_raw_fd(), (guest, false));
         }
