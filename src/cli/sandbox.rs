@@ -1,28 +1,23 @@
-//! `blast run --sandbox LEVEL`: the flags, and the command inside.
+//! A command in a sandbox: what holds for it, and how it is run.
 
+mod options;
 mod script;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use blast_sandbox::audit::log::Log;
-use blast_sandbox::audit::{self, Decision, Entry, Listener as _, Who};
-use blast_sandbox::net::{Config, Publish};
-use blast_sandbox::plan::{Layer as Enforced, WatchedLimits};
+use blast_sandbox::audit::Who;
+use blast_sandbox::net::Config;
+use blast_sandbox::plan::WatchedLimits;
 use blast_sandbox::policy::merge::{Layer, Merged};
-use blast_sandbox::policy::origin::Origin;
-use blast_sandbox::policy::schema;
-use blast_sandbox::policy::target::Target;
-use blast_sandbox::policy::verdict::{Rule, Rules};
-use blast_sandbox::policy::{Files, Limits, Network};
 use blast_sandbox::{
-    Attempt, Caller, End, Environment, Excess, Failure, Level, Machine, PlanError, Policy, Program,
-    Stage, UnknownLevel, Used, Watch, places,
+    Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage,
+    UnknownLevel, places,
 };
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, raise};
@@ -32,113 +27,13 @@ use super::context::Context;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
-use crate::filter::{self, Running, Teacher};
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::Place;
 use crate::sandbox::{self, Order};
-use crate::ui::{Printer, units};
+use crate::ui::Printer;
 
-/// What a command may touch.
-#[derive(Debug, Default, clap::Args)]
-#[command(next_help_heading = "Sandbox options")]
-pub(super) struct SandboxOptions {
-    /// Keep the command in a sandbox: none, standard (the project and private files are written, the
-    /// system is read, no home, no network) or strict (less of the system) [default: what the settings say, else standard]
-    #[arg(long, value_name = "LEVEL")]
-    sandbox: Option<Level>,
-    /// Let the command read this path
-    #[arg(long, value_name = "PATH")]
-    read_only: Vec<PathBuf>,
-    /// Let the command read and change this path
-    #[arg(long, value_name = "PATH")]
-    read_write: Vec<PathBuf>,
-    /// Hide this path from the command
-    #[arg(long, value_name = "PATH")]
-    hide: Vec<PathBuf>,
-    /// Give the command this variable, with its value here or another
-    #[arg(long = "variable", value_name = "NAME[=VALUE]")]
-    #[arg(value_parser = variable)]
-    variables: Vec<(String, Option<String>)>,
-    #[arg(
-        long,
-        value_name = "HOST",
-        help = "Let the command connect to this host: HOST[:PORT], *.DOMAIN[:PORT] or ADDRESS[/BITS][:PORT]"
-    )]
-    allow_net: Vec<Target>,
-    /// Let this host reach a port of the command's, on the loopback: PORT, or OURS:ITS
-    #[arg(long, value_name = "PORT", value_parser = publish)]
-    publish: Vec<Publish>,
-    /// Limit the memory of all its processes together (bytes, or with K, M, G)
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    memory_max: Option<u64>,
-    /// Limit the time of processors: 1.5 is one and a half of them
-    #[arg(long, value_name = "PROCESSORS", value_parser = processors)]
-    cpu_max: Option<u32>,
-    /// Limit the number of processes and threads
-    #[arg(long, value_name = "NUMBER")]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    pids_max: Option<u64>,
-    /// Limit the size of each file that is written
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    file_size_max: Option<u64>,
-    /// Limit the size of all that is written, private files included
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    total_size_max: Option<u64>,
-    /// Limit the size of its private files (/tmp, the home directory inside) together
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    tmp_size: Option<u64>,
-    /// Go on where this limit cannot be enforced on this machine: memory, cpu, pids or io
-    #[arg(long, value_name = "LAYER")]
-    allow_degraded: Vec<Enforced>,
-}
-
-impl SandboxOptions {
-    /// Whether anything is said that makes sense in a sandbox only.
-    fn says_something(&self, flags: &Policy) -> bool {
-        let silent = Policy {
-            level: flags.level,
-            ..Policy::default()
-        };
-        *flags != silent || !self.allow_degraded.is_empty()
-    }
-
-    fn policy(&self, directory: &Path) -> Policy {
-        let absolute = |paths: &[PathBuf]| paths.iter().map(|path| directory.join(path)).collect();
-        Policy {
-            level: self.sandbox.unwrap_or_default(),
-            files: Files {
-                read_only: absolute(&self.read_only),
-                read_write: absolute(&self.read_write),
-                hidden: absolute(&self.hide),
-                temporary_bytes: self.tmp_size,
-            },
-            limits: Limits {
-                memory_bytes: self.memory_max,
-                cpu_percent: self.cpu_max,
-                processes: self.pids_max,
-                file_bytes: self.file_size_max,
-                written_bytes: self.total_size_max,
-                ..Limits::default()
-            },
-            variables: self.variables.iter().cloned().collect(),
-            network: Network {
-                rules: Rules {
-                    allowed: self.allow_net.iter().cloned().map(rule).collect(),
-                    ..Rules::default()
-                },
-                publish: self.publish.clone(),
-                ..Network::default()
-            },
-        }
-    }
-}
-
-fn rule(target: Target) -> Rule {
-    Rule {
-        target,
-        origin: Origin::Flag,
-    }
-}
+pub(super) use self::options::SandboxOptions;
+use self::telling::{Teller, write_down};
 
 /// What holds for a command in an environment, which is given these variables; none where nothing is kept from it.
 pub(super) fn policy(
@@ -247,12 +142,6 @@ pub(super) fn run(
     let machine = Machine::here();
     let plan = blast_sandbox::plan(policy, &environment, &caller, &machine, &places::Host)
         .map_err(|error| unplanned(&error))?;
-    for degraded in &plan.degraded {
-        let (layer, reason) = (degraded.layer, &degraded.reason);
-        context.printer.warn(format!(
-            "the limit of {layer} is not wholly enforced: {reason}"
-        ));
-    }
     for note in &plan.notes {
         context.printer.warn(note);
     }
@@ -273,21 +162,11 @@ pub(super) fn run(
     };
     let home = context.places()?.home.clone();
     write_down(merged, &who, &home, context.printer);
+    let network = policy.network.clone();
+    let mut teller = Teller::new(context.printer, who.clone(), network, home.clone());
     for degraded in &plan.degraded {
-        let rule = format!("it is not wholly enforced: {}", degraded.reason);
-        let layer = degraded.layer.as_str();
-        Log::new(&home).heard(&of_sandbox(&who, layer, Decision::Failed, rule));
+        teller.degraded(degraded);
     }
-    let mut teller = Teller {
-        printer: context.printer,
-        teacher: Teacher::new(context.printer),
-        log: Log::new(&home),
-        who: who.clone(),
-        exceeded: 0,
-        network: policy.network.clone(),
-        home: home.clone(),
-        running: None,
-    };
     let order = Order {
         plan,
         config: Config {
@@ -372,140 +251,6 @@ fn environment(
     })
 }
 
-/// Writes into the audit log which paths and variables a command is given, and which it is not though somebody asked for
-/// it. Connections are written down by the filter, each for itself.
-fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Printer) {
-    let log = Log::new(home);
-    for line in &merged.lines {
-        let kind = match line.key.as_str() {
-            "filesystem.read-only" => audit::Kind::Read,
-            "filesystem.read-write" => audit::Kind::Write,
-            "environment.allowed" | "environment.set" => audit::Kind::Env,
-            _ => continue,
-        };
-        let (decision, rule) = match &line.overruled_by {
-            Some(by) => (Decision::Denied, format!("{by} overrules {}", line.origin)),
-            None => (Decision::Allowed, format!("{} gives it", line.origin)),
-        };
-        // The value of a variable may be a secret.
-        let target = match kind {
-            audit::Kind::Env => line.value.split('=').next().unwrap_or_default().to_owned(),
-            _ => line.value.clone(),
-        };
-        let written = log.append(&Entry {
-            at_ms: audit::now_ms(),
-            who: who.clone(),
-            kind,
-            target,
-            address: None,
-            decision,
-            rule,
-            allow: None,
-            traffic: None,
-        });
-        if let Err(error) = written {
-            printer.warn(format!(
-                "the audit log cannot be written: {}: {error}",
-                log.path().display()
-            ));
-            return;
-        }
-    }
-}
-
-/// How often it is told on the terminal that a process was ended.
-const MOST_EXCESSES: u32 = 10;
-
-/// Tells and writes down what the program did not get, and starts the filter of a sandbox that is made for it.
-struct Teller {
-    printer: Printer,
-    teacher: Teacher,
-    log: Log,
-    who: Who,
-    exceeded: u32,
-    network: Network,
-    home: PathBuf,
-    running: Option<Running>,
-}
-
-impl Watch for Teller {
-    fn filter(&mut self, channel: OwnedFd) -> io::Result<()> {
-        let order = filter::Order {
-            config: Config {
-                who: self.who.clone(),
-                network: self.network.clone(),
-            },
-            home: self.home.clone(),
-        };
-        let speaks = io::stderr().as_fd().try_clone_to_owned()?;
-        self.running = Some(filter::start(&order, channel, speaks)?);
-        Ok(())
-    }
-
-    fn exceeded(&mut self, excess: Excess) {
-        let rule = over(excess);
-        // The log has all of them.
-        self.exceeded += 1;
-        if self.exceeded <= MOST_EXCESSES {
-            let who = match excess.victim {
-                Some(_) => "the largest process of the sandbox",
-                None => "the sandbox",
-            };
-            self.printer.warn(format!("{who} was ended: {rule}"));
-        }
-        let target = match excess.what {
-            Used::Memory => "memory",
-            Used::Processes => "pids",
-            Used::Written => "total-size",
-        };
-        self.log
-            .heard(&of_sandbox(&self.who, target, Decision::Denied, rule));
-    }
-
-    fn denied(&mut self, attempt: &Attempt) {
-        let entry = Entry::denied(&self.who, attempt);
-        self.log.heard(&entry);
-        self.teacher.heard(&entry);
-    }
-}
-
-/// In words, what was passed.
-fn over(excess: Excess) -> String {
-    let Excess {
-        what, used, most, ..
-    } = excess;
-    match what {
-        Used::Memory => format!(
-            "its processes used {} of memory, and may use {}",
-            units::bytes(used),
-            units::bytes(most)
-        ),
-        Used::Processes => {
-            format!("it had {used} processes and threads, and may have {most}")
-        }
-        Used::Written => format!(
-            "it wrote {}, and may write {}",
-            units::bytes(used),
-            units::bytes(most)
-        ),
-    }
-}
-
-/// A line of the audit log about the sandbox itself.
-fn of_sandbox(who: &Who, target: &str, decision: Decision, rule: String) -> Entry {
-    Entry {
-        at_ms: audit::now_ms(),
-        who: who.clone(),
-        kind: audit::Kind::Sandbox,
-        target: target.to_owned(),
-        address: None,
-        decision,
-        rule,
-        allow: None,
-        traffic: None,
-    }
-}
-
 /// Ends as the command did, where that is possible by its signal.
 fn exit(end: End) -> Exit {
     let status = match end {
@@ -547,86 +292,5 @@ fn unmade(failure: &Failure) -> Error {
             error.hint("`blast doctor` says what this machine lacks")
         }
         _ => error,
-    }
-}
-
-fn variable(text: &str) -> Result<(String, Option<String>), String> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, Some(value.to_owned())),
-        None => (text, None),
-    };
-    if name.is_empty() {
-        return Err("a variable has a name".to_owned());
-    }
-    Ok((name.to_owned(), value))
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    schema::size(text)
-        .ok_or_else(|| "a size is a number of bytes, or one with K, M or G".to_owned())
-}
-
-/// `5000`, or `8080:80`: ours, then its.
-fn publish(text: &str) -> Result<Publish, String> {
-    let (outside, inside) = text.split_once(':').unwrap_or((text, text));
-    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    match (port(outside), port(inside)) {
-        (Some(outside), Some(inside)) => Ok(Publish { outside, inside }),
-        _ => Err("a port is a number from 1 to 65535".to_owned()),
-    }
-}
-
-/// `2`, `0.5`: in hundredths.
-fn processors(text: &str) -> Result<u32, String> {
-    let wrong = || "a number of processors is like 2 or 0.5".to_owned();
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let part = match part.len() {
-        0 => 0,
-        1 => part.parse::<u32>().map_err(|_| wrong())? * 10,
-        2 => part.parse().map_err(|_| wrong())?,
-        _ => return Err(wrong()),
-    };
-    let whole: u32 = whole.parse().map_err(|_| wrong())?;
-    let percent = whole
-        .checked_mul(100)
-        .and_then(|hundreds| hundreds.checked_add(part));
-    percent.filter(|percent| *percent > 0).ok_or_else(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_processors_are_read_as_people_write_them() {
-        assert_eq!(size("4096"), Ok(4096));
-        assert_eq!(size("2g"), Ok(2 << 30));
-        assert_eq!(size("1MiB"), Ok(1 << 20));
-        for wrong in ["", "0", "M", "1.5G", "-1", "12T", "99999999999G"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(processors("1.5"), Ok(150));
-        assert_eq!(processors("2"), Ok(200));
-        assert_eq!(processors("0.05"), Ok(5));
-        for wrong in ["", "0", "x", "1.234", "-1"] {
-            assert!(processors(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_port_is_published_under_its_own_number_or_another() {
-        let both = |outside, inside| Ok(Publish { outside, inside });
-        assert_eq!(publish("5000"), both(5000, 5000));
-        assert_eq!(publish("8080:80"), both(8080, 80));
-        for wrong in ["", "0", "1:0", "x", "1:2:3", "70000", "127.0.0.1:80"] {
-            assert!(publish(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_variable_comes_with_a_value_or_brings_its_own() {
-        assert_eq!(variable("A=b=c"), Ok(("A".into(), Some("b=c".into()))));
-        assert_eq!(variable("A"), Ok(("A".into(), None)));
-        assert!(variable("=b").is_err());
     }
 }

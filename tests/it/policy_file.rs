@@ -87,7 +87,11 @@ fn nothing_changes_it(world: &World) {
         &["--read-write", ".."],
     ] {
         let run = try_all(world, options);
-        assert_eq!(run.stdout.matches(" kept\n").count(), 9, "{options:?} {run}");
+        assert_eq!(
+            run.stdout.matches(" kept\n").count(),
+            9,
+            "{options:?} {run}"
+        );
         assert_eq!(fs::read_to_string(file(world)).expect("there"), PROJECT);
     }
     let run = world.blast(["run", "--", "python", "-c", "open('beside', 'w')"]);
