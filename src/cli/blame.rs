@@ -1,11 +1,9 @@
 //! `blast blame`: where a version comes from.
 
-use blast_types::EnvName;
 use jiff::tz::TimeZone;
-use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::{TellingOptions, Told};
 use crate::command_line::command_line;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -23,21 +21,12 @@ pub(super) struct Args {
     #[arg(value_name = "PACKAGE")]
     package: String,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
-}
-
-#[derive(Debug, Serialize)]
-struct Document<'a> {
-    environment: &'a EnvName,
-    #[serde(flatten)]
-    blame: &'a Blame,
+    of: TellingOptions,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let request = Request::Blame {
         env: env.clone(),
         package: args.package,
@@ -45,10 +34,10 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     let Reply::Blame(blame) = context.ask(request)? else {
         return Err(Error::unexpected_reply());
     };
-    if args.json.json {
-        context.printer.json(&Document {
+    if args.of.json.json {
+        context.printer.json(&Told {
             environment: &env,
-            blame: &blame,
+            what: &blame,
         })?;
         return Ok(Exit::Ok);
     }

@@ -4,7 +4,7 @@ use blast_types::{EnvName, GenerationId};
 use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::TellingOptions;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{FileChange, FileChangeView, PackageChangeView, Reply, Request};
@@ -26,9 +26,7 @@ pub(super) struct Args {
     #[arg(long)]
     files: bool,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
+    of: TellingOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -43,7 +41,7 @@ struct Document<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let request = Request::Diff {
         env: env.clone(),
         from: args.from,
@@ -59,7 +57,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     else {
         return Err(Error::unexpected_reply());
     };
-    if args.json.json {
+    if args.of.json.json {
         context.printer.json(&Document {
             environment: &env,
             from,

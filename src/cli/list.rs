@@ -4,7 +4,7 @@ use blast_types::EnvName;
 use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::TellingOptions;
 use super::outdated::{self, Newer};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -18,9 +18,7 @@ pub(super) struct Args {
     #[arg(long)]
     outdated: bool,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
+    of: TellingOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -31,14 +29,14 @@ struct Document<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     if args.outdated {
-        return outdated::show(&env, &Newer::default(), args.json.json, context);
+        return outdated::show(&env, &Newer::default(), args.of.json.json, context);
     }
     let Reply::Packages { packages } = context.ask(Request::List { env: env.clone() })? else {
         return Err(Error::unexpected_reply());
     };
-    if args.json.json {
+    if args.of.json.json {
         context.printer.json(&Document {
             environment: &env,
             packages: &packages,

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::TellingOptions;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{OperationView, Reply, Request};
@@ -21,9 +21,7 @@ pub(super) struct Args {
     #[arg(short = 'n', long = "limit", value_name = "NUMBER")]
     limit: Option<usize>,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
+    of: TellingOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,7 +32,7 @@ struct Document<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let request = Request::Log {
         env: env.clone(),
         limit: args.limit,
@@ -42,7 +40,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let Reply::History { operations: all } = context.ask(request)? else {
         return Err(Error::unexpected_reply());
     };
-    if args.json.json {
+    if args.of.json.json {
         context.printer.json(&Document {
             environment: &env,
             operations: &all,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use blast_types::EnvName;
 use clap::{ArgAction, Args, ValueEnum};
+use serde::Serialize;
 
 use crate::ui::{Level, Printer};
 
@@ -55,12 +56,29 @@ pub(super) struct EnvOption {
     pub(super) env: Option<EnvName>,
 }
 
-/// For commands that read.
-#[derive(Debug, Args)]
+/// For commands that tell something.
+#[derive(Debug, Clone, Copy, Args)]
 pub(super) struct JsonOption {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// For commands that tell something of one environment.
+#[derive(Debug, Args)]
+pub(super) struct TellingOptions {
+    #[command(flatten)]
+    pub(super) env: EnvOption,
+    #[command(flatten)]
+    pub(super) json: JsonOption,
+}
+
+/// Something of one environment, as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a, T> {
+    pub(super) environment: &'a EnvName,
+    #[serde(flatten)]
+    pub(super) what: &'a T,
 }
 
 /// For commands that change.

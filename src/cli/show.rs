@@ -1,11 +1,9 @@
 //! `blast show`: one operation of the history.
 
-use blast_types::EnvName;
 use jiff::tz::TimeZone;
-use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::{TellingOptions, Told};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{OperationDetail, Reply, Request};
@@ -17,21 +15,12 @@ pub(super) struct Args {
     /// Its number, or `@{-N}` for N operations ago (default: the newest)
     operation: Option<String>,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
-}
-
-#[derive(Debug, Serialize)]
-struct Document<'a> {
-    environment: &'a EnvName,
-    #[serde(flatten)]
-    operation: &'a OperationDetail,
+    of: TellingOptions,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let request = Request::Show {
         env: env.clone(),
         operation: args.operation,
@@ -39,10 +28,10 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     let Reply::Operation { detail } = context.ask(request)? else {
         return Err(Error::unexpected_reply());
     };
-    if args.json.json {
-        context.printer.json(&Document {
+    if args.of.json.json {
+        context.printer.json(&Told {
             environment: &env,
-            operation: &detail,
+            what: &detail,
         })?;
     } else {
         context

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blast_types::{EnvName, PackageName};
-use serde::Serialize;
+use blast_types::PackageName;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::{TellingOptions, Told};
 use super::why::not_installed;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -31,21 +30,12 @@ pub(super) struct Args {
     #[arg(long)]
     no_dedupe: bool,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
-}
-
-#[derive(Debug, Serialize)]
-struct Document<'a> {
-    environment: &'a EnvName,
-    #[serde(flatten)]
-    graph: &'a DependencyGraph,
+    of: TellingOptions,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let Reply::Graph(graph) = context.ask(Request::Graph { env: env.clone() })? else {
         return Err(Error::unexpected_reply());
     };
@@ -57,10 +47,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     {
         return Err(not_installed(name, &env));
     }
-    if args.json.json {
-        context.printer.json(&Document {
+    if args.of.json.json {
+        context.printer.json(&Told {
             environment: &env,
-            graph: &graph,
+            what: &graph,
         })?;
         return Ok(Exit::Ok);
     }

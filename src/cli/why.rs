@@ -6,7 +6,7 @@ use blast_types::{EnvName, PackageName};
 use serde::Serialize;
 
 use super::context::Context;
-use super::options::{EnvOption, JsonOption};
+use super::options::TellingOptions;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::packages::{DependencyGraph, GraphPackage, Need};
@@ -21,9 +21,7 @@ pub(super) struct Args {
     #[arg(value_name = "PACKAGE")]
     package: PackageName,
     #[command(flatten)]
-    env: EnvOption,
-    #[command(flatten)]
-    json: JsonOption,
+    of: TellingOptions,
 }
 
 #[derive(Debug, Serialize)]
@@ -38,7 +36,7 @@ struct Document<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let env = context.env(&args.env)?;
+    let env = context.env(&args.of.env)?;
     let Reply::Graph(graph) = context.ask(Request::Graph { env: env.clone() })? else {
         return Err(Error::unexpected_reply());
     };
@@ -50,7 +48,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         return Err(not_installed(&args.package, &env));
     };
     let chains = chains(&graph, &args.package);
-    if args.json.json {
+    if args.of.json.json {
         context.printer.json(&Document {
             environment: &env,
             package: &args.package,
