@@ -1,13 +1,12 @@
 //! `blast add`: write requirements into the project here, renew its lock if it has one, and install
-//! them; and the same backwards for `blast remove`.
+//! them.
 //!
 //! Files and environment change together or not at all: everything is resolved before a byte is
 //! written, the files are replaced whole, and if the environment cannot follow they get back what
 //! they held. A command that dies in between has written down what it meant ([`intent`]).
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use blast_resolver::lock::Lock;
 use blast_types::{
@@ -18,19 +17,16 @@ use serde::Serialize;
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
-use super::intent::{self, Recorded};
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
 use super::project::{self, Project};
+use super::project_files::Files;
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
-use super::sync::LOCK;
-use super::{change, install, json_errors, lock, sources};
-use crate::convert::edit::{Edit, EditError, Place};
+use super::{install, json_errors, sources};
+use crate::convert::edit::Place;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{
-    Action, Change, Changed, Reply, Request, RequirementLine, RequirementSet,
-};
+use crate::ipc::protocol::{Action, Change, Reply, Request, RequirementLine, RequirementSet};
 
 /// Add requirements to the project here, and install them
 ///
@@ -99,27 +95,19 @@ impl Args {
     }
 }
 
-/// What became of it, as JSON: what `blast install` says, where anything was installed, and the
-/// files.
+/// What was written down, as JSON.
 #[derive(Debug, Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    changed: Option<&'a Changed>,
+struct WrittenDown<'a> {
     /// The requirements as they are written down.
     added: Vec<String>,
     group: Option<&'a GroupName>,
     extra: Option<&'a ExtraName>,
-    file: PathBuf,
-    lock_renewed: bool,
-    dry_run: bool,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
-    let json = JsonOption {
-        json: args.json.json,
-    };
-    json_errors::shown(add(args, context), &json, context)
+    let json = args.json;
+    json_errors::shown(add(args, context), json, context)
 }
 
 fn add(args: Args, context: &Context) -> Result<Exit, Error> {
@@ -160,8 +148,7 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     let how = (dry_run, args.env.env.as_ref());
     let done = files.replaced_by(&after, change.transpose()?, dry_run, context)?;
     if args.json.json {
-        context.printer.json(&Document {
-            changed: done.changed.as_ref(),
+        let written = WrittenDown {
             added: named.iter().map(ToString::to_string).collect(),
             group: match &place {
                 Place::Group(name) => Some(name),
@@ -171,10 +158,8 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
                 Place::Extra(name) => Some(name),
                 Place::Dependencies | Place::Group(_) => None,
             },
-            file: files.root.join(project::FILE),
-            lock_renewed: done.lock_renewed && !dry_run,
-            dry_run,
-        })?;
+        };
+        done.json(&files, &written, dry_run, context)?;
     } else {
         done.report(&after, how, context)?;
         say_added(&named, &place, dry_run, context);
@@ -230,205 +215,6 @@ fn without_project(args: Args, context: &Context) -> Result<Exit, Error> {
         bytecode: args.bytecode,
     };
     install::run(&install, context)
-}
-
-/// What `blast remove` takes out of the project here, if the environment is that of the project
-/// and the project names one of the packages: its files as they were, and as they will be.
-pub(super) fn without(
-    packages: &[String],
-    env: &EnvName,
-    sources: &SourceOptions,
-    context: &Context,
-) -> Result<Option<(Files, Text, Vec<String>)>, Error> {
-    let Some(root) = Project::root_of(context.cwd()?) else {
-        return Ok(None);
-    };
-    let environments = context.environments()?;
-    let of_project = super::select::of_project(&environments, &root);
-    if of_project.is_none_or(|of_project| of_project.name != *env) {
-        return Ok(None);
-    }
-    let files = Files::read(root)?;
-    let mut edit = files.edit()?;
-    let mut taken = Vec::new();
-    for text in packages {
-        let Ok(name) = text.parse::<PackageName>() else {
-            continue;
-        };
-        if edit.remove(&name).map_err(|error| files.unfit(&error))? {
-            taken.push(name.to_string());
-        }
-    }
-    if taken.is_empty() {
-        return Ok(None);
-    }
-    let options = (&ResolverOptions::default(), sources);
-    let after = files.after(edit.to_string(), options, context)?;
-    Ok(Some((files, after, taken)))
-}
-
-/// The files of a project that belong together.
-#[derive(Debug)]
-pub(super) struct Files {
-    root: PathBuf,
-    project: String,
-    lock: Option<String>,
-}
-
-/// What they shall hold.
-pub(super) struct Text {
-    project: String,
-    lock: Option<lock::Locked>,
-}
-
-impl Files {
-    fn read(root: PathBuf) -> Result<Self, Error> {
-        let read =
-            |path: &Path| fs::read_to_string(path).map_err(|error| Error::io("read", path, &error));
-        let lock = root.join(LOCK);
-        Ok(Self {
-            project: read(&root.join(project::FILE))?,
-            lock: lock.is_file().then(|| read(&lock)).transpose()?,
-            root,
-        })
-    }
-
-    fn edit(&self) -> Result<Edit, Error> {
-        Edit::new(&self.project).map_err(|error| self.unfit(&error))
-    }
-
-    fn unfit(&self, error: &EditError) -> Error {
-        let path = self.root.join(project::FILE);
-        let message = format!("{} cannot be changed", path.display());
-        Error::usage(message).caused_by(error)
-    }
-
-    /// With requirements in addition.
-    fn with(
-        &self,
-        place: &Place,
-        named: &[Requirement],
-        options: (&ResolverOptions, &SourceOptions),
-        context: &Context,
-    ) -> Result<Text, Error> {
-        let mut edit = self.edit()?;
-        for requirement in named {
-            edit.add(place, requirement)
-                .map_err(|error| self.unfit(&error))?;
-        }
-        self.after(edit.to_string(), options, context)
-    }
-
-    fn after(
-        &self,
-        text: String,
-        options: (&ResolverOptions, &SourceOptions),
-        context: &Context,
-    ) -> Result<Text, Error> {
-        let project = Project::parse(&self.root, &text)?;
-        let path = self.root.join(LOCK);
-        let locked = self
-            .lock
-            .as_ref()
-            .map(|previous| lock::renewed(&project, (&path, previous), options, context));
-        Ok(Text {
-            project: text,
-            lock: locked.transpose()?,
-        })
-    }
-
-    /// What each file holds, and shall hold.
-    fn changes(&self, after: &Text) -> Vec<intent::Text> {
-        let mut files = vec![intent::Text {
-            path: self.root.join(project::FILE),
-            before: self.project.clone(),
-            after: after.project.clone(),
-        }];
-        if let (Some(before), Some(locked)) = (&self.lock, &after.lock) {
-            files.push(intent::Text {
-                path: self.root.join(LOCK),
-                before: before.clone(),
-                after: locked.text.clone(),
-            });
-        }
-        files
-    }
-
-    /// Writes, then changes the environment; if that cannot be, the files are put back.
-    pub(super) fn replaced_by(
-        &self,
-        after: &Text,
-        change: Option<Change>,
-        dry_run: bool,
-        context: &Context,
-    ) -> Result<Done, Error> {
-        let lock_text = after.lock.as_ref().map(|locked| locked.text.as_str());
-        let meant = (!dry_run)
-            .then(|| {
-                let env = change.as_ref().map(|change| &change.env);
-                Recorded::new(env, self.changes(after), context)
-            })
-            .transpose()?;
-        let outcome = meant.as_ref().map_or(Ok(()), Recorded::carry_out);
-        let outcome = outcome.and_then(|()| {
-            let Some(change) = change else {
-                return Ok(None);
-            };
-            match context.ask(Request::Change(Box::new(change)))? {
-                Reply::Changed(changed) => Ok(Some(changed)),
-                _ => Err(Error::unexpected_reply()),
-            }
-        });
-        let changed = match (outcome, meant) {
-            (Ok(changed), meant) => {
-                meant.map_or(Ok(()), Recorded::done)?;
-                changed
-            }
-            (Err(error), None) => return Err(error),
-            (Err(error), Some(meant)) => {
-                return Err(match meant.take_back().and_then(|()| meant.done()) {
-                    Ok(()) => error,
-                    Err(second) => error.hint(format!(
-                        "{} was changed already and could not be put back: {second}",
-                        self.root.join(project::FILE).display()
-                    )),
-                });
-            }
-        };
-        Ok(Done {
-            changed,
-            lock_renewed: lock_text.is_some_and(|text| Some(text) != self.lock.as_deref()),
-        })
-    }
-}
-
-/// What became of the environment and the lock.
-pub(super) struct Done {
-    changed: Option<Changed>,
-    lock_renewed: bool,
-}
-
-impl Done {
-    /// Tells people. `named` is the environment if the user had to name it.
-    pub(super) fn report(
-        &self,
-        after: &Text,
-        (dry_run, named): (bool, Option<&EnvName>),
-        context: &Context,
-    ) -> Result<(), Error> {
-        if self.lock_renewed {
-            let verb = if dry_run { "would be" } else { "was" };
-            context.printer.say(format!("{LOCK} {verb} renewed"));
-        }
-        match (&self.changed, &after.lock) {
-            (Some(changed), _) => {
-                change::report(context, changed, named, "blast revert")?;
-            }
-            (None, Some(locked)) => lock::report(&locked.changes, dry_run, context)?,
-            (None, None) => {}
-        }
-        Ok(())
-    }
 }
 
 /// A line as something that can be written down for others.

@@ -9,31 +9,17 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{Changed, Reply, Request};
 use crate::ui::changes;
 
-/// Asks for a change and reports it. `undo` is the command that takes it back.
+/// Asks for a change and reports it, as JSON if that was asked for. `undo` is the command that takes
+/// it back.
 pub(super) fn ask(
     context: &Context,
     request: Request,
-    env: &EnvOption,
+    (env, json): (&EnvOption, &JsonOption),
     undo: &str,
 ) -> Result<Exit, Error> {
     match context.ask(request)? {
+        Reply::Changed(changed) if json.json => context.printer.json(&changed).map(|()| Exit::Ok),
         Reply::Changed(changed) => report(context, &changed, env.env.as_ref(), undo),
-        _ => Err(Error::unexpected_reply()),
-    }
-}
-
-/// [`ask`], with the answer and the error as JSON if that was asked for.
-pub(super) fn ask_json(
-    context: &Context,
-    request: Request,
-    env: &EnvOption,
-    json: &JsonOption,
-) -> Result<Exit, Error> {
-    if !json.json {
-        return ask(context, request, env, "blast revert");
-    }
-    match context.ask(request)? {
-        Reply::Changed(changed) => context.printer.json(&changed).map(|()| Exit::Ok),
         _ => Err(Error::unexpected_reply()),
     }
 }

@@ -151,7 +151,7 @@ struct Document {
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     match &args.command {
         Command::Restart(args) => restart(args.force, context),
-        Command::Status(args) => status(&args.json, context),
+        Command::Status(args) => status(args.json, context),
     }
 }
 
@@ -165,7 +165,7 @@ fn restart(force: bool, context: &Context) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-fn status(json: &JsonOption, context: &Context) -> Result<Exit, Error> {
+fn status(json: JsonOption, context: &Context) -> Result<Exit, Error> {
     let (build, pid) = match context.client()?.ask_running(Request::Ping)? {
         Some(Reply::Pong { build, pid }) => (Some(build), Some(pid)),
         Some(_) => return Err(Error::unexpected_reply()),

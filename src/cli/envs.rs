@@ -47,13 +47,13 @@ struct Document<'a> {
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
     match args.command {
-        None => list(&args.json, context),
-        Some(Command::List(json)) => list(&json, context),
+        None => list(args.json, context),
+        Some(Command::List(json)) => list(json, context),
         Some(Command::Rm { names, dry_run }) => remove(names, dry_run.dry_run, context),
     }
 }
 
-fn list(json: &JsonOption, context: &Context) -> Result<Exit, Error> {
+fn list(json: JsonOption, context: &Context) -> Result<Exit, Error> {
     let environments = context.environments()?;
     if json.json {
         context.printer.json(&Document {

@@ -55,7 +55,7 @@ struct Document<'a> {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    json_errors::shown(init(args, context), &args.json, context)
+    json_errors::shown(init(args, context), args.json, context)
 }
 
 fn init(args: &Args, context: &Context) -> Result<Exit, Error> {

@@ -28,7 +28,7 @@ struct Body<'a> {
 /// The result, an error among it printed as JSON too if that was asked for.
 pub(super) fn shown(
     result: Result<Exit, Error>,
-    json: &JsonOption,
+    json: JsonOption,
     context: &Context,
 ) -> Result<Exit, Error> {
     if let Err(error) = &result

@@ -6,7 +6,8 @@ use blast_types::{EnvName, SnapshotName};
 
 use super::change;
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption};
+use super::json_errors;
+use super::options::{DryRunOption, EnvOption, JsonOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Move, MoveTarget, Request};
@@ -24,6 +25,8 @@ pub(super) struct Args {
     env: EnvOption,
     #[command(flatten)]
     dry_run: DryRunOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// A snapshot as it is typed.
@@ -50,6 +53,11 @@ impl FromStr for Named {
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let json = args.json;
+    json_errors::shown(load(args, context), json, context)
+}
+
+fn load(args: Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
     let Named { from, name } = args.name;
     let target = MoveTarget::Snapshot { from, name };
@@ -58,7 +66,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         target,
         dry_run: args.dry_run.dry_run,
     });
-    change::ask(context, request, &args.env, "blast revert")
+    change::ask(context, request, (&args.env, &args.json), "blast revert")
 }
 
 #[cfg(test)]

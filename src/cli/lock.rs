@@ -112,7 +112,7 @@ pub(super) struct Locked {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    json_errors::shown(lock(args, context), &args.json, context)
+    json_errors::shown(lock(args, context), args.json, context)
 }
 
 fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {

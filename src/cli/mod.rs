@@ -4,7 +4,8 @@
 //! directory), asks the daemon one thing or two, and shows the answer through [`crate::ui`].
 //! Nothing here opens the store, resolves or connects to an index. What several commands share:
 //! [`options`] (arguments), [`context`] (printer, client, surroundings), [`select`] (which
-//! environment is meant), [`project`] (`pyproject.toml`), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
+//! environment is meant), [`project`] (`pyproject.toml`), [`project_files`] (changing
+//! it and what follows it), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed); [`deferred`] keeps the start of all of them short.
 
@@ -47,6 +48,7 @@ mod outdated;
 pub(crate) mod pip;
 mod policy;
 mod project;
+mod project_files;
 mod python;
 mod redo;
 mod remove;

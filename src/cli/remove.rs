@@ -1,9 +1,12 @@
 //! `blast remove`: take packages out of an environment.
 
+use blast_types::{EnvName, PackageName};
+use serde::Serialize;
+
 use super::context::Context;
-use super::options::{DryRunOption, EnvOption, SourceOptions};
-use super::sources;
-use super::{add, change, project};
+use super::options::{DryRunOption, EnvOption, JsonOption, SourceOptions};
+use super::project_files::{Files, Text};
+use super::{change, json_errors, project, select, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request, ResolveOptions};
@@ -22,13 +25,26 @@ pub(super) struct Args {
     #[command(flatten)]
     dry_run: DryRunOption,
     #[command(flatten)]
+    json: JsonOption,
+    #[command(flatten)]
     sources: SourceOptions,
+}
+
+/// What was taken out of the file, as JSON.
+#[derive(Debug, Serialize)]
+struct Removed<'a> {
+    removed: &'a [String],
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let json = args.json;
+    json_errors::shown(remove(args, context), json, context)
+}
+
+fn remove(args: Args, context: &Context) -> Result<Exit, Error> {
     let env = context.env(&args.env)?;
-    let of_project = add::without(&args.packages, &env, &args.sources, context)?;
+    let of_project = of_project(&args.packages, &env, &args.sources, context)?;
     let change = Change {
         env,
         action: Action::Remove {
@@ -39,23 +55,63 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         no_bytecode: false,
         dry_run: args.dry_run.dry_run,
     };
-    if let Some((files, after, taken)) = of_project {
-        let dry_run = change.dry_run;
-        let how = (dry_run, args.env.env.as_ref());
-        let done = files.replaced_by(&after, Some(change), dry_run, context)?;
-        done.report(&after, how, context)?;
-        let (file, taken) = (project::FILE, taken.join(" "));
-        context.printer.say(if dry_run {
-            format!("would take {taken} out of the dependencies in {file}")
-        } else {
-            format!("took {taken} out of the dependencies in {file}; `blast add {taken}` puts it back there")
-        });
+    let Some((files, after, taken)) = of_project else {
+        return change::ask(
+            context,
+            Request::Change(Box::new(change)),
+            (&args.env, &args.json),
+            "blast revert",
+        );
+    };
+    let dry_run = change.dry_run;
+    let done = files.replaced_by(&after, Some(change), dry_run, context)?;
+    if args.json.json {
+        done.json(&files, &Removed { removed: &taken }, dry_run, context)?;
         return Ok(Exit::Ok);
     }
-    change::ask(
-        context,
-        Request::Change(Box::new(change)),
-        &args.env,
-        "blast revert",
-    )
+    done.report(&after, (dry_run, args.env.env.as_ref()), context)?;
+    let (file, taken) = (project::FILE, taken.join(" "));
+    context.printer.say(if dry_run {
+        format!("would take {taken} out of the dependencies in {file}")
+    } else {
+        format!(
+            "took {taken} out of the dependencies in {file}; `blast add {taken}` puts it back there"
+        )
+    });
+    Ok(Exit::Ok)
+}
+
+/// What is taken out of the project here, if the environment is that of the project
+/// and the project names one of the packages: its files as they were, and as they will be.
+fn of_project(
+    packages: &[String],
+    env: &EnvName,
+    sources: &SourceOptions,
+    context: &Context,
+) -> Result<Option<(Files, Text, Vec<String>)>, Error> {
+    let Some(root) = project::Project::root_of(context.cwd()?) else {
+        return Ok(None);
+    };
+    let environments = context.environments()?;
+    let its = select::of_project(&environments, &root);
+    if its.is_none_or(|its| its.name != *env) {
+        return Ok(None);
+    }
+    let files = Files::read(root)?;
+    let mut edit = files.edit()?;
+    let mut taken = Vec::new();
+    for text in packages {
+        let Ok(name) = text.parse::<PackageName>() else {
+            continue;
+        };
+        if edit.remove(&name).map_err(|error| files.unfit(&error))? {
+            taken.push(name.to_string());
+        }
+    }
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    let options = (&super::resolution::ResolverOptions::default(), sources);
+    let after = files.after(edit.to_string(), options, context)?;
+    Ok(Some((files, after, taken)))
 }

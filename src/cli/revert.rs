@@ -2,8 +2,9 @@
 
 use super::change;
 use super::context::Context;
+use super::json_errors;
 use super::moment::Moment;
-use super::options::{DryRunOption, EnvOption};
+use super::options::{DryRunOption, EnvOption, JsonOption};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Move, MoveTarget, Request};
@@ -25,10 +26,17 @@ pub(super) struct Args {
     env: EnvOption,
     #[command(flatten)]
     dry_run: DryRunOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
+    let json = args.json;
+    json_errors::shown(revert(args, context), json, context)
+}
+
+fn revert(args: Args, context: &Context) -> Result<Exit, Error> {
     let target = match (args.target, args.to) {
         (None, None) => MoveTarget::Undo,
         (Some(target), _) => MoveTarget::Named { target },
@@ -40,5 +48,5 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
         target,
         dry_run: args.dry_run.dry_run,
     });
-    change::ask(context, request, &args.env, "blast redo")
+    change::ask(context, request, (&args.env, &args.json), "blast redo")
 }

@@ -135,7 +135,7 @@ pub(super) enum Wanted {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    json_errors::shown(sync(args, context), &args.json, context)
+    json_errors::shown(sync(args, context), args.json, context)
 }
 
 fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
@@ -164,11 +164,11 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
     if let Action::SyncLock { only_locked, .. } = &mut change.action {
         *only_locked = args.locked;
     }
-    let exit = change::ask_json(
+    let exit = change::ask(
         context,
         Request::Change(Box::new(change)),
-        &args.env,
-        &args.json,
+        (&args.env, &args.json),
+        "blast revert",
     )?;
     if !dry_run {
         bytecode.await_for(env, context)?;

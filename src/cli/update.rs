@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    json_errors::shown(update(args, context), &args.json, context)
+    json_errors::shown(update(args, context), args.json, context)
 }
 
 fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
@@ -50,11 +50,11 @@ fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
         no_bytecode: bytecode == Bytecode::Off,
         dry_run: args.dry_run.dry_run,
     };
-    let exit = change::ask_json(
+    let exit = change::ask(
         context,
         Request::Change(Box::new(change)),
-        &args.env,
-        &args.json,
+        (&args.env, &args.json),
+        "blast revert",
     )?;
     if !args.dry_run.dry_run {
         bytecode.await_for(env, context)?;

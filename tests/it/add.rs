@@ -67,6 +67,32 @@ fn what_was_added_is_told_as_json() {
 }
 
 #[test]
+fn what_was_removed_is_told_as_json() {
+    let Some(world) = world() else { return };
+    world.blast(["lock"]).success();
+    world.blast(["add", "late"]).success();
+    let with = read(&world, "pyproject.toml");
+    let remove = |more: &[&str]| world.blast(["remove", "--json", "late"].iter().chain(more));
+    let told = remove(&["--dry-run"]).success();
+    assert_eq!(told.stdout.matches("\"dry_run\"").count(), 1, "{told}");
+    let told = told.json();
+    assert_eq!(told["dry_run"], true, "{told}");
+    assert_eq!(told["removed"], serde_json::json!(["late"]));
+    assert_eq!(told["lock_renewed"], false, "{told}");
+    assert_eq!(read(&world, "pyproject.toml"), with);
+    let told = remove(&[]).success().json();
+    assert_eq!(told["changes"][0]["name"], "late");
+    assert!(told["changes"][0]["after"].is_null(), "{told}");
+    assert_eq!(told["lock_renewed"], true, "{told}");
+    assert_eq!(read(&world, "pyproject.toml"), PYPROJECT);
+    // What the project does not name is taken out of the environment alone.
+    let told = world.blast(["remove", "--json", "demo", "--env", "my-app"]);
+    assert_eq!(told.success().json()["removed"][0], "demo");
+    let told = remove(&[]).exits(1).json();
+    assert_eq!(told["error"]["kind"], "no", "{told}");
+}
+
+#[test]
 fn the_lock_is_renewed_with_the_file() {
     let Some(world) = world() else { return };
     world.blast(["lock"]).success();

@@ -55,6 +55,25 @@ fn revert_again_goes_further_back_and_redo_forward() {
 }
 
 #[test]
+fn going_back_and_forth_is_told_as_json() {
+    let Some(world) = changed_twice() else { return };
+    world.change("save", "demo", &["good"]).success();
+    let told = world.change("revert", "demo", &["--json"]).success().json();
+    assert_eq!(told["operation"], 5, "{told}");
+    assert_eq!(told["changes"][0]["after"], "1.0", "{told}");
+    let told = world.change("redo", "demo", &["--json", "--dry-run"]);
+    let told = told.success().json();
+    assert_eq!(told["dry_run"], true, "{told}");
+    assert_eq!(told["changes"][0]["after"], "2.0", "{told}");
+    let told = world.change("load", "demo", &["--json", "good"]);
+    assert_eq!(told.success().json()["operation"], 6);
+    for line in [&["revert", "--json", "999"][..], &["load", "--json", "no"]] {
+        let told = world.change(line[0], "demo", &line[1..]).exits(1).json();
+        assert_eq!(told["error"]["kind"], "no", "{told}");
+    }
+}
+
+#[test]
 fn before_the_first_operation_there_is_nothing_to_revert_to() {
     let Some(world) = World::started([]) else {
         return;
