@@ -167,14 +167,19 @@ impl ImageContent<'_> {
         stop: &(dyn Fn() -> bool + Sync),
         told: &(dyn Fn(&str) + Sync),
     ) -> Result<(), ImageError> {
-        let mut copies = Vec::with_capacity(self.packs.len());
-        for open in &self.packs {
-            if stop() {
-                return Err(ImageError::Stopped);
-            }
-            let path = staging.pack(self.image.pack_file(), open)?;
-            copies.push((PackFile::open(&path)?, open));
-        }
+        // The disk begins with the largest, which takes it longest.
+        let mut largest_first: Vec<_> = self.packs.iter().collect();
+        largest_first.sort_by_key(|open| std::cmp::Reverse(open.bytes().0));
+        let copies = largest_first
+            .into_par_iter()
+            .map(|open| {
+                if stop() {
+                    return Err(ImageError::Stopped);
+                }
+                let path = staging.pack(self.image.pack_file(), open)?;
+                Ok((PackFile::open(&path)?, open))
+            })
+            .collect::<Result<Vec<_>, ImageError>>()?;
         let copies: Vec<_> = copies.iter().map(|(file, open)| (file, *open)).collect();
         check(&copies, stop, told).map_err(|error| error.of_image(self.image.path()))
     }
