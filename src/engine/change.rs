@@ -19,7 +19,7 @@ use blast_types::{Event, Interpreter, PackageName, Reporter};
 
 use super::build::Builder;
 use super::error::{EngineError, at};
-use super::home::{Home, now_ms};
+use super::home::{Home, Turn, now_ms};
 use super::ingest::{Ingest, ingest};
 use super::overtaken::Overtaken;
 use super::plan::Plan;
@@ -56,9 +56,6 @@ enum Outcome {
     /// Another change was published first.
     Overtaken(Box<Overtaken>),
 }
-
-/// The right to publish.
-type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 /// After so many attempts that others overtook, a change keeps them out.
 const PATIENCE: usize = 3;

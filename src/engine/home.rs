@@ -4,6 +4,7 @@
 //! processes and belong on a blocking thread. Changes of one environment are serialised by
 //! [`Home::turn`]; different environments do not wait for each other.
 
+mod changes;
 mod opening;
 mod skeletons;
 mod view;
@@ -28,6 +29,8 @@ use super::keeper::Keeper;
 use super::showing::Mode;
 use super::skeleton::Skeletons;
 use crate::ipc::protocol::Place;
+use changes::Changes;
+pub(crate) use changes::Turn;
 use opening::ViewListener;
 
 /// See the module's documentation.
@@ -49,6 +52,7 @@ pub(crate) struct Home {
     /// Environments that are shown as something else since somebody asked.
     moved: Mutex<HashSet<EnvName>>,
     turns: Mutex<HashMap<EnvName, Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) changes: Arc<Changes>,
     /// Build environments in the view, and how many builds go on in each.
     builds: Mutex<HashMap<EnvName, usize>>,
     /// Whether a thread unpacks what images brought.
@@ -134,9 +138,13 @@ impl Home {
     }
 
     /// The right to change one environment; held until dropped.
-    pub(crate) async fn turn(&self, env: &EnvName) -> tokio::sync::OwnedMutexGuard<()> {
+    pub(crate) async fn turn(&self, env: &EnvName) -> Turn {
+        let changing = self.changes.begin();
         let turn = Arc::clone(lock(&self.turns).entry(env.clone()).or_default());
-        turn.lock_owned().await
+        Turn {
+            _right: turn.lock_owned().await,
+            _changing: changing,
+        }
     }
 
     /// Whether anything is mounted.

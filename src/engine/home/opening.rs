@@ -124,6 +124,7 @@ impl Home {
             moved: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
+            changes: Arc::default(),
             unpacking: Arc::default(),
             behind: AtomicBool::new(false),
             skeletons_renewed: AtomicBool::new(false),

@@ -1,7 +1,7 @@
 //! Unpacking what images brought, after the load returned and beside everything else.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::engine::home::Home;
@@ -14,12 +14,26 @@ impl Home {
             return;
         }
         let store = Arc::clone(&self.store);
-        let unpacking = Arc::clone(&self.unpacking);
+        let (unpacking, changes) = (Arc::clone(&self.unpacking), Arc::clone(&self.changes));
         let spawned = thread::Builder::new()
             .name("unpack".to_owned())
             .spawn(move || {
-                // A home that was deleted needs nothing any more.
-                match store.unpack(&|| !store.is_present()) {
+                // Stopped rather than held, as a change may need what is unpacked and wait for it. A home that
+                // was deleted needs nothing any more.
+                let disturbed = AtomicBool::new(false);
+                let stop = || {
+                    let disturbs = changes.are_made();
+                    disturbed.fetch_or(disturbs, Ordering::Relaxed);
+                    disturbs || !store.is_present()
+                };
+                let end = loop {
+                    changes.wait();
+                    let end = store.unpack(&stop);
+                    if end.is_err() || !disturbed.swap(false, Ordering::Relaxed) {
+                        break end;
+                    }
+                };
+                match end {
                     Ok(done) => tracing::debug!(?done, "packs of images are unpacked"),
                     Err(error) => tracing::warn!(%error, "packs of images stay packed for now"),
                 }

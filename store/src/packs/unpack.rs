@@ -15,8 +15,9 @@ use crate::staging::Staging;
 use crate::store::Inner;
 use crate::{Store, StoreError};
 
-/// So many bytes of blobs are written before they are made durable, unless one pack holds more.
-const BATCH_BYTES: u64 = 64 << 20;
+/// So many bytes of blobs are written before they are made durable, unless one pack holds more. Who makes something durable
+/// meanwhile waits for these too.
+const BATCH_BYTES: u64 = 16 << 20;
 
 /// How unpacking ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
