@@ -100,6 +100,11 @@ fn os_of(name: &str) -> Option<Os> {
         "unknown-linux-musl" => Some(MUSL),
         "apple-darwin" => Some(MACOS),
         "pc-windows-msvc" => Some(Os::Windows),
+        "manylinux1" => Some(Os::Manylinux { major: 2, minor: 5 }),
+        "manylinux2010" => Some(Os::Manylinux {
+            major: 2,
+            minor: 12,
+        }),
         "manylinux2014" => Some(Os::Manylinux {
             major: 2,
             minor: 17,
@@ -212,6 +217,27 @@ mod tests {
                 "aarch64",
                 "manylinux2014_aarch64",
                 "manylinux_2_28_aarch64",
+            ),
+            (
+                "i686-manylinux2010",
+                "linux",
+                "i686",
+                "manylinux1_i686",
+                "manylinux_2_17_i686",
+            ),
+            (
+                "x86_64-manylinux1",
+                "linux",
+                "x86_64",
+                "manylinux_2_5_x86_64",
+                "manylinux2010_x86_64",
+            ),
+            (
+                "armv7-unknown-linux-gnueabihf",
+                "linux",
+                "armv7l",
+                "manylinux_2_17_armv7l",
+                "manylinux_2_12_armv7l",
             ),
             (
                 "aarch64-unknown-linux-musl",

@@ -182,6 +182,12 @@ impl SourceTree {
         if needed.iter().any(|key| dynamic.iter().any(|d| d == key)) {
             return Ok(None);
         }
+        // Poetry takes what `[project]` does not name from its own table, dynamic or not.
+        let tools = self.pyproject.as_ref().and_then(|t| t.get("tool"));
+        let of_poetry = tools.is_some_and(|tools| tools.get("poetry").is_some());
+        if of_poetry && !project.contains_key("dependencies") {
+            return Ok(None);
+        }
         let name = PackageName::from_str(name)
             .map_err(|error| self.wrong(format!("`project.name`: {error}")))?;
         let version = versions::version(version)
@@ -317,6 +323,17 @@ mod tests {
         assert!(dynamic.metadata().expect("fine").is_none());
         let versionless = of("[project]\nname = 'a'\ndynamic = ['version']\n");
         assert!(versionless.metadata().expect("fine").is_none());
+        let project = "[project]\nname = 'a'\nversion = '1'\n";
+        let of_poetry = "[tool.poetry.dependencies]\nb = '^1'\n";
+        assert!(of(project).metadata().expect("fine").is_some());
+        assert!(
+            of(&format!("{project}{of_poetry}"))
+                .metadata()
+                .expect("fine")
+                .is_none()
+        );
+        let both = format!("{project}dependencies = []\n{of_poetry}");
+        assert!(of(&both).metadata().expect("fine").is_some());
         let info = |text: &str| {
             let files = [("setup.py", ""), ("PKG-INFO", text)];
             let (_folder, sources) = tree(&files);
