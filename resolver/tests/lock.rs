@@ -95,6 +95,23 @@ fn credentials_stay_out_of_a_lock() {
     );
 }
 
+#[test]
+fn of_a_later_minor_version_what_is_not_known_is_told() {
+    let read = |format: &str| {
+        let text = one(&format!("mood = 1\n{WHEEL}\n[weather]\n"));
+        let text = text.replace("\"1.0\"", &format!("\"{format}\""));
+        Lock::parse(&text).expect("read").passed_over
+    };
+    assert_eq!(read("1.0"), None);
+    let told = read("1.2").expect("two are unknown").to_string();
+    assert!(
+        told.contains("1.2") && told.ends_with(": weather, packages[0].mood"),
+        "{told}"
+    );
+    let known = one(WHEEL).replace("\"1.0\"", "\"1.2\"");
+    assert_eq!(Lock::parse(&known).expect("read").passed_over, None);
+}
+
 /// A lock of one package with this body.
 fn one(body: &str) -> String {
     format!("lock-version = \"1.0\"\ncreated-by = \"x\"\n\n[[packages]]\nname = \"a\"\n{body}\n")

@@ -39,6 +39,9 @@ pub(super) async fn sync_lock(
         source,
     };
     let lock = Lock::parse(text).map_err(|error| unusable(error.into()))?;
+    if let Some(news) = &lock.passed_over {
+        job.reporter.warn(format!("{}: {news}", path.display()));
+    }
     let extras: Vec<ExtraName> = extras
         .iter()
         .map(|name| ExtraName::from_str(name).map_err(|error| unusable(error.into())))

@@ -62,6 +62,23 @@ fn a_lock_is_followed_to_the_letter_and_needs_no_index_page() {
 }
 
 #[test]
+fn what_is_new_in_a_lock_of_a_later_minor_version_is_told() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let lock = |format: &str| {
+        format!("lock-version = \"{format}\"\ncreated-by = \"x\"\nmood = 1\npackages = []\n")
+    };
+    world.write("pylock.toml", lock("1.7"));
+    let run = world.change("sync", "demo", &["pylock.toml"]).success();
+    run.says("format version 1.7").says("passed over: mood");
+    world.write("pylock.toml", lock("2.0"));
+    let run = world.change("sync", "demo", &["pylock.toml"]);
+    assert_ne!(run.code, 0, "{run}");
+    run.says("format version 2.0");
+}
+
+#[test]
 fn a_lock_whose_hash_is_not_that_of_the_file_is_refused() {
     let Some(world) = World::started(demo_wheels()) else {
         return;

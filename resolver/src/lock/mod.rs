@@ -43,6 +43,18 @@ pub struct Lock {
     pub packages: Vec<LockedPackage>,
     /// What the lock was made from; only a universal lock made by blast says so.
     pub made_from: Option<MadeFrom>,
+    /// What was read and not understood, where the lock has a later minor version of the format.
+    pub passed_over: Option<PassedOver>,
+}
+
+/// What a lock of a later minor version says beyond what is known here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the lock has format version {format}; what this does not know was passed over: {}", keys.join(", "))]
+pub struct PassedOver {
+    /// The version of the format, such as `1.1`.
+    pub format: String,
+    /// Where each unknown key stands, such as `packages[0].mood`.
+    pub keys: Vec<String>,
 }
 
 /// What a universal lock was made from (`[tool.blast]`), to tell whether it is still current.

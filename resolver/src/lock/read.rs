@@ -8,7 +8,9 @@ use std::str::FromStr;
 use blast_types::{ExtraName, GroupName, PackageName, Version, filename, pep508, versions};
 use toml::{Table, Value};
 
-use super::{Known, Limits, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom};
+use super::{
+    Known, Limits, Location, Lock, LockedFile, LockedPackage, LockedSource, MadeFrom, PassedOver,
+};
 
 /// Why a text is no lock.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,6 +47,7 @@ impl Lock {
         if !known {
             return Err(LockReadError::Version(format.to_owned()));
         }
+        let later = versions::version(format).is_ok_and(|format| format > Version::new([1, 0]));
         root.table("tool")?;
         let packages = root.tables("packages")?;
         let packages = packages.ok_or_else(|| root.problem("packages", "is missing"))?;
@@ -57,8 +60,55 @@ impl Lock {
             created_by: root.required_text("created-by")?.to_owned(),
             packages: packages.iter().map(package).collect::<Result<_, _>>()?,
             made_from: made_from(&root),
+            passed_over: later
+                .then(|| passed_over(format, &root, &packages))
+                .flatten(),
         })
     }
+}
+
+/// What a lock may say in version 1.0 of the format.
+const KEYS: &[&str] = &[
+    "lock-version",
+    "environments",
+    "requires-python",
+    "extras",
+    "dependency-groups",
+    "default-groups",
+    "created-by",
+    "packages",
+    "tool",
+];
+/// What each package may say there.
+const PACKAGE_KEYS: &[&str] = &[
+    "name",
+    "version",
+    "marker",
+    "requires-python",
+    "dependencies",
+    "vcs",
+    "directory",
+    "archive",
+    "index",
+    "sdist",
+    "wheels",
+    "attestation-identities",
+    "tool",
+];
+
+/// Of a later minor version, what is not known here; the specification wants that told.
+fn passed_over(format: &str, root: &At<'_>, packages: &[At<'_>]) -> Option<PassedOver> {
+    let unknown = |at: &At<'_>, known: &[&str]| -> Vec<String> {
+        let keys = at.table.keys();
+        let new = keys.filter(|key| !known.contains(&key.as_str()));
+        new.map(|key| at.path_of(key)).collect()
+    };
+    let mut keys = unknown(root, KEYS);
+    keys.extend(packages.iter().flat_map(|at| unknown(at, PACKAGE_KEYS)));
+    (!keys.is_empty()).then(|| PassedOver {
+        format: format.to_owned(),
+        keys,
+    })
 }
 
 /// The table of blast in `[tool]`. Anything there is our own: what cannot be read says nothing.

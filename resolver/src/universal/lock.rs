@@ -50,6 +50,7 @@ impl Universal {
                 limits: choices.limits,
                 forks,
             }),
+            passed_over: None,
         })
     }
 
