@@ -85,6 +85,28 @@ fn a_package_that_does_not_exist() {
 }
 
 #[test]
+fn a_package_that_its_index_holds_back() {
+    let mut universe = Universe::default();
+    universe.add("b", "1.0", &["a"]);
+    // Its page is there, and empty.
+    universe.add("a", "1.0", &[]);
+    universe
+        .projects
+        .get_mut(&name("a"))
+        .expect("there")
+        .clear();
+    universe
+        .statuses
+        .insert(name("a"), "quarantined".to_owned());
+    assert_snapshot!(failure(universe, inputs(&["b"])), @r"
+    no set of versions meets the requirements:
+      because you require `b`,
+      and b 1.0 depends on `a`,
+      and a is quarantined by its index, which thinks it unsafe
+    ");
+}
+
+#[test]
 fn a_package_that_is_not_in_the_cache() {
     let mut universe = Universe::default();
     universe.failing.insert(name("a"), ProviderError::NotCached);

@@ -148,6 +148,7 @@ fn proves(universe: &Universe, explanation: &Explanation) -> bool {
             Fact::Unusable { .. }
             | Fact::NoneInRange { .. }
             | Fact::NotFound { .. }
+            | Fact::Quarantined { .. }
             | Fact::NotCached { .. } => {}
         }
     }

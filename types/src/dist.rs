@@ -10,6 +10,9 @@ use uv_pep440::{Version, VersionSpecifiers};
 
 use crate::{FileHash, Requirement, Sha256};
 
+/// The status of a project whose index thinks it unsafe and offers none of its files (PEP 792).
+pub const QUARANTINED: &str = "quarantined";
+
 /// Everything one index offers of one project (PEP 503, 691, 700, 792).
 #[derive(Debug, Clone)]
 pub struct ProjectFiles {
@@ -19,7 +22,8 @@ pub struct ProjectFiles {
     pub index: Arc<str>,
     /// Versions in ascending order; files whose name cannot be parsed are left out.
     pub versions: Vec<VersionFiles>,
-    /// PEP 792 status other than `active` (`archived`, `quarantined`, `deprecated`).
+    /// PEP 792 status other than `active` (`archived`, `quarantined`, `deprecated`). There are no
+    /// versions of a project that its index holds [`QUARANTINED`].
     pub status: Option<String>,
     /// Where else the project is, by this index (PEP 708).
     pub elsewhere: Elsewhere,

@@ -18,7 +18,7 @@ pub mod versions;
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, PackId, Sha256};
 pub use dist::{
     ArchiveInfo, CoreMetadata, DirInfo, DirectUrl, DistFile, DistKind, Elsewhere, MetadataAt,
-    ProjectFiles, VcsInfo, VersionFiles, Yanked,
+    ProjectFiles, QUARANTINED, VcsInfo, VersionFiles, Yanked,
 };
 pub use file_hash::{FileHash, FileHashError, HashAlgorithm, Hasher};
 pub use interpreter::{

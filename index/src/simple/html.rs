@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use blast_types::Yanked;
 
-use super::{Link, Listing, PageError, metadata_attribute};
+use super::{Link, Listing, PageError, check_version, metadata_attribute};
 
 pub(super) fn links(text: &str) -> Result<Listing<'_>, PageError> {
     let mut page = Listing::default();
@@ -29,11 +29,7 @@ pub(super) fn links(text: &str) -> Result<Listing<'_>, PageError> {
 
 fn meta(tag: &Tag<'_>, page: &mut Listing<'_>) -> Result<(), PageError> {
     match (tag.value("name").as_deref(), tag.value("content")) {
-        (Some("pypi:repository-version"), Some(version))
-            if version.trim().split('.').next() != Some("1") =>
-        {
-            Err(PageError::Version(version.into_owned()))
-        }
+        (Some("pypi:repository-version"), Some(version)) => check_version(&version),
         (Some("pypi:project-status"), Some(status)) => {
             page.status = Some(status.trim().to_owned());
             Ok(())

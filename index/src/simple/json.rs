@@ -8,7 +8,7 @@ use blast_types::{Elsewhere, FileHash, MetadataAt, Yanked};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{Link, Listing, PageError};
+use super::{Link, Listing, PageError, check_version};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,15 +111,13 @@ enum Flag<'a> {
 }
 
 pub(super) fn links(body: &[u8]) -> Result<Listing<'_>, PageError> {
-    let page: Page<'_> = serde_json::from_slice(body)?;
+    let page: Page<'_> = serde_json::from_slice(body).map_err(|error| unread(body, error))?;
     let elsewhere = Elsewhere {
         tracks: page.meta.tracks,
         alternates: page.alternate_locations,
     };
-    if let Some(version) = page.meta.api_version
-        && version.split('.').next() != Some("1")
-    {
-        return Err(PageError::Version(version));
+    if let Some(version) = page.meta.api_version {
+        check_version(&version)?;
     }
     let status = page.status.and_then(|status| match status {
         Status::Record { status } => status,
@@ -132,6 +130,20 @@ pub(super) fn links(body: &[u8]) -> Result<Listing<'_>, PageError> {
         elsewhere,
         links,
     })
+}
+
+/// Why a page could not be read. One of a later major version may have any form.
+fn unread(body: &[u8], error: serde_json::Error) -> PageError {
+    #[derive(Deserialize)]
+    struct Head {
+        meta: Meta,
+    }
+    let version = serde_json::from_slice(body).ok();
+    let version = version.and_then(|head: Head| head.meta.api_version);
+    match version.map(|version| check_version(&version)) {
+        Some(Err(later)) => later,
+        Some(Ok(())) | None => error.into(),
+    }
 }
 
 fn link(file: File<'_>) -> Link<'_> {

@@ -9,11 +9,11 @@ mod json;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use blast_types::{
-    DistFile, DistKind, Elsewhere, FileHash, MetadataAt, PackageName, ProjectFiles, Sha256,
-    Version, VersionFiles, VersionSpecifiers, Yanked, filename, versions,
+    DistFile, DistKind, Elsewhere, FileHash, MetadataAt, PackageName, ProjectFiles, QUARANTINED,
+    Sha256, Version, VersionFiles, VersionSpecifiers, Yanked, filename, versions,
 };
 use url::Url;
 
@@ -23,6 +23,31 @@ use crate::url::{filename_of, without_credentials};
 /// indexes send upload times only to clients that take it.
 pub(crate) const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, \
     application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1";
+
+/// The minor version of the API that is known here, of major version 1 (PEP 792).
+const KNOWN_MINOR: u64 = 4;
+
+/// Looks at the version of the API that a page states (PEP 629). A later minor version is said
+/// in the log, once.
+fn check_version(stated: &str) -> Result<(), PageError> {
+    static SAID: Once = Once::new();
+    let (major, minor) = stated
+        .trim()
+        .split_once('.')
+        .unwrap_or((stated.trim(), "0"));
+    if major != "1" {
+        return Err(PageError::Version(stated.to_owned()));
+    }
+    if minor.parse().is_ok_and(|minor: u64| minor > KNOWN_MINOR) {
+        SAID.call_once(|| {
+            tracing::warn!(
+                stated,
+                "an index speaks a later version of its API than 1.{KNOWN_MINOR}; what is new in it is passed over"
+            );
+        });
+    }
+    Ok(())
+}
 
 /// Why a page is no index page.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +105,10 @@ pub fn parse_project(
     with_links(body, content_type, |page| {
         let files = files(&page, url, Some(name))?;
         let status = page.status.filter(|status| status != "active");
-        let files = files.into_iter().map(|(_, file)| file).collect();
+        // An index must not offer what it quarantines (PEP 792); one that mirrors another may.
+        let offered = |_: &_| status.as_deref() != Some(QUARANTINED);
+        let files = files.into_iter().filter(offered);
+        let files = files.map(|(_, file)| file).collect();
         Ok(ProjectFiles {
             name: name.clone(),
             index,

@@ -208,6 +208,14 @@ fn what_is_no_page_is_an_error() {
         parse(r#"{"meta": {"api-version": "2.0"}, "files": []}"#, json),
         Err(PageError::Version(_))
     ));
+    // Of another major version, even if its form is another too.
+    assert!(matches!(
+        parse(
+            r#"{"meta": {"api-version": "2.0"}, "files": {"a": 1}}"#,
+            json
+        ),
+        Err(PageError::Version(_))
+    ));
     assert!(matches!(
         parse(
             "<meta name='pypi:repository-version' content='2.0'>",
@@ -219,6 +227,38 @@ fn what_is_no_page_is_an_error() {
         parse("%PDF", "application/pdf"),
         Err(PageError::ContentType(_))
     ));
+}
+
+#[test]
+fn later_minor_versions_of_the_api_are_read() {
+    let page = r#"{"meta": {"api-version": "1.99"}, "files": [
+        {"filename": "demo-1.tar.gz", "url": "demo-1.tar.gz", "new": [1]}], "new": {}}"#;
+    only(&json(page));
+    only(&html(
+        "<meta name='pypi:repository-version' content='1.99'><a href='demo-1.tar.gz'>x</a>",
+    ));
+}
+
+#[test]
+fn nothing_of_a_quarantined_project_is_offered() {
+    for status in ["archived", "deprecated", "quarantined", "later-invented"] {
+        let offered = usize::from(status != "quarantined");
+        let page = html(&format!(
+            "<meta name='pypi:project-status' content='{status}'><a href='demo-1.tar.gz'>x</a>"
+        ));
+        assert_eq!(
+            (page.versions.len(), page.status.as_deref()),
+            (offered, Some(status))
+        );
+        let page = json(&format!(
+            r#"{{"project-status": {{"status": "{status}", "reason": "x"}}, "files": [
+                {{"filename": "demo-1.tar.gz", "url": "demo-1.tar.gz", "hashes": {{}}}}]}}"#
+        ));
+        assert_eq!(
+            (page.versions.len(), page.status.as_deref()),
+            (offered, Some(status))
+        );
+    }
 }
 
 #[test]

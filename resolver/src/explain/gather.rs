@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use blast_types::{MarkerTree, PackageName, Requirement};
+use blast_types::{MarkerTree, PackageName, QUARANTINED, Requirement};
 use indexmap::{IndexMap, IndexSet};
 use pubgrub::{DerivationTree, External, NoSolutionError, VersionSet as _};
 use rustc_hash::{FxBuildHasher, FxHashSet};
@@ -188,6 +188,9 @@ fn missing(solver: &Solver<'_>, leaves: &Leaves, project: &Project) -> Vec<Fact>
     match project.absence {
         Some(Absence::NotFound) if project.len() == 0 => return vec![Fact::NotFound { package }],
         Some(Absence::NotCached) if project.len() == 0 => return vec![Fact::NotCached { package }],
+        _ if project.len() == 0 && project.status() == Some(QUARANTINED) => {
+            return vec![Fact::Quarantined { package }];
+        }
         _ => {}
     }
     let mut unmet = IndexSet::new();

@@ -40,7 +40,8 @@ pub(super) fn remedies(solver: &Solver<'_>, facts: &[Fact]) -> Vec<Remedy> {
             Fact::Asked { .. }
             | Fact::Depends { .. }
             | Fact::DependsVariously { .. }
-            | Fact::NoneInRange { .. } => None,
+            | Fact::NoneInRange { .. }
+            | Fact::Quarantined { .. } => None,
         };
         if let Some(remedy) = remedy
             && !remedies.iter().any(|known| known.text == remedy.text)

@@ -93,6 +93,11 @@ pub enum Fact {
         /// The package.
         package: PackageName,
     },
+    /// Its index holds the package back (PEP 792).
+    Quarantined {
+        /// The package.
+        package: PackageName,
+    },
     /// The cache does not have the package, and the network is not used.
     NotCached {
         /// The package.
@@ -186,6 +191,10 @@ impl fmt::Display for Fact {
                 write!(f, "no version of {package} is in any of those ({existing})")
             }
             Self::NotFound { package } => write!(f, "{package} is not on the index"),
+            Self::Quarantined { package } => write!(
+                f,
+                "{package} is quarantined by its index, which thinks it unsafe"
+            ),
             Self::NotCached { package } => {
                 write!(
                     f,
