@@ -33,7 +33,7 @@ mod sys;
 pub use cgroups::Cgroups;
 pub use helper::{
     DOOR_DESCRIPTORS, Door, End, Excess, Failure, Held, NAMESPACES, Nobody, Program, Stage, Used,
-    Watch, enter, run,
+    Watch, enter, run, unmapped,
 };
 pub use level::{Level, UnknownLevel};
 pub use observe::Attempt;

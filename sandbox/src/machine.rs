@@ -4,10 +4,12 @@ use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::sys::utsname::uname;
+use nix::unistd::User as Account;
 use nix::unistd::{Gid, Uid};
 
+use crate::Policy;
 use crate::cgroups::Cgroups;
-use crate::plan::Machine;
+use crate::plan::{Machine, User};
 
 impl Machine {
     /// This one, for the user who asks.
@@ -19,8 +21,44 @@ impl Machine {
             memory_bytes: memory,
             has_own_numbers: has_own_numbers(),
             cgroups: Cgroups::find(),
+            user: None,
         }
     }
+
+    /// The same, with who the policy's user is here: a name of the system's, or a number.
+    #[must_use]
+    pub fn with_user_of(mut self, policy: &Policy) -> Self {
+        // Only root becomes somebody else; looking somebody up may ask a network.
+        self.user = policy
+            .user
+            .as_deref()
+            .filter(|_| self.uid == 0)
+            .and_then(account);
+        self
+    }
+}
+
+fn account(name: &str) -> Option<User> {
+    let number = name.parse().ok();
+    let found = match number {
+        Some(number) => Account::from_uid(Uid::from_raw(number)),
+        None => Account::from_name(name),
+    };
+    match (found.ok().flatten(), number) {
+        (Some(account), _) => Some(User {
+            uid: account.uid.as_raw(),
+            gid: account.gid.as_raw(),
+            name: Some(account.name),
+        }),
+        (None, Some(number)) => Some(User {
+            uid: number,
+            gid: number,
+            name: None,
+        }),
+        (None, None) => None,
+    }
+    // A second name of root, or its group, is none without privilege.
+    .filter(|user| user.uid != 0 && user.gid != 0)
 }
 
 /// Whether `kernel.pid_max` belongs to a pid namespace (Linux 6.14) and can be set: containers have it read only. On older

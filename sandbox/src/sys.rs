@@ -115,6 +115,36 @@ pub(crate) fn restrict_mount(at: impl AsFd, flags: MountFlags, all: bool) -> io:
     Ok(())
 }
 
+/// Shows the files of the mount at this descriptor, which is nowhere yet, and of those below it, under the owners that a
+/// user namespace says (`MOUNT_ATTR_IDMAP`, Linux 5.12), and lets nothing that is mounted elsewhere come there.
+///
+/// # Errors
+/// Those of `mount_setattr(2)`: `EINVAL` where the file system cannot, `EPERM` for who has no right over it.
+pub(crate) fn map_owners(at: impl AsFd, owners: BorrowedFd<'_>) -> io::Result<()> {
+    const MAPPED: u64 = 0x0010_0000;
+    let number = u64::try_from(owners.as_raw_fd()).map_err(io::Error::other)?;
+    let attributes = MountAttributes {
+        set: MAPPED,
+        clear: 0,
+        propagation: libc::MS_PRIVATE,
+        user_namespace: number,
+    };
+    // SAFETY: the path is a C string, and the attributes live until the call returns and are as long
+    // as is said.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            at.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<MountAttributes>(),
+        )
+    };
+    Errno::result(done)?;
+    Ok(())
+}
+
 /// Leaves the session keyring for an empty one (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use blast_sandbox::net::Config;
 use blast_sandbox::plan::WatchedLimits;
 use blast_sandbox::policy::merge::{Layer, Merged};
 use blast_sandbox::{
-    Caller, End, Environment, Failure, Level, Machine, PlanError, Policy, Program, Stage,
+    Caller, End, Environment, Failure, Level, Machine, Plan, PlanError, Policy, Program, Stage,
     UnknownLevel, places,
 };
 use nix::sys::resource::{Resource, setrlimit};
@@ -139,12 +139,13 @@ pub(super) fn run(
             .copied()
             .collect::<BTreeSet<_>>(),
     };
-    let machine = Machine::here();
+    let machine = Machine::here().with_user_of(policy);
     let plan = blast_sandbox::plan(policy, &environment, &caller, &machine, &places::Host)
         .map_err(|error| unplanned(&error))?;
     for note in &plan.notes {
         context.printer.warn(note);
     }
+    tell_unmapped(&plan, context.printer);
     let [name, arguments @ ..] = command else {
         return Err(Error::usage("no command to run"));
     };
@@ -202,6 +203,20 @@ pub(super) fn run(
             Ok(Outcome::NoSandbox)
         }
         Err(failure) => Err(unmade(&failure)),
+    }
+}
+
+/// Says which files keep their owner for a program that runs as somebody else.
+fn tell_unmapped(plan: &Plan, printer: Printer) {
+    if plan.maker.is_none() {
+        return;
+    }
+    // What fails here fails again when the sandbox is made, and is said there.
+    for path in blast_sandbox::unmapped(plan).unwrap_or_default() {
+        printer.warn(format!(
+            "the file system of {} cannot show its files as another user's, so the command can change there what              everybody may",
+            path.display()
+        ));
     }
 }
 
@@ -276,6 +291,7 @@ fn unplanned(error: &PlanError) -> Error {
                 degraded.layer
             ))
             .hint("`blast doctor` says which cgroups there are"),
+        PlanError::NoUser(_) => shown.hint("say one without privilege, as `user = \"nobody\"`"),
         PlanError::NoEnvironment(_) => shown.hint("run `blast doctor`"),
         _ => shown,
     }

@@ -59,6 +59,7 @@ mod run;
 mod sandbox;
 mod sandbox_escapes;
 mod sandbox_limits;
+mod sandbox_user;
 mod scale;
 mod skeleton;
 mod snapshots;

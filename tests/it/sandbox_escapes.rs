@@ -31,6 +31,8 @@ struct Host {
     world: World,
     facts: String,
     outer: std::process::Child,
+    /// As whom the probes run inside, where that is not who runs blast.
+    user: Option<&'static str>,
     /// Sockets that answer as long as this lives.
     _sockets: Vec<Box<dyn std::any::Any>>,
 }
@@ -133,6 +135,7 @@ impl Host {
             facts: facts_file.to_string_lossy().into_owned(),
             world,
             outer,
+            user: None,
             _sockets: sockets,
         }
     }
@@ -157,6 +160,7 @@ impl Host {
             {
                 words.extend([flag, limit]);
             }
+            words.extend(self.user.iter().flat_map(|user| ["--user", user]));
             for layer in ["memory", "pids"] {
                 words.extend(["--allow-degraded", layer]);
             }
@@ -282,4 +286,17 @@ fn user_no_probe_leaves_a_sandbox() {
     let host = Host::new(world);
     suite(&host, "strict", false);
     suite(&host, "standard", false);
+}
+
+#[test]
+fn root_no_probe_leaves_a_sandbox_of_somebody_else() {
+    if !require(Means::Root) || !require(Means::Namespaces) {
+        return;
+    }
+    let Some(world) = World::with([]) else {
+        return;
+    };
+    let mut host = Host::new(world);
+    host.user = Some("54321");
+    suite(&host, "strict", true);
 }

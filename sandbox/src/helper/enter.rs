@@ -24,7 +24,7 @@ use super::init::{Launch, end, wait};
 use super::keep::Door;
 use super::message::{Failure, Message, Speaker, Stage};
 use super::observed::{self, Window};
-use super::{End, Outside, Program, Reaper, Signals, Watch};
+use super::{End, Outside, Program, Reaper, Signals, Watch, identity};
 use crate::plan::Plan;
 use crate::sys::{Fork, OneThread, close_others, fork_into};
 
@@ -52,7 +52,7 @@ pub fn enter(
             drop(looks);
             let mut speaker = Speaker::new(speaks);
             let kept = [lease.as_raw_fd()];
-            let outcome = go_in(caller, door, lease, shows.as_ref(), &speaker)
+            let outcome = go_in(plan, caller, door, lease, shows.as_ref(), &speaker)
                 .and_then(|groups| {
                     let launch = Launch {
                         plan,
@@ -93,6 +93,7 @@ pub fn enter(
     reason = "this is the sandbox's helper, which has one thread"
 )]
 fn go_in(
+    plan: &Plan,
     caller: Pid,
     door: &Door,
     lease: BorrowedFd<'_>,
@@ -118,5 +119,6 @@ fn go_in(
     for namespace in &door.namespaces {
         nix::sched::setns(namespace, CloneFlags::empty()).map_err(at(Stage::Namespaces))?;
     }
+    identity::become_user(plan, || getppid() == caller)?;
     Ok(groups)
 }

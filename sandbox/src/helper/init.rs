@@ -1,9 +1,10 @@
 //! Process 1 of a sandbox: makes it, starts the program if it is for one alone, and then only reaps.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -15,9 +16,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, sethostname, setpgid};
 
 use super::message::{Failure, Message, Speaker, Stage};
-use super::{PASSED, Program, keep, mounts, network, program};
+use super::{PASSED, Program, identity, keep, mounts, network, program};
 use crate::net::lead_out;
-use crate::plan::{Network, Plan};
+use crate::plan::{Ids, Network, Plan};
 use crate::sys::{Fork, OneThread, close_others, fork_into};
 
 /// The name of every host that a sandbox is.
@@ -31,18 +32,27 @@ pub(super) enum Work<'a> {
     Keep(OwnedFd),
 }
 
+/// What it begins with.
+pub(super) struct Begins {
+    /// A byte comes here when it may begin.
+    pub(super) waits: OwnedFd,
+    /// To the filter of its network.
+    pub(super) channel: Option<OwnedFd>,
+    /// Places of the host that are shown as the program's own.
+    pub(super) owned: BTreeMap<PathBuf, OwnedFd>,
+}
+
 /// All of it. Never comes back.
 pub(super) fn live(
     plan: &Plan,
     work: Work<'_>,
     mut speaker: Speaker,
-    waits: OwnedFd,
-    channel: Option<OwnedFd>,
+    begins: Begins,
     thread: OneThread,
 ) -> ! {
     let outcome = match work {
         Work::Program(program, shows, signals) => {
-            make(plan, &mut speaker, waits, channel, None, shows.as_ref())
+            make(plan, &mut speaker, begins, None, shows.as_ref())
                 .map(drop)
                 .and_then(|()| {
                     let launch = Launch {
@@ -59,7 +69,7 @@ pub(super) fn live(
                     wait(program).map_err(|error| Failure::new(Stage::Program, error))
                 })
         }
-        Work::Keep(talk) => make(plan, &mut speaker, waits, channel, Some(&talk), None)
+        Work::Keep(talk) => make(plan, &mut speaker, begins, Some(&talk), None)
             .and_then(|made| keep::live(made, &talk, &mut speaker)),
     };
     speaker.say(&match outcome {
@@ -91,12 +101,16 @@ pub(super) struct Made {
 fn make(
     plan: &Plan,
     speaker: &mut Speaker,
-    waits: OwnedFd,
-    channel: Option<OwnedFd>,
+    begins: Begins,
     talk: Option<&OwnedFd>,
     shows: Option<&OwnedFd>,
 ) -> Result<Made, Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
+    let Begins {
+        waits,
+        channel,
+        owned,
+    } = begins;
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Namespaces))?;
     // The end of the pipe means that the caller is gone, perhaps before the line above.
     let mut go = File::from(waits);
@@ -111,10 +125,13 @@ fn make(
             .iter()
             .chain(talk)
             .chain(shows)
+            .chain(owned.values())
             .map(AsRawFd::as_raw_fd),
     );
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
-    be_oneself(plan)?;
+    if plan.maker.is_none() {
+        be_oneself(plan.ids)?;
+    }
     enter_cgroup_namespace().map_err(at(Stage::Cgroup))?;
     if let Some(highest) = plan.highest_process {
         // That of this process' pid namespace, by the host's `/proc` too.
@@ -134,7 +151,9 @@ fn make(
         .map(|_| keep::Inside::open())
         .transpose()
         .map_err(|error| Failure::new(Stage::Namespaces, error))?;
-    let scratch = mounts::carry_out(plan)?;
+    let scratch = mounts::carry_out(plan, &owned)?;
+    drop(owned);
+    identity::become_user(plan, || speaker.is_heard())?;
     Ok(Made { scratch, inside })
 }
 
@@ -146,16 +165,16 @@ fn enter_cgroup_namespace() -> Result<(), Errno> {
     nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)
 }
 
-/// Maps user and group to themselves in the user namespace that this process began.
-pub(super) fn be_oneself(plan: &Plan) -> Result<(), Failure> {
+/// Maps user and group, which are this process', to themselves in the user namespace that it began.
+pub(super) fn be_oneself(ids: Ids) -> Result<(), Failure> {
     let write = |file: &str, text: String| {
         let path = Path::new("/proc/self").join(file);
         fs::write(&path, text).map_err(|error| Failure::at(Stage::Identity, &path, error))
     };
     // Without this no user may map a group (user_namespaces(7)).
     write("setgroups", "deny".to_owned())?;
-    write("uid_map", format!("{0} {0} 1", plan.uid))?;
-    write("gid_map", format!("{0} {0} 1", plan.gid))
+    write("uid_map", format!("{0} {0} 1", ids.uid))?;
+    write("gid_map", format!("{0} {0} 1", ids.gid))
 }
 
 /// A program that is about to be started.

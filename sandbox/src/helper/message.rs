@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -118,6 +119,14 @@ impl Speaker {
             // One write shorter than PIPE_BUF: lines of two processes never mix.
             self.0.write_all(&line).unwrap_or_default();
         }
+    }
+
+    /// Whether anybody still listens.
+    pub(crate) fn is_heard(&self) -> bool {
+        use std::os::fd::AsFd as _;
+        // A pipe that nobody reads has an error (poll(2)).
+        let mut ends = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        poll(&mut ends, PollTimeout::ZERO) == Ok(0)
     }
 
     pub(crate) fn number(&self) -> i32 {

@@ -15,6 +15,7 @@
 //! Where programs follow one another, the sandbox is kept ([`keep`]) and entered ([`fn@enter`]).
 
 mod enter;
+mod identity;
 mod init;
 mod keep;
 mod message;
@@ -41,6 +42,7 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 
 pub use enter::enter;
+pub use identity::unmapped;
 use init::Work;
 pub use keep::{DOOR_DESCRIPTORS, Door, Held, NAMESPACES};
 pub use message::{Failure, Stage};
@@ -202,16 +204,25 @@ fn begin(plan: &Plan, work: Work<'_>, watch: &mut dyn Watch) -> Result<Begun, Fa
         }
         Network::Nothing | Network::Host => (None, None),
     };
+    let owned = identity::mapped(plan, thread)
+        .map_err(|error| Failure::new(Stage::Identity, error))?
+        .trees;
     let init = match fork_into(thread, namespaces) {
         Ok(Fork::Child) => {
             drop((ours, goes));
-            init::live(plan, work, Speaker::new(speaks), waits, its, thread)
+            let begins = init::Begins {
+                waits,
+                channel: its,
+                owned,
+            };
+            init::live(plan, work, Speaker::new(speaks), begins, thread)
         }
         Ok(Fork::Parent(init)) => init,
         Err(error) => return Err(Failure::new(Stage::Namespaces, error)),
     };
-    drop((speaks, waits, its, work));
+    drop((speaks, waits, its, work, owned));
     let gone = Reaper::of(init);
+    identity::name_both(plan, init).map_err(|error| Failure::new(Stage::Identity, error))?;
     group
         .add(init)
         .map_err(|error| Failure::new(Stage::Cgroup, error))?;

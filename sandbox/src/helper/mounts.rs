@@ -15,7 +15,10 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, o
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
-use nix::unistd::{UnlinkatFlags, chdir, fchdir, pivot_root, symlinkat, unlinkat};
+use nix::unistd::{
+    Gid, Uid, UnlinkatFlags, chdir, fchdir, fchownat, pivot_root, symlinkat, unlinkat,
+};
+use rustix::mount::{MoveMountFlags, move_mount};
 
 use super::message::{Failure, Stage};
 use crate::plan::{Access, Mount, Plan, Scratch};
@@ -70,7 +73,11 @@ fn changed(at: &OwnedFd) -> Result<(i64, i64), Errno> {
 }
 
 /// Carries out all mounts and enters the new root.
-pub(super) fn carry_out(plan: &Plan) -> Result<Untouched, Failure> {
+/// `owned` are trees that are shown in place of what is there.
+pub(super) fn carry_out(
+    plan: &Plan,
+    owned: &BTreeMap<PathBuf, OwnedFd>,
+) -> Result<Untouched, Failure> {
     let failed = |error: Errno| Failure::new(Stage::Mounts, error);
     mount(
         None::<&str>,
@@ -81,9 +88,9 @@ pub(super) fn carry_out(plan: &Plan) -> Result<Untouched, Failure> {
     )
     .map_err(failed)?;
     let sources = sources(&plan.mounts)?;
-    let mut root = Root::make(plan.scratch_bytes)?;
+    let mut root = Root::make(plan)?;
     for step in &plan.mounts {
-        root.step(step, &sources)?;
+        root.step(step, &sources, owned)?;
     }
     drop(sources);
     root.enter()
@@ -131,7 +138,7 @@ fn by_number(descriptor: impl AsFd) -> PathBuf {
 }
 
 impl Root {
-    fn make(scratch_bytes: Option<u64>) -> Result<Self, Failure> {
+    fn make(plan: &Plan) -> Result<Self, Failure> {
         let failed = |error: Errno| Failure::at(Stage::Mounts, Path::new(BASE), error);
         memory(Path::new(BASE), "size=8m,mode=0755").map_err(failed)?;
         let root = directory(BASE).map_err(failed)?;
@@ -145,7 +152,9 @@ impl Root {
         .map_err(failed)?;
         drop(empty);
         let at = Path::new(BASE).join(SCRATCH);
-        let size = scratch_bytes.map_or_else(String::new, |bytes| format!("size={bytes},"));
+        let size = plan
+            .scratch_bytes
+            .map_or_else(String::new, |bytes| format!("size={bytes},"));
         memory(&at, &format!("{size}mode=0700")).map_err(failed)?;
         let scratch = directory(&at).map_err(failed)?;
         let mut ours = BTreeSet::new();
@@ -167,6 +176,9 @@ impl Root {
             )
             .map_err(failed)?;
         }
+        let (user, group) = (Uid::from_raw(plan.ids.uid), Gid::from_raw(plan.ids.gid));
+        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+        fchownat(&scratch, "home", Some(user), Some(group), flags).map_err(failed)?;
         Ok(Self {
             top: root,
             scratch,
@@ -177,29 +189,43 @@ impl Root {
         })
     }
 
-    fn step(&mut self, step: &Mount, sources: &BTreeMap<PathBuf, OwnedFd>) -> Result<(), Failure> {
+    fn step(
+        &mut self,
+        step: &Mount,
+        sources: &BTreeMap<PathBuf, OwnedFd>,
+        owned: &BTreeMap<PathBuf, OwnedFd>,
+    ) -> Result<(), Failure> {
         let stage = match step {
             Mount::Processes { .. } => Stage::Processes,
             _ => Stage::Mounts,
         };
-        self.try_step(step, sources)
+        self.try_step(step, sources, owned)
             .map_err(|error| Failure::at(stage, step.at(), error))
     }
 
-    fn try_step(&mut self, step: &Mount, sources: &BTreeMap<PathBuf, OwnedFd>) -> io::Result<()> {
+    fn try_step(
+        &mut self,
+        step: &Mount,
+        sources: &BTreeMap<PathBuf, OwnedFd>,
+        owned: &BTreeMap<PathBuf, OwnedFd>,
+    ) -> io::Result<()> {
         match step {
             Mount::Bind {
                 at,
                 access,
                 directory,
                 optional,
+                mapped,
             } => {
                 let Some(source) = sources.get(at) else {
                     return Ok(());
                 };
                 match self.place(at, *directory) {
                     Err(Errno::EROFS) if *optional => return Ok(()),
-                    placed => bind(source, &placed?)?,
+                    placed => match owned.get(at).filter(|_| *mapped) {
+                        Some(tree) => put(tree, &placed?)?,
+                        None => bind(source, &placed?)?,
+                    },
                 }
                 let flags = match access {
                     Access::Read => SEALED,
@@ -425,6 +451,13 @@ fn memory(at: &Path, options: &str) -> Result<(), Errno> {
         MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
         Some(options),
     )
+}
+
+/// Puts a tree that is nowhere yet (`open_tree(2)`) to where the other leads.
+fn put(tree: &OwnedFd, placed: &OwnedFd) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", placed, "", flags)?;
+    Ok(())
 }
 
 /// Shows what is at one descriptor at the other as well, with all that is mounted below it.

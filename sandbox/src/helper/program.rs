@@ -14,10 +14,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::{chdir, setsid};
 
-use super::Program;
 use super::init::{be_oneself, end};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::observed;
+use super::{Program, identity};
 use crate::filter;
 use crate::plan::Plan;
 use crate::sys::{close_others, drop_keyring};
@@ -61,7 +61,8 @@ fn prepare(
     // The byte says that what started it can no longer be looked into; without one it is gone.
     let read = File::from(armed).read_exact(&mut [0]);
     read.map_err(|error| Failure::new(Stage::Lock, error))?;
-    be_oneself(plan)?;
+    identity::own_oneself()?;
+    be_oneself(plan.ids)?;
     setsid().map_err(at(Stage::Privileges))?;
     match drop_keyring() {
         // Without keys there is no keyring.

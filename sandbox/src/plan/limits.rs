@@ -131,7 +131,8 @@ const RESERVED_NUMBERS: u64 = 300;
 /// The limit of private files at level strict.
 const STRICT_SCRATCH_BYTES: u64 = 1 << 30;
 
-pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
+/// `is_root` says whether the programs are root's, who is exempt from some.
+pub(super) fn of(policy: &Policy, machine: &Machine, is_root: bool) -> Limits {
     let asked = &policy.limits;
     let strict = policy.level == Level::Strict;
     // What keeps a program from taking the machine with it, where nobody says how much it may have.
@@ -181,7 +182,7 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
     lacks(Layer::Io, !asked.io.is_empty() && !groups.io(), "");
     lacks(
         Layer::Processes,
-        asked.processes.is_some() && group.processes.is_none() && machine.uid == 0,
+        asked.processes.is_some() && group.processes.is_none() && is_root,
         ", and root is exempt from the limit of processes; they are counted four times a second, and who has more \
          is ended",
     );
@@ -205,7 +206,7 @@ pub(super) fn of(policy: &Policy, machine: &Machine) -> Limits {
             memory_bytes: asked.memory_bytes.filter(|_| group.memory_bytes.is_none()),
             processes: asked
                 .processes
-                .filter(|_| group.processes.is_none() && machine.uid == 0),
+                .filter(|_| group.processes.is_none() && is_root),
             written_bytes: asked.written_bytes,
         },
         highest_process: by_numbers.then_some(processes + RESERVED_NUMBERS),

@@ -68,6 +68,28 @@ pub struct Machine {
     pub has_own_numbers: bool,
     /// The cgroups that can be made.
     pub cgroups: Cgroups,
+    /// Who the policy's user is here, if there is one of that name or number ([`Machine::with_user_of`]).
+    pub user: Option<User>,
+}
+
+/// Somebody without privilege, as the system calls them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The name, if there is one.
+    pub name: Option<String>,
+}
+
+/// User and group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ids {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
 }
 
 /// What a program may reach of the network.
@@ -96,10 +118,10 @@ pub struct Observed {
 pub struct Plan {
     /// How strict it was meant.
     pub level: Level,
-    /// Who runs inside: the same as outside.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
+    /// Who runs inside, and is the same there and outside.
+    pub ids: Ids,
+    /// Root, who makes the sandbox, where that is not who runs inside.
+    pub maker: Option<Ids>,
     /// What is seen, in the order of mounting: what holds a place comes before it.
     pub mounts: Vec<Mount>,
     /// Which files they freeze: one that is put in the place of such a file is another, and has no mount.
@@ -161,6 +183,9 @@ pub enum PlanError {
     /// A directory of the program's own is a link, or lies behind one, where it did not when it was made.
     #[error("{} is not the directory that was made for it", .0.display())]
     Moved(PathBuf),
+    /// Nobody has the name that programs shall run under.
+    #[error("programs shall run as user `{0}`, and there is no such user")]
+    NoUser(String),
     /// The environment cannot be found.
     #[error("the environment is not shown at {}", .0.display())]
     NoEnvironment(PathBuf),
@@ -180,18 +205,32 @@ pub fn plan(
     if policy.level == Level::None {
         return Err(PlanError::NoSandbox);
     }
-    let limits = limits::of(policy, machine);
+    let asker = Ids {
+        uid: machine.uid,
+        gid: machine.gid,
+    };
+    // Who is not root has no other user to become, and needs none.
+    let wanted = policy.user.as_ref().filter(|_| machine.uid == 0);
+    let user = match (wanted, &machine.user) {
+        (Some(name), None) => return Err(PlanError::NoUser(name.clone())),
+        (Some(_), user) => user.as_ref(),
+        (None, _) => None,
+    };
+    let limits = limits::of(policy, machine, machine.uid == 0 && user.is_none());
     for degraded in &limits.degraded {
         if !caller.allow_degraded.contains(&degraded.layer) {
             return Err(PlanError::NotEnforceable(degraded.clone()));
         }
     }
-    let seen = mounts::of(policy, environment, caller, look)?;
-    let variables = variables::of(policy, environment, caller, &seen.directory);
+    let seen = mounts::of(policy, environment, caller, user.is_some(), look)?;
+    let variables = variables::of(policy, environment, caller, user, &seen.directory);
     Ok(Plan {
         level: policy.level,
-        uid: machine.uid,
-        gid: machine.gid,
+        ids: user.map_or(asker, |User { uid, gid, .. }| Ids {
+            uid: *uid,
+            gid: *gid,
+        }),
+        maker: user.map(|_| asker),
         mounts: seen.mounts,
         frozen: seen.frozen,
         scratch_bytes: match policy.files.temporary_bytes {

@@ -51,6 +51,9 @@ pub enum Mount {
         directory: bool,
         /// Whether it stays away if it cannot be opened.
         optional: bool,
+        /// Whether its files are shown as the program's own, where the file system can: who made the sandbox, and
+        /// owns them, is somebody else.
+        mapped: bool,
     },
     /// A link, as on the host.
     Link {
@@ -234,9 +237,10 @@ pub(super) fn of(
     policy: &Policy,
     environment: &Environment,
     caller: &Caller,
+    for_another: bool,
     look: &dyn Look,
 ) -> Result<Seen, PlanError> {
-    let mut list = List::new(look);
+    let mut list = List::new(look, for_another);
     list.system(policy.level);
     let home = caller.home.clone().unwrap_or_else(|| "/".into());
     list.private(&home);
@@ -261,10 +265,10 @@ pub(super) fn of(
             .map(|path| (path, Access::Write)),
     );
     if let Some(path) = &workplace {
-        list.bind(path, Access::Write, false);
+        list.bind(path, Access::Write, Place::Given);
     }
     for (path, access) in given {
-        if !list.bind(path, access, false) {
+        if !list.bind(path, access, Place::Given) {
             return Err(PlanError::Missing(path.clone()));
         }
     }
@@ -280,7 +284,7 @@ pub(super) fn of(
         if real.is_none_or(|found| found.kind != Kind::Directory) {
             return Err(PlanError::Moved(path.clone()));
         }
-        list.bind(path, *access, false);
+        list.bind(path, *access, Place::Given);
     }
     let directory = resolve(look, &caller.directory)
         .map(|found| found.path)
@@ -341,18 +345,31 @@ fn workplace(
     (!system && !too_much).then_some(directory)
 }
 
+/// Why a place of the host is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It is of the system; it stays away if it cannot be opened.
+    System,
+    /// It is the interpreter's.
+    Interpreter,
+    /// It is worked on: the project, or what a policy gives.
+    Given,
+}
+
 /// The list while it grows: one entry per path, the last one said.
 struct List<'a> {
     look: &'a dyn Look,
+    for_another: bool,
     mounts: BTreeMap<PathBuf, Mount>,
     /// Directories that are mounts of their own whatever is above them.
     fixed: BTreeSet<PathBuf>,
 }
 
 impl<'a> List<'a> {
-    fn new(look: &'a dyn Look) -> Self {
+    fn new(look: &'a dyn Look, for_another: bool) -> Self {
         Self {
             look,
+            for_another,
             mounts: BTreeMap::new(),
             fixed: BTreeSet::new(),
         }
@@ -363,7 +380,7 @@ impl<'a> List<'a> {
     }
 
     /// A place of the host by any path that leads there. Whether there is one.
-    fn bind(&mut self, path: &Path, access: Access, optional: bool) -> bool {
+    fn bind(&mut self, path: &Path, access: Access, place: Place) -> bool {
         let Some(found) = resolve(self.look, path) else {
             return false;
         };
@@ -374,7 +391,8 @@ impl<'a> List<'a> {
             at: found.path,
             access,
             directory: found.kind == Kind::Directory,
-            optional,
+            optional: place == Place::System,
+            mapped: place == Place::Given && self.for_another,
         });
         true
     }
@@ -393,7 +411,7 @@ impl<'a> List<'a> {
         let strict = level == Level::Strict;
         let more = if strict { ETC_STRICT } else { SYSTEM_STANDARD };
         for path in SYSTEM.iter().chain(more) {
-            self.bind(Path::new(path), Access::Read, true);
+            self.bind(Path::new(path), Access::Read, Place::System);
         }
         if !strict {
             for path in ETC_SECRET {
@@ -415,7 +433,7 @@ impl<'a> List<'a> {
             }
         }
         for path in DEVICES {
-            self.bind(Path::new(path), Access::Device, true);
+            self.bind(Path::new(path), Access::Device, Place::System);
         }
         for (at, target) in DEVICE_LINKS {
             self.add(Mount::Link {
@@ -470,7 +488,7 @@ impl<'a> List<'a> {
             // `PREFIX/bin/python`: the library of an interpreter is beside its programs.
             let prefix = found.path.parent().and_then(Path::parent);
             if let Some(prefix) = prefix.filter(|prefix| *prefix != Path::new("/")) {
-                self.bind(prefix, Access::Read, false);
+                self.bind(prefix, Access::Read, Place::Interpreter);
             }
         }
         Ok(())
@@ -498,10 +516,10 @@ impl<'a> List<'a> {
                 .map(Path::to_owned)
                 .collect();
             for at in above {
-                self.bind(&at, Access::Write, false);
+                self.bind(&at, Access::Write, Place::Given);
                 self.fixed.insert(at);
             }
-            self.bind(&path, Access::Read, false);
+            self.bind(&path, Access::Read, Place::Given);
             frozen.push(path);
         }
         frozen
@@ -583,10 +601,11 @@ impl<'a> List<'a> {
                 let above = at.parent().and_then(|parent| self.holder(parent));
                 match mount {
                     Mount::Link { .. } => !matches!(above, Some(Mount::Bind { .. })),
-                    Mount::Bind { access, .. } => {
+                    Mount::Bind { access, mapped, .. } => {
                         self.fixed.contains(at)
                             || !matches!(above,
-                                Some(Mount::Bind { access: held, .. }) if held == access)
+                                Some(Mount::Bind { access: held, mapped: as_own, .. })
+                                    if held == access && as_own == mapped)
                     }
                     Mount::Hidden { .. } => matches!(
                         above,

@@ -12,6 +12,7 @@ fn machine() -> Machine {
         memory_bytes: 4 << 30,
         has_own_numbers: false,
         cgroups: Cgroups::None,
+        user: None,
     }
 }
 
@@ -464,4 +465,52 @@ fn hosts_are_reached_through_a_filter_only_and_no_level_is_no_plan() {
     let none = Policy::default();
     let refused = plan(&none, &environment(), &caller("/"), &machine(), &paper());
     assert_eq!(refused, Err(PlanError::NoSandbox));
+}
+
+#[test]
+fn root_makes_the_sandbox_of_somebody_else_and_shows_them_what_is_worked_on_as_their_own() {
+    let mut policy = policy(Level::Standard);
+    policy.user = Some("nobody".to_owned());
+    policy.files.read_only.push("/home/u/work/q".into());
+    let root = Machine {
+        uid: 0,
+        gid: 0,
+        ..machine()
+    };
+    let (environment, caller) = (environment(), caller("/home/u/work/p"));
+    let planned =
+        |policy: &Policy, machine: &Machine| plan(policy, &environment, &caller, machine, &paper());
+    assert_eq!(
+        planned(&policy, &root),
+        Err(PlanError::NoUser("nobody".to_owned()))
+    );
+    let root = Machine {
+        user: Some(User {
+            uid: 65534,
+            gid: 65533,
+            name: Some("nobody".to_owned()),
+        }),
+        ..root
+    };
+    let plan = planned(&policy, &root).expect("a plan");
+    let ids = |uid, gid| Ids { uid, gid };
+    assert_eq!((plan.ids, plan.maker), (ids(65534, 65533), Some(ids(0, 0))));
+    assert_eq!(
+        plan.variables["USER".as_ref() as &std::ffi::OsStr],
+        "nobody"
+    );
+    let mapped: Vec<_> = (plan.mounts.iter())
+        .filter(|mount| matches!(mount, Mount::Bind { mapped: true, .. }))
+        .map(Mount::at)
+        .collect();
+    assert_eq!(
+        mapped,
+        [Path::new("/home/u/work/p"), Path::new("/home/u/work/q")]
+    );
+    // Root is exempt from the limit of processes, and this is not root.
+    policy.limits.processes = Some(10);
+    assert_eq!(planned(&policy, &root).expect("a plan").degraded, []);
+    // Who is no root stays who they are.
+    let plan = planned(&policy, &machine()).expect("a plan");
+    assert_eq!((plan.ids, plan.maker), (ids(1000, 1000), None));
 }

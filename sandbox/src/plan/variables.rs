@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{Caller, Environment};
+use super::{Caller, Environment, User};
 use crate::{Level, Policy};
 
 /// Kept at every level.
@@ -54,6 +54,7 @@ pub(super) fn of(
     policy: &Policy,
     environment: &Environment,
     caller: &Caller,
+    user: Option<&User>,
     directory: &Path,
 ) -> BTreeMap<OsString, OsString> {
     let mut kept: BTreeMap<OsString, OsString> = caller
@@ -62,6 +63,11 @@ pub(super) fn of(
         .filter(|(name, _)| is_kept(name, policy.level))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    if let Some(name) = user.and_then(|user| user.name.as_ref()) {
+        for variable in ["USER", "LOGNAME"] {
+            kept.insert(variable.into(), name.into());
+        }
+    }
     for (name, value) in &policy.variables {
         let value = match value {
             Some(value) => Some(OsString::from(value)),

@@ -22,6 +22,8 @@ use crate::Level;
 pub struct Policy {
     /// How much is kept away where nothing below says otherwise.
     pub level: Level,
+    /// As whom its programs run where root asks: a name or a number of a user without privilege.
+    pub user: Option<String>,
     /// Places of the file system.
     pub files: Files,
     /// What it may use up.

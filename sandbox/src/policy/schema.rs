@@ -4,6 +4,7 @@
 //! ```toml
 //! [tool.blast.sandbox]
 //! level = "standard"                        # or "strict", "none"
+//! user = "nobody"                           # as whom programs run where root runs them
 //!
 //! [tool.blast.sandbox.network]
 //! allowed-domains = ["index.test:443", "*.example.org"]
@@ -63,6 +64,8 @@ use crate::Level;
 pub struct Table {
     /// How much is kept away.
     pub level: Option<Spanned<Level>>,
+    /// As whom programs, and builds, run where root runs them.
+    pub user: Option<Spanned<User>>,
     /// Who is talked to.
     pub network: Network,
     /// What is seen.
@@ -210,6 +213,38 @@ pub struct Environment {
     pub denied: Vec<Spanned<String>>,
     /// With this value.
     pub set: BTreeMap<String, Spanned<String>>,
+}
+
+/// A user without privilege: `"nobody"` or `65534`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct User(pub String);
+
+/// A user's name or number, unless it is root's.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn user(text: &str) -> Result<String, String> {
+    if text.is_empty() || text == "root" || text.parse() == Ok(0_u32) {
+        return Err("a user without privilege is one like `nobody` or `1000`".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+impl<'de> Deserialize<'de> for User {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(u32),
+            Name(String),
+        }
+        let written = match Written::deserialize(deserializer)? {
+            Written::Number(number) => number.to_string(),
+            Written::Name(name) => name,
+        };
+        user(&written).map(Self).map_err(serde::de::Error::custom)
+    }
 }
 
 /// A number of bytes: `4096` or `"2G"`.

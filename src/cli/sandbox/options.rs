@@ -19,6 +19,9 @@ pub(in crate::cli) struct SandboxOptions {
     /// system is read, no home, no network) or strict (less of the system) [default: what the settings say, else standard]
     #[arg(long, value_name = "LEVEL")]
     pub(super) sandbox: Option<Level>,
+    /// If you are root: run the command as this user, to whom your files of the project are their own
+    #[arg(long, value_name = "USER", value_parser = schema::user)]
+    user: Option<String>,
     /// Let the command read this path
     #[arg(long, value_name = "PATH")]
     read_only: Vec<PathBuf>,
@@ -79,6 +82,7 @@ impl SandboxOptions {
         let absolute = |paths: &[PathBuf]| paths.iter().map(|path| directory.join(path)).collect();
         Policy {
             level: self.sandbox.unwrap_or_default(),
+            user: self.user.clone(),
             files: Files {
                 read_only: absolute(&self.read_only),
                 read_write: absolute(&self.read_write),

@@ -77,7 +77,9 @@ fn is_denial(said: &Said) -> bool {
         | "network.denied-ips"
         | "filesystem.hidden"
         | "filesystem.denied"
-        | "environment.denied" => true,
+        | "environment.denied"
+        // Root's privilege is denied.
+        | "user" => true,
         "network.allow-outbound" | "network.allow-inbound" => said.value == Value::Flag(false),
         _ => false,
     }
@@ -97,6 +99,7 @@ fn judge(said: &[&Said], lines: &mut [Line]) -> Policy {
     let mut judged = Judged { said, lines };
     let mut policy = Policy {
         level: judged.level(),
+        user: judged.user(),
         ..Policy::default()
     };
     policy.files.temporary_bytes = judged.least("filesystem.tmp-size");
@@ -163,6 +166,27 @@ impl<'a> Judged<'a> {
             }
         }
         highest
+    }
+
+    /// Who is heard first decides: the system, then a flag, the user, the project.
+    fn user(&mut self) -> Option<String> {
+        let said = self.about("user");
+        let turn = |said: &Said| match speaker(&said.origin) {
+            Some(Speaker::System) => 0,
+            None => 1,
+            Some(Speaker::User) => 2,
+            Some(Speaker::Project) => 3,
+        };
+        let (_, first) = *said.iter().min_by_key(|(_, said)| turn(said))?;
+        for (index, each) in &said {
+            if each.value != first.value {
+                self.overrule(*index, &first.origin);
+            }
+        }
+        match &first.value {
+            Value::Name(name) => Some(name.clone()),
+            _ => None,
+        }
     }
 
     /// The smallest number of those that are said.

@@ -21,6 +21,8 @@ impl Layer {
         let mut items = Vec::new();
         let level = table.level.as_ref();
         at.one(&mut items, "level", level, |level| Value::Level(*level));
+        let user = table.user.as_ref();
+        at.one(&mut items, "user", user, |user| Value::Name(user.0.clone()));
         at.network(&mut items, &table.network);
         at.resources(&mut items, &table.resources);
         at.files(&mut items, &table.filesystem);

@@ -58,6 +58,9 @@ impl Layer {
         if let Some(level) = level {
             say("level", Value::Level(level));
         }
+        if let Some(user) = &policy.user {
+            say("user", Value::Name(user.clone()));
+        }
         for rule in &policy.network.rules.allowed {
             let key = match rule.target.host {
                 Host::Range(_) => "network.allowed-ips",

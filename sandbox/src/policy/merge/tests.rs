@@ -311,3 +311,35 @@ fn builds_get_what_is_said_of_them_and_nothing_of_what_is_denied_to_programs() {
     assert_eq!(merged.policy.level, Level::Standard);
     assert_eq!(merged.policy.network.rules.allowed, []);
 }
+
+#[test]
+fn the_user_is_the_systems_then_the_flags_then_the_users_then_the_projects_and_of_builds_too() {
+    let said = |speaker, user: &str| layer(speaker, &format!("user = {user}\n"));
+    let project = said(Speaker::Project, "1000");
+    let user = said(Speaker::User, "\"ada\"");
+    let system = said(Speaker::System, "\"nobody\"");
+    let flag = Layer::of_flags(
+        None,
+        &Policy {
+            user: Some("flag".to_owned()),
+            ..Policy::default()
+        },
+    );
+    let of = |layers: &[Layer]| merge(layers).policy.user;
+    let all = [system, user.clone(), project.clone(), flag.clone()];
+    assert_eq!(of(&all), Some("nobody".to_owned()));
+    assert_eq!(
+        of(&[user.clone(), project.clone(), flag]),
+        Some("flag".to_owned())
+    );
+    assert_eq!(of(&[project.clone(), user]), Some("ada".to_owned()));
+    assert_eq!(of(std::slice::from_ref(&project)), Some("1000".to_owned()));
+    assert_eq!(merge_build(&[project]).policy.user, Some("1000".to_owned()));
+    assert!(shown(&merge(&all))[2].contains("overruled by /etc"));
+    for wrong in ["0", "\"root\"", "\"\"", "-1"] {
+        assert!(
+            toml::from_str::<Table>(&format!("user = {wrong}")).is_err(),
+            "{wrong}"
+        );
+    }
+}

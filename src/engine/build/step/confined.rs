@@ -97,9 +97,21 @@ impl Step {
             variables,
             ..Caller::default()
         };
-        let machine = Machine::here();
-        blast_sandbox::plan(&policy, &environment, &caller, &machine, &places::Host)
-            .map_err(|error| error.to_string())
+        let machine = Machine::here().with_user_of(&policy);
+        let plan = blast_sandbox::plan(&policy, &environment, &caller, &machine, &places::Host)
+            .map_err(|error| error.to_string())?;
+        if plan.maker.is_some() {
+            // A build that cannot write what it makes would fail without saying why.
+            let unmapped = blast_sandbox::unmapped(&plan).map_err(|error| error.to_string())?;
+            if let Some(path) = unmapped.first() {
+                return Err(format!(
+                    "builds shall run as another user than root, and the file system of {} cannot show them its files \
+                     as their own",
+                    path.display()
+                ));
+            }
+        }
+        Ok(plan)
     }
 }
 
