@@ -4,22 +4,59 @@
 //! They are made when the store is quiet and believed only where their bytes are what their name
 //! says, so nothing has to be synced. Kept are those of heads, of snapshots, and of the newest
 //! operations of each environment.
+//!
+//! What that is for each environment is written to `store/copied`, so that only those that changed since are
+//! looked into, whichever process does it. The file is believed for an environment that still is at the
+//! operation and the generation that it names, and is written after the copies are there; without it,
+//! everything is looked into once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
+use blast_types::{GenerationId, LayerId};
+use serde::{Deserialize, Serialize};
+
 use crate::error::At as _;
 use crate::failpoint::{self, Point};
+use crate::index::EnvEntry;
 use crate::objects::{ObjectId, Objects, TEMPORARY};
 use crate::{Damage, OperationId, Store, StoreError};
 
 /// Operations of each environment whose generations have a copy.
 const NEWEST: usize = 10;
 
+/// Version of `store/copied`; what another wrote is not believed.
+const VERSION: u32 = 1;
+
 /// Where each environment was when copies were made last: by serial.
 pub(crate) type Seen = BTreeMap<u64, OperationId>;
+
+/// What `store/copied` holds: one line of JSON.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Known {
+    version: u32,
+    environments: BTreeMap<u64, Precious>,
+}
+
+/// What of one environment has copies.
+#[derive(Debug, Serialize, Deserialize)]
+struct Precious {
+    /// Its newest operation, and its head after that.
+    operation: OperationId,
+    head: GenerationId,
+    generations: BTreeSet<GenerationId>,
+    layers: BTreeSet<LayerId>,
+}
+
+impl Precious {
+    fn objects(&self) -> impl Iterator<Item = ObjectId> {
+        let generations = self.generations.iter().copied().map(ObjectId::from);
+        generations.chain(self.layers.iter().copied().map(ObjectId::from))
+    }
+}
 
 impl Store {
     /// Makes the copies that are missing and removes those that nobody would ask for. Does nothing
@@ -27,8 +64,9 @@ impl Store {
     pub(crate) fn keep_copies(&self) -> Result<(), StoreError> {
         let inner = &self.inner;
         let mut last = inner.copied.lock().unwrap_or_else(PoisonError::into_inner);
-        let entries = inner.env_entries()?.into_iter();
+        let entries = inner.env_entries()?;
         let now: Seen = entries
+            .iter()
             .map(|entry| (entry.serial, entry.operation))
             .collect();
         if *last == now {
@@ -36,20 +74,23 @@ impl Store {
         }
         let dir = self.copies();
         fs::create_dir_all(&dir).at("create", &dir)?;
-        let wanted = self.precious()?;
+        let (known, changed) = self.precious(&entries)?;
+        let wanted: BTreeMap<String, ObjectId> = known
+            .environments
+            .values()
+            .flat_map(Precious::objects)
+            .map(|id| (hex::encode(id.digest()), id))
+            .collect();
+        let mut there = HashSet::new();
         for file in fs::read_dir(&dir).at("list", &dir)? {
             let file = file.at("list", &dir)?;
-            if !file
-                .file_name()
-                .to_str()
-                .is_some_and(|name| wanted.contains_key(name))
-            {
-                fs::remove_file(file.path()).at("remove", &file.path())?;
+            match file.file_name().into_string() {
+                Ok(name) if wanted.contains_key(&name) => drop(there.insert(name)),
+                _ => fs::remove_file(file.path()).at("remove", &file.path())?,
             }
         }
         for (name, id) in wanted {
-            let copy = dir.join(&name);
-            if copy.exists() {
+            if there.contains(&name) {
                 continue;
             }
             // A damaged object has no copy; the checker tells of it.
@@ -57,8 +98,12 @@ impl Store {
                 let fresh = dir.join(format!("{TEMPORARY}{name}"));
                 failpoint::hit(Point::CopyWrite).at("write", &fresh)?;
                 fs::write(&fresh, bytes).at("write", &fresh)?;
+                let copy = dir.join(&name);
                 fs::rename(&fresh, &copy).at("rename into place", &copy)?;
             }
+        }
+        if changed {
+            self.write_known(&known)?;
         }
         *last = now;
         Ok(())
@@ -90,30 +135,88 @@ impl Store {
         self.home().join("store").join(Path::new("copies"))
     }
 
-    fn precious(&self) -> Result<BTreeMap<String, ObjectId>, StoreError> {
-        let mut generations = Vec::new();
-        for env in self.envs()? {
-            generations.push(env.head);
-            for operation in self.operations(&env.record.name)?.take(NEWEST) {
-                generations.push(operation?.after);
-            }
-            let snapshots = self.snapshots(&env.record.name)?.into_iter();
-            generations.extend(snapshots.map(|snapshot| snapshot.generation));
-        }
-        let mut precious = BTreeMap::new();
-        let mut add = |id: ObjectId| {
-            precious.insert(hex::encode(id.digest()), id);
+    /// What is precious of all environments, and whether that is news. Looks into those alone that are not
+    /// where they were.
+    fn precious(&self, entries: &[EnvEntry]) -> Result<(Known, bool), StoreError> {
+        let mut before = self.read_known();
+        let many = before.environments.len();
+        let mut known = Known {
+            version: VERSION,
+            ..Known::default()
         };
-        for id in generations {
-            add(id.into());
+        let mut changed = false;
+        for entry in entries {
+            let precious = match before.environments.remove(&entry.serial) {
+                Some(known) if (known.operation, known.head) == (entry.operation, entry.head) => {
+                    known
+                }
+                _ => {
+                    changed = true;
+                    self.precious_of(entry)?
+                }
+            };
+            known.environments.insert(entry.serial, precious);
+        }
+        let changed = changed || many != known.environments.len();
+        Ok((known, changed))
+    }
+
+    fn precious_of(&self, entry: &EnvEntry) -> Result<Precious, StoreError> {
+        let name = &entry.record.name;
+        let mut precious = Precious {
+            operation: entry.operation,
+            head: entry.head,
+            generations: BTreeSet::from([entry.head]),
+            layers: BTreeSet::new(),
+        };
+        for operation in self.operations(name)?.take(NEWEST) {
+            precious.generations.insert(operation?.after);
+        }
+        let snapshots = self.inner.snapshots_of(entry.serial)?.into_iter();
+        let snapshots = snapshots.map(|snapshot| snapshot.generation);
+        precious.generations.extend(snapshots);
+        for &id in &precious.generations {
             if let Ok(generation) = self.inner.read_generation(id) {
-                add(generation.generated.into());
-                generation
-                    .captured
-                    .iter()
-                    .for_each(|&layer| add(layer.into()));
+                precious.layers.insert(generation.generated);
+                precious.layers.extend(&generation.captured);
             }
         }
         Ok(precious)
+    }
+
+    fn known(&self) -> PathBuf {
+        self.home().join("store").join("copied")
+    }
+
+    /// What was written; nothing where that cannot be believed.
+    fn read_known(&self) -> Known {
+        let path = self.known();
+        let known = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Known::default(),
+            Err(error) => Err(serde_json::Error::io(error)),
+        };
+        match known {
+            Ok(
+                known @ Known {
+                    version: VERSION, ..
+                },
+            ) => known,
+            Ok(_) => Known::default(),
+            Err(error) => {
+                tracing::debug!(%error, path = %path.display(), "all copies are looked at anew");
+                Known::default()
+            }
+        }
+    }
+
+    fn write_known(&self, known: &Known) -> Result<(), StoreError> {
+        let path = self.known();
+        let fresh = path.with_file_name(format!("{TEMPORARY}copied"));
+        let bytes = serde_json::to_vec(known).map_err(io::Error::other);
+        bytes
+            .and_then(|bytes| fs::write(&fresh, bytes))
+            .at("write", &fresh)?;
+        fs::rename(&fresh, &path).at("rename into place", &path)
     }
 }

@@ -146,6 +146,79 @@ fn copies_are_of_the_newest_states_alone() {
     assert!((2..=24).contains(&copies), "{copies}");
 }
 
+/// Calls of this thread that read from files (`syscr` of `proc_pid_io(5)`) while this was done.
+fn reads(act: impl FnOnce()) -> u64 {
+    let now = || -> u64 {
+        let text = fs::read_to_string("/proc/thread-self/io").unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("syscr:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    let before = now();
+    act();
+    now() - before
+}
+
+#[test]
+fn only_environments_that_changed_are_looked_into_for_copies() {
+    const MANY: u64 = 40;
+    let home = Home::new();
+    let path = home.path();
+    let store = Twin::Sled.open(&path);
+    for number in 0..MANY {
+        create(&store, &format!("other-{number}"), &[("jinja2", 1)]);
+        install(&store, &format!("other-{number}"), &[("jinja2", 2)]);
+    }
+    create(&store, "demo", &[("flask", 1)]);
+    store.rest().unwrap();
+    drop(store);
+    let first_rest = |change: &dyn Fn(&Store)| {
+        let store = Twin::Sled.open(&path);
+        change(&store);
+        reads(|| store.rest().unwrap())
+    };
+    let unchanged = first_rest(&|_| {});
+    let changed = first_rest(&|store| drop(install(store, "demo", &[("flask", 2)])));
+    let unknown = first_rest(&|_| fs::remove_file(path.join("store/copied")).unwrap());
+    // A page of the index has the rows of several environments.
+    assert!(unchanged < MANY, "{unchanged}");
+    assert!(changed < unchanged + 20, "{unchanged}, {changed}");
+    assert!(unknown > unchanged + 2 * MANY, "{unchanged}, {unknown}");
+}
+
+#[test]
+fn copies_come_back_whatever_became_of_the_list_of_them() {
+    let home = Home::new();
+    let path = filled(&home);
+    let (list, copies) = (path.join("store/copied"), path.join("store/copies"));
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&copies)
+            .unwrap()
+            .map(|file| file.unwrap().file_name())
+            .collect();
+        names.sort();
+        names
+    };
+    let (all, known) = (names(), fs::read(&list).unwrap());
+    let damages: [&[u8]; 4] = [
+        b"",
+        &known[..known.len() / 2],
+        b"{}",
+        b"{\"version\":9,\"environments\":{}}",
+    ];
+    for damage in damages {
+        fs::write(&list, damage).unwrap();
+        fs::remove_file(copies.join(&all[0])).unwrap();
+        fs::write(copies.join("stranger"), "").unwrap();
+        Twin::Sled.open(&path).rest().unwrap();
+        assert_eq!(names(), all);
+        assert_eq!(fs::read(&list).unwrap(), known);
+    }
+    // The list is whole, and a copy is gone.
+    fs::remove_file(copies.join(&all[0])).unwrap();
+    Twin::Sled.open(&path).rest().unwrap();
+    assert_eq!(names(), all);
+}
+
 #[test]
 fn damaged_objects_that_nothing_needs_go() {
     let home = Home::new();
