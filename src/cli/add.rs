@@ -59,7 +59,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "EXTRA")]
     optional: Option<ExtraName>,
     /// Write them down without installing them
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["env", "BytecodeOptions"])]
     no_sync: bool,
     #[command(flatten)]
     env: EnvOption,

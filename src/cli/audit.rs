@@ -33,10 +33,10 @@ pub(super) struct Args {
     #[arg(short = 'n', long = "limit", value_name = "NUMBER")]
     limit: Option<usize>,
     /// Go on showing what is decided, until interrupted
-    #[arg(long, conflicts_with = "suggest")]
+    #[arg(long, conflicts_with_all = ["suggest", "limit"])]
     follow: bool,
     /// Show the commands that would have allowed what was denied
-    #[arg(long, conflicts_with = "denied")]
+    #[arg(long, conflicts_with_all = ["denied", "limit"])]
     suggest: bool,
     #[command(flatten)]
     json: JsonOption,

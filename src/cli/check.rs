@@ -15,6 +15,7 @@ use crate::ui::{style, units};
 /// The exit status is 1 if a defect is found, with `--repair` if one is left. What programs wrote into
 /// environments is told as drift, which is no defect.
 #[derive(Debug, clap::Args)]
+#[command(mut_group("SourceOptions", |group| group.requires("repair")))]
 pub(super) struct Args {
     /// Read every byte and compare its hash
     #[arg(long)]

@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Lock for every environment, also what is no project; `--python` is the oldest Python then
-    #[arg(long)]
+    #[arg(long, conflicts_with = "python_platform")]
     universal: bool,
     /// Python to lock for: a version or a path (default: that of the environment)
     #[arg(short, long, value_name = "PYTHON")]
@@ -344,6 +344,13 @@ fn wanted(args: &Args, context: &Context) -> Result<Wanted, Error> {
             choices: None,
         });
     };
+    if let Some(platform) = &args.python_platform {
+        let message =
+            format!("the lock of a project is for all platforms, not for {platform} alone");
+        return Err(Error::usage(message)
+            .hint("leave out `--python-platform`")
+            .hint("or name what to lock for it: `blast lock REQUIREMENT --python-platform …`"));
+    }
     if let Some(why) = project.unknown_dependencies() {
         return Err(Error::usage(format!(
             "{} cannot be locked: {why}",

@@ -47,6 +47,7 @@ fn every_command_line_of_the_benchmark_is_understood() {
         "kill demo --force",
         "kill --all",
         "check --deep",
+        "check --repair --offline",
         "clean --dry-run --keep 3",
         "python list --json",
         "completions bash",
@@ -93,6 +94,13 @@ fn what_makes_no_sense_is_refused() {
         "list -q -v",
         "nonsense",
         "python",
+        "audit --follow --limit 3",
+        "audit --suggest --limit 3",
+        "check --offline",
+        "check --deep --index-url http://127.0.0.1/",
+        "lock --universal --python-platform windows flask",
+        "add --no-sync --env demo flask",
+        "add --no-sync --compile-bytecode flask",
     ] {
         let error = parse(line).expect_err(line);
         assert_eq!(error.exit_code(), 2, "{line}");

@@ -16,7 +16,7 @@ use super::context::Context;
 use super::options::{DryRunOption, SourceOptions};
 use super::project::{Parts, Project};
 use super::resolution::ResolverOptions;
-use super::sync::OwnOptions;
+use super::sync::{Outdated, OwnOptions};
 use super::venv_link::{self, Linked};
 use super::{change, naming, run as running, sync};
 use crate::activation::{self, Activation, Shell};
@@ -113,6 +113,11 @@ pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
         && (created || plan.is_fresh)
     {
         fill(project, &place, &args, bytecode, context)?;
+    } else if !args.resolver.is_empty() {
+        context.printer.warn(
+            "nothing is installed by this, so resolver options have no effect; `blast sync` and \
+             `blast install` take them",
+        );
     }
     bytecode.await_for(place.env.clone(), context)?;
     activate(&place, args.shell, context)?;
@@ -260,12 +265,17 @@ fn filled(
     context: &Context,
 ) -> Result<Option<Changed>, Error> {
     let options = (&args.resolver, &args.sources);
+    let outdated = if args.dry_run.dry_run {
+        Outdated::RenewedDry
+    } else {
+        Outdated::Renewed
+    };
     let wanted = sync::of_project(
         project,
         &Parts::default(),
         args.own,
         options,
-        false,
+        outdated,
         context,
     );
     let wanted = match wanted? {

@@ -30,8 +30,8 @@ pub(super) struct Args {
     /// A lock, a requirements file or a pyproject.toml (default: pylock.toml of the project here,
     /// else its pyproject.toml)
     file: Option<PathBuf>,
-    /// Follow a lock to the letter or not at all: one that was made for another platform is refused,
-    /// rather than resolved again where it does not fit
+    /// Follow a lock to the letter or not at all: one that was made for another platform, or from
+    /// other requirements than the project has now, is refused rather than adapted
     #[arg(long)]
     locked: bool,
     #[command(flatten)]
@@ -113,6 +113,17 @@ impl PartOptions {
     }
 }
 
+/// What becomes of a lock that was made from something else than its project says now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outdated {
+    /// It is renewed, and written.
+    Renewed,
+    /// It is renewed, and left as it is on disk.
+    RenewedDry,
+    /// It is refused.
+    Refused,
+}
+
 /// What an environment shall hold.
 #[derive(Debug)]
 pub(super) enum Wanted {
@@ -149,15 +160,24 @@ fn sync(args: &Args, context: &Context) -> Result<Exit, Error> {
                 .hint("`blast sync requirements.txt` or `blast sync pylock.toml`")
         })?;
         let options = (&args.resolver, &args.sources);
+        let outdated = match (args.locked, dry_run) {
+            (true, _) => Outdated::Refused,
+            (false, true) => Outdated::RenewedDry,
+            (false, false) => Outdated::Renewed,
+        };
         of_project(
             &project,
             &args.parts.parts(),
             args.own,
             options,
-            dry_run,
+            outdated,
             context,
         )?
     };
+    if args.locked && !matches!(wanted, Wanted::Lock { .. }) {
+        return Err(Error::usage("`--locked` follows a lock, and this is none")
+            .hint("make one: `blast lock`"));
+    }
     let bytecode = args.bytecode.choose(context)?;
     let mut change = wanted.change(env.clone(), &args.resolver, &args.sources, dry_run, context)?;
     change.no_bytecode = bytecode == Bytecode::Off;
@@ -256,7 +276,7 @@ pub(super) fn of_project(
     parts: &Parts,
     own: OwnOptions,
     options: (&ResolverOptions, &SourceOptions),
-    dry_run: bool,
+    outdated: Outdated,
     context: &Context,
 ) -> Result<Wanted, Error> {
     let path = project.root.join(LOCK);
@@ -275,7 +295,12 @@ pub(super) fn of_project(
         Some(lock) if project.unknown_dependencies().is_none() => project.is_locked_by(lock)?,
         _ => true,
     };
-    if !is_current {
+    if !is_current && outdated == Outdated::Refused {
+        let file = project::FILE;
+        let message = format!("{file} asks for something else than {LOCK} holds");
+        return Err(Error::no(message).hint("renew it: `blast lock`"));
+    } else if !is_current {
+        let dry_run = outdated == Outdated::RenewedDry;
         text = lock::renew(project, (&path, text), options, dry_run, context)?;
     } else if !is_ours && !missing.is_empty() {
         context.printer.warn(format!(

@@ -91,6 +91,34 @@ fn sync_follows_the_project_file() {
 }
 
 #[test]
+fn an_outdated_lock_is_refused_where_it_is_to_be_followed_to_the_letter() {
+    let Some(world) = world() else { return };
+    world.blast(["start", "--shell", "bash"]).success();
+    let run = world.blast(["sync", "--locked"]).exits(2);
+    run.says("follows a lock").says("blast lock");
+    world.blast(["lock"]).success();
+    world.blast(["sync", "--locked"]).success();
+    let lock = std::fs::read_to_string(world.project().join("pylock.toml")).expect("there");
+    let text = std::fs::read_to_string(world.project().join("pyproject.toml")).expect("there");
+    world.write("pyproject.toml", text.replace("demo<2", "demo<3"));
+    let run = world.blast(["sync", "--locked"]).exits(1);
+    run.says("asks for something else").says("blast lock");
+    let unchanged = std::fs::read_to_string(world.project().join("pylock.toml"));
+    assert_eq!(unchanged.expect("there"), lock);
+    let run = world.blast(["lock", "--python-platform", "windows"]);
+    run.exits(2).says("for all platforms");
+}
+
+#[test]
+fn options_of_the_resolver_are_told_where_start_installs_nothing() {
+    let Some(world) = world() else { return };
+    let start = ["start", "--shell", "bash", "--resolution", "lowest"];
+    let first = world.blast(start).success();
+    assert!(!first.stderr.contains("no effect"), "{first}");
+    world.blast(start).success().says("have no effect");
+}
+
+#[test]
 fn a_python_outside_the_projects_range_is_refused() {
     let Some(world) = world() else { return };
     world.write("pyproject.toml", PYPROJECT.replace(">=3.8", ">=3.99"));
