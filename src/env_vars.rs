@@ -23,6 +23,8 @@ pub(crate) const SHELL: &str = "SHELL";
 pub(crate) const PYENV_ROOT: &str = "PYENV_ROOT";
 /// How environments are shown: `auto`, `fuse` or `files`; wins over `view` of the settings.
 pub(crate) const BLAST_VIEW: &str = "BLAST_VIEW";
+/// The home of the store that is kept for all users of the machine; wins over `machine-store` of the settings.
+pub(crate) const BLAST_MACHINE_STORE: &str = "BLAST_MACHINE_STORE";
 /// The level of the sandbox, where no option says it: `none`, `standard` or `strict`.
 pub(crate) const BLAST_SANDBOX: &str = "BLAST_SANDBOX";
 /// What happens to what programs write: `capture`, `discard` or `deny`; wins over `writes` of the

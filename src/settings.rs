@@ -5,6 +5,7 @@
 //! view = "auto"        # or "fuse" or "files"; BLAST_VIEW
 //! writes = "capture"   # or "discard" or "deny", of programs under `blast run`; BLAST_WRITES
 //! keep = { operations = 100, days = 90 }     # what `blast clean` leaves of histories
+//! machine-store = "/var/lib/blast"           # a store for all users (also in the system's file); BLAST_MACHINE_STORE
 //! ```
 //!
 //! The same file may say where packages come from, which `blast_index::config` reads, and in `[sandbox]` what sandboxes
@@ -13,7 +14,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blast_index::config::ProjectSettings;
 use serde::Deserialize;
@@ -25,6 +26,11 @@ use crate::known_keys;
 
 /// The table of the policy of sandboxes, which `cli::policy` reads.
 pub(crate) const SANDBOX: &str = "sandbox";
+
+/// The administrator's settings.
+pub(crate) const SYSTEM: &str = "/etc/blast/config.toml";
+/// The key of the store that is kept for all users.
+const MACHINE_STORE: &str = "machine-store";
 
 /// What the user set, once for all projects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -79,6 +85,36 @@ impl Settings {
         Some(config.join("blast/config.toml"))
     }
 
+    /// The home of the store that is kept for all users of the machine: what the variable says, else the user's file, else
+    /// the system's. Empty is none.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or what it says is no absolute path.
+    pub(crate) fn machine_store(
+        var: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<PathBuf>, Error> {
+        let set = |name: &str| var(name).filter(|value| !value.is_empty());
+        let (said, place) = if let Some(said) = var(env_vars::BLAST_MACHINE_STORE) {
+            (Some(said.into()), env_vars::BLAST_MACHINE_STORE.to_owned())
+        } else {
+            let mut found = (None, String::new());
+            for file in Self::path(set).into_iter().chain([SYSTEM.into()]) {
+                if let Some(said) = machine_store_of(&file)? {
+                    found = (Some(said), file.display().to_string());
+                    break;
+                }
+            }
+            found
+        };
+        match said.filter(|path: &PathBuf| !path.as_os_str().is_empty()) {
+            Some(path) if !path.is_absolute() => Err(Error::usage(format!(
+                "the machine's store is `{}` in {place}, which is no absolute path",
+                path.display()
+            ))),
+            said => Ok(said),
+        }
+    }
+
     fn read(path: &PathBuf) -> Result<Self, Error> {
         let text = match fs::read_to_string(path) {
             Ok(text) => text,
@@ -99,11 +135,35 @@ impl Settings {
         let known = [
             known_keys::of::<Self>(),
             known_keys::of::<ProjectSettings>(),
-            &[SANDBOX],
+            &[SANDBOX, MACHINE_STORE],
         ];
         known_keys::check(&table, &known.concat(), path.display())?;
         table.try_into().map_err(unreadable)
     }
+}
+
+/// What a file of settings says of the store for all users.
+fn machine_store_of(file: &Path) -> Result<Option<PathBuf>, Error> {
+    let text = match fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("read", file, &error)),
+    };
+    let unreadable = |error: toml::de::Error| {
+        Error::usage(format!("{} cannot be understood", file.display())).caused_by(&error)
+    };
+    let mut table: toml::Table = toml::from_str(&text).map_err(unreadable)?;
+    let said = table.remove(MACHINE_STORE);
+    said.map(toml::Value::try_into)
+        .transpose()
+        .map_err(unreadable)
 }
 
 /// What a variable chooses; `values` are those that it can have, in words.
@@ -166,5 +226,30 @@ mod tests {
             let error = load(folder.path(), None).expect_err(text);
             assert!(error.message.contains("config.toml"), "{}", error.message);
         }
+    }
+
+    #[test]
+    fn the_store_of_the_machine_is_said_by_the_variable_or_a_file() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let said = |variable: Option<&str>| {
+            Settings::machine_store(|name| match name {
+                env_vars::XDG_CONFIG_HOME => Some(folder.path().into()),
+                env_vars::BLAST_MACHINE_STORE => variable.map(Into::into),
+                _ => None,
+            })
+        };
+        assert_eq!(said(Some("/srv/b")).expect("said"), Some("/srv/b".into()));
+        fs::create_dir(folder.path().join("blast")).expect("made");
+        let file = folder.path().join("blast/config.toml");
+        fs::write(&file, "machine-store = \"/srv/c\"\n").expect("written");
+        assert_eq!(said(None).expect("said"), Some("/srv/c".into()));
+        assert_eq!(said(Some("")).expect("said"), None, "empty is none");
+        assert!(load(folder.path(), None).is_ok(), "the key is known");
+        let wrong = said(Some("b")).expect_err("no absolute path");
+        assert!(
+            wrong.message.contains("BLAST_MACHINE_STORE"),
+            "{}",
+            wrong.message
+        );
     }
 }

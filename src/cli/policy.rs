@@ -15,10 +15,7 @@ use blast_sandbox::policy::schema;
 use super::project;
 use crate::error::Error;
 use crate::known_keys;
-use crate::settings::Settings;
-
-/// The administrator's settings.
-const SYSTEM: &str = "/etc/blast/config.toml";
+use crate::settings::{self, Settings};
 
 /// Where a policy is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +30,7 @@ impl PolicyFile {
     /// The system's.
     fn system() -> Self {
         Self {
-            path: SYSTEM.into(),
+            path: settings::SYSTEM.into(),
             speaker: Speaker::System,
         }
     }

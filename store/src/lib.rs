@@ -14,6 +14,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests"))]
 
 mod apply;
+mod below;
 mod check;
 mod clean;
 mod copies;
@@ -37,6 +38,7 @@ mod transaction;
 mod usage;
 mod wal;
 
+pub use below::MachineStore;
 pub use check::{CheckReport, Damage, Finding, Problem};
 pub use clean::{CleanOptions, CleanReport, Count, Retention};
 pub use error::StoreError;

@@ -17,8 +17,7 @@ use crate::index::{Key, from_json};
 use crate::objects::ObjectId;
 use crate::staging::Staging;
 use crate::{
-    CheckReport, Damage, Generation, Layer, Package, Problem, Store, StoreError, WheelKey,
-    WheelRecord,
+    CheckReport, Damage, Generation, Package, Problem, Store, StoreError, WheelKey, WheelRecord,
 };
 
 impl Store {
@@ -98,7 +97,7 @@ impl Store {
         if damage.layers.contains(&layer) {
             return true;
         }
-        match Layer::map(&self.inner.objects.path(layer), layer) {
+        match self.inner.map_layer(layer) {
             Ok(layer) => layer.blobs().any(|blob| damage.blobs.contains(&blob)),
             Err(_) => true,
         }

@@ -38,6 +38,7 @@ mod kill;
 mod list;
 mod lock;
 mod looking_back;
+mod machine_store;
 mod materialise;
 mod namespace;
 mod network;

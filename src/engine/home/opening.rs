@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use blast_fs::{Handover, Inheritance, MountOptions, View};
-use blast_store::{LayerNumber, Store, StoreError};
+use blast_store::{LayerNumber, MachineStore, Store, StoreError};
 
 use super::{Home, lock};
 use crate::engine::bytecode::{Compiler, Listener};
@@ -20,6 +20,7 @@ use crate::engine::generated;
 use crate::engine::keeper::{Keeper, Kept};
 use crate::engine::showing::Mode;
 use crate::engine::skeleton::Skeletons;
+use crate::settings::Settings;
 
 /// How long a store may be held by a daemon that is ending.
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
@@ -99,6 +100,11 @@ impl Home {
         if let Err(error) = link_to_us(&home.join(generated::ENTER)) {
             tracing::warn!(%error, "the Pythons of environments may not find blast");
         }
+        let news = use_machine_store(&store).err().map(|error| {
+            let told = format!("the store of the machine is not used: {error}");
+            tracing::warn!("{told}");
+            told
+        });
         let compiler = Compiler::new(Arc::clone(&store), succeeds);
         let view = Arc::default();
         let content = StoreContent::new(Arc::clone(&store), compiler.clone());
@@ -120,7 +126,7 @@ impl Home {
             view,
             sources: Mutex::default(),
             keeper,
-            news: Mutex::default(),
+            news: Mutex::new(news),
             moved: Mutex::default(),
             turns: Mutex::default(),
             builds: Mutex::default(),
@@ -216,6 +222,27 @@ fn link_to_us(path: &Path) -> Result<(), EngineError> {
     }
     std::os::unix::fs::symlink(&us, &new).map_err(at(&new))?;
     std::fs::rename(&new, path).map_err(at(path))
+}
+
+/// Reads the store that is kept for all users, too, or lets them read this one where this is it.
+fn use_machine_store(store: &Store) -> Result<(), String> {
+    let said = Settings::machine_store(|name| std::env::var_os(name));
+    let Some(said) = said.map_err(|error| error.message)? else {
+        return Ok(());
+    };
+    let in_words = |error: StoreError| match std::error::Error::source(&error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    let is_ours = said.canonicalize().is_ok_and(|said| {
+        let home = store.home().canonicalize();
+        home.is_ok_and(|home| home == said)
+    });
+    if is_ours {
+        return store.share().map_err(in_words);
+    }
+    store.read_below(MachineStore::open(&said).map_err(in_words)?);
+    Ok(())
 }
 
 /// Opens the store; waits a little for a daemon that is ending to let go of it.

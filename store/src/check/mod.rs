@@ -37,6 +37,7 @@ impl Store {
         if deep {
             checker.hash_blobs()?;
             checker.unpack_blobs();
+            checker.read_below();
         }
         checker.blame();
         Ok(checker.report)
@@ -220,8 +221,8 @@ impl<'a> Checker<'a> {
         for (id, users) in self.layers.clone() {
             self.report.layers += 1;
             // Mapped anew, past the cache, to see what is on disk.
-            let path = self.inner.objects.path(id);
-            let verified = Layer::map(&path, id).and_then(|layer| layer.verify().map(|()| layer));
+            let mapped = self.inner.map_layer(id);
+            let verified = mapped.and_then(|layer| layer.verify().map(|()| layer));
             match verified {
                 Ok(layer) => self.layer(layer, users),
                 Err(LayerFormatError::Missing) => {
@@ -267,7 +268,7 @@ impl<'a> Checker<'a> {
             return;
         }
         self.report.blobs += 1;
-        let found = self.inner.objects.size(blob);
+        let found = self.inner.size_anywhere(blob);
         match found.or_else(|| self.inner.packs.size(blob)) {
             None => self.bad.insert(blob, Problem::MissingBlob { blob }),
             Some(found) if found != expected => self.bad.insert(
@@ -304,6 +305,26 @@ impl<'a> Checker<'a> {
             self.bad.entry(blob).or_insert(problem);
             Ok(())
         })
+    }
+
+    /// Reads the blobs that are in the store below.
+    fn read_below(&mut self) {
+        let inner = self.inner;
+        let Some(below) = inner.below.get() else {
+            return;
+        };
+        for &blob in &self.seen {
+            let Some(size) = below.size(blob).filter(|_| !inner.objects.has(blob)) else {
+                continue;
+            };
+            self.report.bytes_read += size;
+            if let Err(error) = below.read(blob) {
+                tracing::warn!(blob = %blob.short(), %error, "the store below is damaged");
+                self.bad
+                    .entry(blob)
+                    .or_insert(Problem::DamagedBlob { blob });
+            }
+        }
     }
 
     /// Reads the blobs that have no file yet.

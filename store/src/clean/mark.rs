@@ -63,6 +63,12 @@ impl Live {
                 ObjectId::Generation(id) => drop(live.generations.insert(id)),
             }
         }
+        if inner.shares.get().is_some() {
+            // Others may use what nothing here refers to any more.
+            for (_, value) in inner.index.scan(Key::WHEELS)? {
+                live.layers.insert(from_json::<WheelRecord>(&value)?.layer);
+            }
+        }
         live.mark_layers(inner)?;
         live.mark_blobs(inner)?;
         Ok(live)

@@ -216,6 +216,14 @@ impl Store {
                 Err(_) if self.inner.packs.size(piece.blob).is_some() => {
                     return Err(damaged().into());
                 }
+                Err(error)
+                    if error.kind() == std::io::ErrorKind::NotFound
+                        && self.has_blob(piece.blob) =>
+                {
+                    self.inner
+                        .open_below(piece.blob)
+                        .map_err(at("open", &path))?
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                     return Err(StoreError::MissingBlob { id: piece.blob }.into());
                 }

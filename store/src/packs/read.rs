@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -221,7 +221,7 @@ impl Inner {
                 opened => return opened.map_err(as_io),
             }
         }
-        File::open(self.objects.path(id))
+        self.open_below(id)
     }
 
     /// The bytes of a blob.
@@ -240,7 +240,11 @@ impl Inner {
                 read => return read.map_err(|error| slot.error(error)),
             }
         }
-        std::fs::read(&path).at("read", &path)
+        let mut bytes = Vec::new();
+        self.open_below(id)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .at("read", &path)?;
+        Ok(bytes)
     }
 }
 

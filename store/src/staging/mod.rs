@@ -314,8 +314,7 @@ impl Shared {
         self.store.pins.touch(id);
         let found = self
             .store
-            .objects
-            .size(id)
+            .size_anywhere(id)
             .or_else(|| self.size_in_packs(id));
         // A blob of the wrong size is damage, and here are the bytes to heal it with.
         let there = found.is_some_and(|found| size.is_none_or(|size| size == found));

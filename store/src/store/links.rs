@@ -20,7 +20,7 @@ use super::Store;
 impl Store {
     /// Makes `to` a hard link to the file of a blob: without write bits, executable or not, with this
     /// modification time in seconds since the epoch. False where that file has other names with
-    /// another mode or time, or as many names as the file system allows, and where it has no file yet.
+    /// another mode or time, or as many names as the file system allows, and where it has no file here.
     ///
     /// # Errors
     ///
@@ -38,10 +38,7 @@ impl Store {
         let linking = &self.inner.linking;
         let one = linking.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match fs::symlink_metadata(&path) {
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound
-                    && self.inner.packs.size(id).is_some() =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.has_blob(id) => {
                 return Ok(false);
             }
             found => found?,

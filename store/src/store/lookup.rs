@@ -37,7 +37,9 @@ impl Store {
         let mut writer = inner.writer();
         let number = match inner.index.get(&Key::layer(id))? {
             Some(bytes) => LayerNumber(u32_of(&bytes)),
-            None if !inner.objects.has(id) => return Err(StoreError::MissingLayer { id }),
+            None if inner.size_anywhere(id).is_none() => {
+                return Err(StoreError::MissingLayer { id });
+            }
             None => {
                 let number = LayerNumber(writer.marks.layer);
                 if number.0 > MAX_NUMBER {
@@ -140,8 +142,20 @@ impl Store {
         let record = match inner.caches.wheels.get(key) {
             Some(record) => record,
             None => match get_json::<WheelRecord>(inner.index.as_ref(), &Key::wheel(key))? {
+                // Who keeps the store below may have taken it away.
+                Some(record) if inner.size_anywhere(record.layer).is_none() => return Ok(None),
                 Some(record) => inner.caches.wheels.insert(key.clone(), Arc::new(record)),
-                None => return Ok(None),
+                None => match inner.below.get().and_then(|below| below.wheel(key)) {
+                    Some(record) => {
+                        let event = Event::Wheel {
+                            key: key.clone(),
+                            record: Box::new(record.clone()),
+                        };
+                        inner.commit(&mut inner.writer(), &event, Durability::Later)?;
+                        inner.caches.wheels.insert(key.clone(), Arc::new(record))
+                    }
+                    None => return Ok(None),
+                },
             },
         };
         inner.pins.touch(record.layer);
@@ -161,6 +175,7 @@ impl Store {
             record: Box::new(record.clone()),
         };
         inner.commit(&mut inner.writer(), &event, Durability::Later)?;
+        inner.share_wheel(key, record);
         inner
             .caches
             .wheels
@@ -206,8 +221,7 @@ impl Inner {
         if let Some(layer) = self.caches.layers.get(&id) {
             return Ok(layer);
         }
-        let path = self.objects.path(id);
-        match Layer::map(&path, id) {
+        match self.map_layer(id) {
             Ok(layer) => Ok(self.caches.layers.insert(id, Arc::new(layer))),
             Err(LayerFormatError::Missing) => Err(StoreError::MissingLayer { id }),
             Err(source) => Err(StoreError::DamagedLayer { id, source }),
@@ -215,7 +229,7 @@ impl Inner {
     }
 
     pub(crate) fn require_layer(&self, id: LayerId) -> Result<(), StoreError> {
-        if self.objects.has(id) {
+        if self.size_anywhere(id).is_some() {
             Ok(())
         } else {
             Err(StoreError::MissingLayer { id })

@@ -27,7 +27,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 
 use blast_types::BlobId;
 
@@ -45,7 +47,7 @@ use crate::packs::Packs;
 use crate::pins::Pins;
 use crate::staging::{Pending, clear_leftovers};
 use crate::wal::{Unplaced, Wal};
-use crate::{Staging, StoreError};
+use crate::{MachineStore, Staging, StoreError};
 
 /// Blobs, layers, generations and the histories of environments; a cheap handle to one open
 /// store.
@@ -70,6 +72,10 @@ pub(crate) struct Inner {
     pub(crate) pins: Arc<Pins>,
     /// What images brought and is not unpacked.
     pub(crate) packs: Packs,
+    /// A store that is read, too.
+    pub(crate) below: OnceLock<MachineStore>,
+    /// Set where other users read this store.
+    pub(crate) shares: OnceLock<()>,
     pub(crate) caches: Caches,
     stagings: AtomicU64,
     /// Held while a blob gets another name.
@@ -155,6 +161,8 @@ impl Store {
             gate: RwLock::new(()),
             pins: Arc::default(),
             packs,
+            below: OnceLock::new(),
+            shares: OnceLock::new(),
             caches: Caches::default(),
             stagings: AtomicU64::new(0),
             linking: Mutex::default(),
@@ -199,10 +207,10 @@ impl Store {
 
     /// Whether the blob is in the store.
     pub fn has_blob(&self, id: BlobId) -> bool {
-        self.inner.objects.has(id) || self.inner.packs.size(id).is_some()
+        self.inner.size_anywhere(id).is_some() || self.inner.packs.size(id).is_some()
     }
 
-    /// Where the file of a blob is, or would be; one that an image brought may be in a pack
+    /// Where the file of a blob is, or would be; one that an image brought may be in a pack, another in the store below
     /// ([`Store::open_blob`]).
     pub fn blob_path(&self, id: BlobId) -> PathBuf {
         self.inner.objects.path(id)
