@@ -122,10 +122,15 @@ pub(super) fn run(
     let directory = context.cwd()?;
     let mut policy = merged.policy.clone();
     let sources = place.sources.iter().cloned();
-    let given = script::given(command, directory).into_iter().chain(sources);
+    // Whoever works in the home directory, or above, works in no part of it.
+    let outside_home = || !env::home_dir().is_some_and(|home| home.starts_with(directory));
+    let project = place.project.as_deref();
+    let workplace = project.or_else(|| outside_home().then_some(directory));
+    let script = script::given(command, directory, workplace);
+    let is_written = |path: &Path| workplace.is_some_and(|workplace| path.starts_with(workplace));
     // What can be written anyway stays so; what is gone is not missed here.
-    let workplace = place.project.as_deref().unwrap_or(directory);
-    let given = given.filter(|path| !path.starts_with(workplace) && path.exists());
+    let given =
+        (script.into_iter().chain(sources)).filter(|path| !is_written(path) && path.exists());
     policy.files.read_only.extend(given);
     let policy = &policy;
     let environment = environment(context, place, variables)?;
@@ -291,6 +296,7 @@ fn unplanned(error: &PlanError) -> Error {
                 degraded.layer
             ))
             .hint("`blast doctor` says which cgroups there are"),
+        PlanError::Led { to, .. } => shown.hint(format!("name {} itself", to.display())),
         PlanError::NoUser(_) => shown.hint("say one without privilege, as `user = \"nobody\"`"),
         PlanError::NoEnvironment(_) => shown.hint("run `blast doctor`"),
         _ => shown,

@@ -60,6 +60,7 @@ mod run;
 mod sandbox;
 mod sandbox_escapes;
 mod sandbox_limits;
+mod sandbox_places;
 mod sandbox_user;
 mod scale;
 mod skeleton;

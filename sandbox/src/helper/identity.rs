@@ -44,17 +44,23 @@ pub(super) fn mapped(plan: &Plan, thread: OneThread) -> io::Result<Mapped> {
     };
     let owners = swapped(maker, plan.ids, thread)?;
     for step in &plan.mounts {
-        let Mount::Bind {
-            at, mapped: true, ..
-        } = step
-        else {
-            continue;
+        let (at, source) = match step {
+            Mount::Bind {
+                at, mapped: true, ..
+            } => (at, at),
+            Mount::Elsewhere {
+                at,
+                source,
+                mapped: true,
+                ..
+            } => (at, source),
+            _ => continue,
         };
-        match tree(at, &owners) {
+        match tree(source, &owners) {
             Ok(tree) => {
                 mapped.trees.insert(at.clone(), tree);
             }
-            Err(_) => mapped.lacking.push(at.clone()),
+            Err(_) => mapped.lacking.push(source.clone()),
         }
     }
     Ok(mapped)

@@ -100,20 +100,21 @@ pub(super) fn carry_out(
 fn sources(mounts: &[Mount]) -> Result<BTreeMap<PathBuf, OwnedFd>, Failure> {
     let mut sources = BTreeMap::new();
     for step in mounts {
-        let (at, optional) = match step {
-            Mount::Bind { at, optional, .. } => (at, *optional),
-            Mount::View { at, .. } => (at, false),
+        let (at, source, optional) = match step {
+            Mount::Bind { at, optional, .. } => (at, at, *optional),
+            Mount::Elsewhere { at, source, .. } => (at, source, false),
+            Mount::View { at, .. } => (at, at, false),
             _ => continue,
         };
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(AT_FDCWD, at, how) {
+        match openat2(AT_FDCWD, source, how) {
             Ok(opened) => {
                 sources.insert(at.clone(), opened);
             }
             Err(Errno::ENOENT | Errno::EACCES) if optional => {}
-            Err(error) => return Err(Failure::at(Stage::Mounts, at, error)),
+            Err(error) => return Err(Failure::at(Stage::Mounts, source, error)),
         }
     }
     Ok(sources)
@@ -220,19 +221,24 @@ impl Root {
                 let Some(source) = sources.get(at) else {
                     return Ok(());
                 };
-                match self.place(at, *directory) {
+                let placed = match self.place(at, *directory) {
                     Err(Errno::EROFS) if *optional => return Ok(()),
-                    placed => match owned.get(at).filter(|_| *mapped) {
-                        Some(tree) => put(tree, &placed?)?,
-                        None => bind(source, &placed?)?,
-                    },
-                }
-                let flags = match access {
-                    Access::Read => SEALED,
-                    Access::Write => PLAIN,
-                    Access::Device => MountFlags::NO_SET_ID.and(MountFlags::NO_PROGRAMS),
+                    placed => placed?,
                 };
-                restrict_mount(self.at(at)?, flags, true)
+                let tree = owned.get(at).filter(|_| *mapped);
+                self.show(at, *access, source, tree, &placed)
+            }
+            Mount::Elsewhere {
+                at,
+                access,
+                directory,
+                mapped,
+                ..
+            } => {
+                let source = sources.get(at).ok_or(Errno::ENOENT)?;
+                let placed = self.place(at, *directory)?;
+                let tree = owned.get(at).filter(|_| *mapped);
+                self.show(at, *access, source, tree, &placed)
             }
             Mount::Link { at, target } => self.link(at, target),
             Mount::Scratch { at, part } => {
@@ -290,6 +296,27 @@ impl Root {
             },
             Mount::Hidden { at, directory } => self.hide(at, *directory),
         }
+    }
+
+    /// Shows a place of the host, or a tree that was made of it.
+    fn show(
+        &self,
+        at: &Path,
+        access: Access,
+        source: &OwnedFd,
+        tree: Option<&OwnedFd>,
+        placed: &OwnedFd,
+    ) -> io::Result<()> {
+        match tree {
+            Some(tree) => put(tree, placed)?,
+            None => bind(source, placed)?,
+        }
+        let flags = match access {
+            Access::Read => SEALED,
+            Access::Write => PLAIN,
+            Access::Device => MountFlags::NO_SET_ID.and(MountFlags::NO_PROGRAMS),
+        };
+        restrict_mount(self.at(at)?, flags, true)
     }
 
     fn hide(&mut self, at: &Path, directory: bool) -> io::Result<()> {

@@ -37,7 +37,9 @@ impl Judge {
         };
         for mount in &plan.mounts {
             match mount {
-                Mount::Bind { at, .. } | Mount::View { at, .. } => judge.shown.push(at.clone()),
+                Mount::Bind { at, .. } | Mount::Elsewhere { at, .. } | Mount::View { at, .. } => {
+                    judge.shown.push(at.clone());
+                }
                 Mount::Hidden { at, .. } => judge.hidden.push(at.clone()),
                 _ => {}
             }

@@ -186,6 +186,26 @@ pub enum PlanError {
     /// Nobody has the name that programs shall run under.
     #[error("programs shall run as user `{0}`, and there is no such user")]
     NoUser(String),
+    /// The part of the project that is worked in is no part of it.
+    #[error("`root-dir` names a directory of the project, and {} is none", .0.display())]
+    NotInProject(PathBuf),
+    /// A path is given that a program in the sandbox could lead to wherever it likes.
+    #[error(
+        "{} leads to {} by the link {}, which programs in the sandbox can change: what they make of it would be given to \
+         the next",
+        .path.display(), .to.display(), .link.display()
+    )]
+    Led {
+        /// As it is given.
+        path: PathBuf,
+        /// What it leads to.
+        to: PathBuf,
+        /// By what.
+        link: PathBuf,
+    },
+    /// Something cannot be shown at a path.
+    #[error("nothing can be mounted at {}: {}", .0.display(), .1)]
+    NoPlace(PathBuf, &'static str),
     /// The environment cannot be found.
     #[error("the environment is not shown at {}", .0.display())]
     NoEnvironment(PathBuf),

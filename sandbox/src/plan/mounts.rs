@@ -5,6 +5,8 @@
 //! what is secret (the store, the daemon's socket) from everything. Paths are followed to where they
 //! lead, and links on the way are made anew, so that a link can widen nothing.
 
+mod elsewhere;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +55,19 @@ pub enum Mount {
         optional: bool,
         /// Whether its files are shown as the program's own, where the file system can: who made the sandbox, and
         /// owns them, is somebody else.
+        mapped: bool,
+    },
+    /// A place of the host, at another path.
+    Elsewhere {
+        /// The path inside.
+        at: PathBuf,
+        /// The path outside, without links.
+        source: PathBuf,
+        /// What may be done there.
+        access: Access,
+        /// Whether it is a directory.
+        directory: bool,
+        /// As of [`Self::Bind`].
         mapped: bool,
     },
     /// A link, as on the host.
@@ -107,6 +122,7 @@ impl Mount {
     pub fn at(&self) -> &Path {
         match self {
             Self::Bind { at, .. }
+            | Self::Elsewhere { at, .. }
             | Self::Link { at, .. }
             | Self::Scratch { at, .. }
             | Self::View { at, .. }
@@ -251,7 +267,10 @@ pub(super) fn of(
         .iter()
         .filter_map(|path| Some(resolve(look, path)?.path))
         .collect();
-    let workplace = workplace(environment, caller, &home, look);
+    let mut workplace = workplace(environment, caller, &home, look);
+    if let Some(root) = &policy.files.root {
+        workplace = Some(elsewhere::part(root, workplace.as_deref(), look)?);
+    }
     let given = (policy
         .files
         .read_only
@@ -267,11 +286,18 @@ pub(super) fn of(
     if let Some(path) = &workplace {
         list.bind(path, Access::Write, Place::Given);
     }
+    elsewhere::none_is_led(&policy.files, workplace.as_deref(), look)?;
     for (path, access) in given {
+        let access = if list.is_kept_read_only(policy, path, false) {
+            Access::Read
+        } else {
+            access
+        };
         if !list.bind(path, access, Place::Given) {
             return Err(PlanError::Missing(path.clone()));
         }
     }
+    list.show_elsewhere(policy, &environment.frozen)?;
     let frozen = list.freeze(&environment.frozen, policy);
     list.hide(&hidden);
     if policy.network.is_nothing() {
@@ -299,7 +325,8 @@ pub(super) fn of(
             )
         })
         .collect();
-    let directory = directory.unwrap_or_else(|| {
+    let root = workplace.filter(|_| policy.files.root.is_some());
+    let directory = directory.or(root).unwrap_or_else(|| {
         notes.push(format!(
             "{} is not seen in the sandbox, so the command starts in {}: give it with `--read-write {}`",
             caller.directory.display(),
@@ -555,6 +582,7 @@ impl<'a> List<'a> {
                 !at.starts_with(path) || matches!(mount, Mount::View { .. } | Mount::Link { .. })
             });
             self.hidden(path);
+            self.hide_elsewhere(path);
         }
     }
 
@@ -571,6 +599,7 @@ impl<'a> List<'a> {
             if matches!(self.holder(&path), Some(Mount::Bind { .. })) {
                 self.hidden(&path);
             }
+            self.hide_elsewhere(&path);
         }
     }
 
@@ -609,7 +638,11 @@ impl<'a> List<'a> {
                     }
                     Mount::Hidden { .. } => matches!(
                         above,
-                        Some(Mount::Bind { .. } | Mount::Processes { only: false, .. })
+                        Some(
+                            Mount::Bind { .. }
+                                | Mount::Elsewhere { .. }
+                                | Mount::Processes { only: false, .. }
+                        )
                     ),
                     _ => true,
                 }

@@ -44,10 +44,27 @@ pub struct Files {
     pub read_only: Vec<PathBuf>,
     /// Read and changed.
     pub read_write: Vec<PathBuf>,
+    /// For what may be written, and for what is mounted: what somebody stronger lets be read only, should a link lead there.
+    pub stronger: BTreeMap<PathBuf, Vec<PathBuf>>,
     /// Not seen, wherever they are.
     pub hidden: Vec<PathBuf>,
+    /// The part of the project that is worked in, and alone seen of it.
+    pub root: Option<PathBuf>,
+    /// What is seen at another path than its own.
+    pub mounts: Vec<Shown>,
     /// The size of each private temporary directory, in bytes.
     pub temporary_bytes: Option<u64>,
+}
+
+/// A place that is seen at another path. Both are absolute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// What.
+    pub source: PathBuf,
+    /// Where, inside.
+    pub target: PathBuf,
+    /// Whether it may be changed.
+    pub write: bool,
 }
 
 /// What a program may use up, with all it starts. `None` is no limit of ours.

@@ -22,6 +22,8 @@
 //! read-write = ["../shared"]
 //! hidden = ["secrets"]
 //! denied = ["~/.ssh"]                       # hidden, whoever gives it
+//! root-dir = "src"                          # of the project, this alone is seen
+//! mounts = { "/data" = "~/data", "/out" = { source = "out", read-write = true } }
 //! tmp-size = "2G"
 //! max-file-size = "500M"
 //! max-total-size = "5G"                     # of all that is written
@@ -153,6 +155,12 @@ pub struct Filesystem {
     /// Not given, whoever gives it.
     #[serde(alias = "denied-paths", alias = "denied_paths")]
     pub denied: Vec<Spanned<PathBuf>>,
+    /// The part of the project that is worked in, and alone seen of it.
+    #[serde(alias = "root_dir")]
+    pub root_dir: Option<Spanned<PathBuf>>,
+    /// What is seen at another path than its own, by that path.
+    #[serde(alias = "mount-points", alias = "mount_points")]
+    pub mounts: BTreeMap<PathBuf, Spanned<Shown>>,
     /// The size of private files.
     #[serde(alias = "tmp_size")]
     pub tmp_size: Option<Spanned<Size>>,
@@ -162,6 +170,43 @@ pub struct Filesystem {
     /// The size of all that is written.
     #[serde(alias = "max_total_size")]
     pub max_total_size: Option<Spanned<Size>>,
+}
+
+/// What is seen at another path: `"~/data"`, or `{ source = "~/data", read-write = true }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// What.
+    pub source: PathBuf,
+    /// Whether it may be changed.
+    pub read_write: bool,
+}
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole {
+            source: PathBuf,
+            #[serde(default, rename = "read-write", alias = "read_write")]
+            read_write: bool,
+        }
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "a path, or a table with `source` and perhaps `read-write`"
+        )]
+        enum Written {
+            Source(PathBuf),
+            Whole(Whole),
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Source(source) => Self {
+                source,
+                read_write: false,
+            },
+            Written::Whole(Whole { source, read_write }) => Self { source, read_write },
+        })
+    }
 }
 
 /// What is used up.
@@ -486,7 +531,8 @@ mod tests {
                 "server for names",
             ),
             ("resources.cpu-max = 0", "processors"),
-            ("filesystem.root-dir = \"/x\"", "root-dir"),
+            ("filesystem.root = \"/x\"", "root-dir"),
+            ("filesystem.mounts = { \"/x\" = 1 }", "a path, or a table"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

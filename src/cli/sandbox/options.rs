@@ -88,6 +88,7 @@ impl SandboxOptions {
                 read_write: absolute(&self.read_write),
                 hidden: absolute(&self.hide),
                 temporary_bytes: self.tmp_size,
+                ..Files::default()
             },
             limits: Limits {
                 memory_bytes: self.memory_max,

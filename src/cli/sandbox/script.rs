@@ -6,15 +6,20 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Directories that belong to everybody: of these, the script alone.
 const SHARED: [&str; 8] = [
     "/", "/home", "/root", "/tmp", "/var", "/var/tmp", "/opt", "/srv",
 ];
 
-/// What a Python is to read because it is told to run it: a directory, a file, or nothing.
-pub(super) fn given(command: &[OsString], directory: &Path) -> Option<PathBuf> {
+/// What a Python is to read because it is told to run it: a directory, a file, or nothing. A link in what is worked in
+/// gives nothing that it leads to: whoever ran before may have made it.
+pub(super) fn given(
+    command: &[OsString],
+    directory: &Path,
+    workplace: Option<&Path>,
+) -> Option<PathBuf> {
     let [program, arguments @ ..] = command else {
         return None;
     };
@@ -22,8 +27,12 @@ pub(super) fn given(command: &[OsString], directory: &Path) -> Option<PathBuf> {
     if !name.starts_with(b"python") {
         return None;
     }
-    let script = directory.join(script(arguments)?);
-    let script = script.canonicalize().ok()?;
+    let named = directory.canonicalize().ok()?.join(script(arguments)?);
+    let script = named.canonicalize().ok()?;
+    let workplace = workplace.and_then(|path| path.canonicalize().ok());
+    if workplace.is_some_and(|path| without_dots(&named).starts_with(path)) {
+        return None;
+    }
     if script.is_dir() {
         return Some(script);
     }
@@ -32,6 +41,19 @@ pub(super) fn given(command: &[OsString], directory: &Path) -> Option<PathBuf> {
     let is_shared = SHARED.iter().any(|shared| folder == Path::new(shared))
         || home.is_some_and(|home| home.starts_with(folder));
     Some(if is_shared { script } else { folder.to_owned() })
+}
+
+/// The path as it is written, `..` taken away with what is before.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The first argument that is no option of Python's (its manual page, SYNOPSIS).
@@ -110,11 +132,19 @@ mod tests {
         let folder = root.join("helpers");
         fs::create_dir(&folder).expect("possible");
         fs::write(folder.join("a.py"), "").expect("possible");
-        let of =
-            |program: &str, script: &Path| given(&[program.into(), script.into()], Path::new("/"));
+        let of = |program: &str, script: &Path| {
+            given(&[program.into(), script.into()], Path::new("/"), None)
+        };
         assert_eq!(of("/x/python3", &folder.join("a.py")), Some(folder.clone()));
         assert_eq!(of("python", &folder), Some(folder.clone()));
         assert_eq!(of("python", &folder.join("none.py")), None);
         assert_eq!(of("sh", &folder.join("a.py")), None);
+        let work = root.join("work");
+        fs::create_dir(&work).expect("possible");
+        std::os::unix::fs::symlink(&folder, work.join("led")).expect("linked");
+        let from_work = |script: &str| given(&["python".into(), script.into()], &work, Some(&work));
+        assert_eq!(from_work("led/a.py"), None);
+        assert_eq!(from_work("../work/led/a.py"), None);
+        assert_eq!(from_work("../helpers/a.py"), Some(folder));
     }
 }

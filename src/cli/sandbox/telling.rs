@@ -21,7 +21,7 @@ pub(super) fn write_down(merged: &Merged, who: &Who, home: &Path, printer: Print
     let log = Log::new(home);
     for line in &merged.lines {
         let kind = match line.key.as_str() {
-            "filesystem.read-only" => audit::Kind::Read,
+            "filesystem.read-only" | "filesystem.mounts" => audit::Kind::Read,
             "filesystem.read-write" => audit::Kind::Write,
             "environment.allowed" | "environment.set" => audit::Kind::Env,
             _ => continue,

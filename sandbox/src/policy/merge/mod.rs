@@ -8,6 +8,7 @@
 mod read;
 mod said;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -15,7 +16,7 @@ use serde::Serialize;
 use super::origin::{Origin, Speaker};
 use super::schema::{Processors, Size};
 use super::verdict::Rule;
-use super::{Io, Network, Policy};
+use super::{Io, Network, Policy, Shown};
 use crate::Level;
 pub use said::Layer;
 use said::{Said, Value};
@@ -267,8 +268,72 @@ impl<'a> Judged<'a> {
                 policy.files.read_only.push(path.clone());
             } else {
                 policy.files.read_write.push(path.clone());
+                let above = stronger_than(said, &read_only);
+                if said.origin != Origin::Flag && !above.is_empty() {
+                    policy.files.stronger.insert(path.clone(), above);
+                }
             }
         }
+        policy.files.root = self.root();
+        policy.files.mounts = self.mounts(&denied, &read_only, &mut policy.files.stronger);
+    }
+
+    /// The first who is heard decides; who follows may only name a part of that.
+    fn root(&mut self) -> Option<PathBuf> {
+        let mut said = self.paths("filesystem.root-dir");
+        said.sort_by_key(|(_, said, _)| speaker(&said.origin));
+        let mut said = said.into_iter();
+        let (_, first, root) = said.next()?;
+        let (mut holds, mut root) = (first, root);
+        for (index, next, path) in said {
+            if path.starts_with(root) {
+                (holds, root) = (next, path);
+            } else {
+                self.overrule(index, &holds.origin);
+            }
+        }
+        Some(root.clone())
+    }
+
+    /// What is seen elsewhere: nothing that is denied, nothing to be written that somebody stronger lets be read only,
+    /// and one thing at a path.
+    fn mounts(
+        &mut self,
+        denied: &[(usize, &Said, &PathBuf)],
+        read_only: &[(usize, &Said, &PathBuf)],
+        stronger_of: &mut BTreeMap<PathBuf, Vec<PathBuf>>,
+    ) -> Vec<Shown> {
+        let mut said = self.about("filesystem.mounts");
+        said.sort_by_key(|(_, said)| speaker(&said.origin));
+        let mut held: Vec<(Shown, &Origin)> = Vec::new();
+        for (index, said) in said {
+            let Value::Shown(shown) = &said.value else {
+                continue;
+            };
+            let mut shown = shown.clone();
+            let above = |(_, _, above): &&(usize, &Said, &PathBuf)| shown.source.starts_with(above);
+            let taken = held.iter().find(|(other, _)| other.target == shown.target);
+            let refused = (denied.iter().find(above).map(|(_, said, _)| &said.origin))
+                .or(taken.map(|(_, origin)| *origin));
+            if let Some(by) = refused {
+                self.overrule(index, by);
+                continue;
+            }
+            let stronger = read_only.iter().find(|(_, other, path)| {
+                let meet = shown.source.starts_with(path) || path.starts_with(&shown.source);
+                meet && speaker(&other.origin) < speaker(&said.origin)
+            });
+            if let Some((_, other, _)) = stronger.filter(|_| shown.write) {
+                self.overrule(index, &other.origin);
+                shown.write = false;
+            }
+            let kept = stronger_than(said, read_only);
+            if shown.write && !kept.is_empty() {
+                stronger_of.insert(shown.source.clone(), kept);
+            }
+            held.push((shown, &said.origin));
+        }
+        held.into_iter().map(|(shown, _)| shown).collect()
     }
 
     fn variables(&mut self, policy: &mut Policy) {
@@ -359,6 +424,13 @@ impl<'a> Judged<'a> {
         network.limits.connections = connections.and_then(|number| u32::try_from(number).ok());
         network
     }
+}
+
+/// What those who are heard before let be read only.
+fn stronger_than(said: &Said, read_only: &[(usize, &Said, &PathBuf)]) -> Vec<PathBuf> {
+    let stronger =
+        (read_only.iter()).filter(|(_, other, _)| speaker(&other.origin) < speaker(&said.origin));
+    stronger.map(|(_, _, path)| (*path).clone()).collect()
 }
 
 /// Who is heard first; flags after all files.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
+use super::super::Shown;
 use super::super::origin::{Origin, Speaker};
 use super::super::schema::{self, Port, Size, Table};
 use super::said::{Layer, Said, Value};
@@ -121,6 +122,19 @@ impl Place<'_> {
             ("filesystem.max-total-size", &files.max_total_size),
         ] {
             self.one(items, key, size.as_ref(), |size| Value::Size(*size));
+        }
+        let root = files.root_dir.as_ref();
+        self.one(items, "filesystem.root-dir", root, |path| {
+            Value::Path(absolute(path, folder, self.home))
+        });
+        for (target, shown) in &files.mounts {
+            self.one(items, "filesystem.mounts", Some(shown), |shown| {
+                Value::Shown(Shown {
+                    source: absolute(&shown.source, folder, self.home),
+                    target: absolute(target, folder, self.home),
+                    write: shown.read_write,
+                })
+            });
         }
         for (key, paths) in [
             ("filesystem.read-only", &files.read_only),

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use super::super::Policy;
 use super::super::origin::Origin;
 use super::super::schema::{Processors, Size};
 use super::super::target::{Host, Target};
+use super::super::{Policy, Shown};
 use crate::Level;
 use crate::net::Publish;
 
@@ -40,6 +40,7 @@ pub(super) enum Value {
     Target(Target),
     Publish(Publish),
     Path(PathBuf),
+    Shown(Shown),
     Name(String),
     Variable(String, String),
 }
@@ -131,6 +132,14 @@ impl Display for Value {
             Self::Publish(Publish { outside, inside }) if outside == inside => outside.fmt(f),
             Self::Publish(Publish { outside, inside }) => write!(f, "{outside}:{inside}"),
             Self::Path(path) => path.display().fmt(f),
+            Self::Shown(Shown {
+                source,
+                target,
+                write,
+            }) => {
+                let how = if *write { ", read and written" } else { "" };
+                write!(f, "{} at {}{how}", source.display(), target.display())
+            }
             Self::Name(name) => f.write_str(name),
             Self::Variable(name, value) => write!(f, "{name}={value}"),
         }

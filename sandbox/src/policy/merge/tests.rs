@@ -343,3 +343,69 @@ fn the_user_is_the_systems_then_the_flags_then_the_users_then_the_projects_and_o
         );
     }
 }
+
+#[test]
+fn what_is_shown_elsewhere_is_nothing_denied_and_nothing_written_that_the_user_lets_be_read_only() {
+    let user = layer(
+        Speaker::User,
+        "[filesystem]\nread-only = [\"~/data/kept\"]\ndenied = [\"~/.ssh\"]\n\
+         mounts = { \"/mine\" = \"~/mine\" }\nroot-dir = \"/home/ada/project/src\"\n",
+    );
+    let project = layer(
+        Speaker::Project,
+        "[filesystem]\nroot_dir = \"src/part\"\n[filesystem.mount_points]\n\"/keys\" = \"~/.ssh/id\"\n\
+         \"/mine\" = \"~/other\"\n\"/data\" = { source = \"~/data\", read_write = true }\n\
+         \"/out\" = { source = \"out\", read-write = true }\n",
+    );
+    let merged = merge(&[project, user.clone()]);
+    let shown = |target: &str, source: &str, write| Shown {
+        source: source.into(),
+        target: target.into(),
+        write,
+    };
+    assert_eq!(
+        merged.policy.files.mounts,
+        [
+            shown("/mine", "/home/ada/mine", false),
+            shown("/data", "/home/ada/data", false),
+            shown("/out", "/home/ada/project/out", true),
+        ]
+    );
+    let over = |merged: &Merged| {
+        let lines = merged
+            .lines
+            .iter()
+            .filter(|line| line.overruled_by.is_some());
+        lines.map(|line| line.value.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        over(&merged),
+        [
+            "/home/ada/data at /data, read and written",
+            "/home/ada/.ssh/id at /keys",
+            "/home/ada/other at /mine",
+        ]
+    );
+    // A part of a part, and not the whole.
+    let root = |merged: &Merged| merged.policy.files.root.clone();
+    assert_eq!(root(&merged), Some("/home/ada/project/src/part".into()));
+    let wide = layer(Speaker::Project, "filesystem.root-dir = \".\"\n");
+    let merged = merge(&[user, wide]);
+    assert_eq!(root(&merged), Some("/home/ada/project/src".into()));
+    assert_eq!(over(&merged).len(), 1);
+    // Links are followed later, so who is stronger is not forgotten.
+    let kept = PathBuf::from("/home/ada/data/kept");
+    let merged = merge(&[
+        layer(Speaker::User, "filesystem.read-only = [\"~/data/kept\"]\n"),
+        layer(Speaker::Project, "filesystem.read-write = [\"link\"]\n"),
+    ]);
+    assert_eq!(
+        merged
+            .policy
+            .files
+            .stronger
+            .into_values()
+            .collect::<Vec<_>>(),
+        [vec![kept]]
+    );
+}
