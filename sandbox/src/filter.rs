@@ -93,6 +93,7 @@ const UNKNOWN: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
+    libc::SYS_openat2, // the mode of a new file is in memory
 ];
 
 /// `open_tree_attr(2)`, Linux 6.15; all architectures have it at this number.
@@ -135,7 +136,56 @@ fn forbidden() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError>
     rules.insert(libc::SYS_ioctl, typing()?);
     rules.insert(libc::SYS_socket, sockets()?);
     rules.insert(libc::SYS_personality, personalities()?);
+    for (number, mode) in MODES {
+        let set = word(*mode, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?;
+        rules.insert(*number, vec![one(vec![set])?]);
+    }
+    for (number, flags) in OPENS {
+        rules.insert(*number, set_user_id_files(*flags)?);
+    }
     Ok(rules)
+}
+
+/// `S_ISUID`: a program that is who owns it, whoever runs it. Inside it gives nothing; on the host it would.
+const SET_USER_ID: u64 = 0o4000;
+
+/// Calls that give a file its mode, and which of their arguments that is.
+const MODES: &[(libc::c_long, u8)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_chmod, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_creat, 1),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_mknod, 1),
+    (libc::SYS_fchmod, 1),
+    (libc::SYS_fchmodat, 2),
+    (FCHMODAT2, 2),
+    (libc::SYS_mknodat, 2),
+];
+
+/// Calls that give a file that they make its mode, in the argument after that of the flags, which is told here.
+const OPENS: &[(libc::c_long, u8)] = &[
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_open, 1),
+    (libc::SYS_openat, 2),
+];
+
+/// `fchmodat2(2)`, Linux 6.6; all architectures have it at this number.
+const FCHMODAT2: libc::c_long = 452;
+
+/// The mode counts only where a file is made: else nobody knows what is there.
+fn set_user_id_files(flags: u8) -> Result<Vec<SeccompRule>, BackendError> {
+    // `__O_TMPFILE` alone: `O_TMPFILE` has the bit of `O_DIRECTORY` too.
+    [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY]
+        .into_iter()
+        .map(|flag| {
+            let flag = u64::from(flag.cast_unsigned());
+            one(vec![
+                word(flags, SeccompCmpOp::MaskedEq(flag), flag)?,
+                word(flags + 1, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?,
+            ])
+        })
+        .collect()
 }
 
 fn one(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, BackendError> {

@@ -234,7 +234,7 @@ fn suite(host: &Host, level: &str, root: bool) {
         escaped.is_empty(),
         "level {level}: not stopped: {escaped:?}"
     );
-    assert!(inside.len() >= 150, "only {} probes", inside.len());
+    assert!(inside.len() >= 205, "only {} probes", inside.len());
     // Those that use machines up are controlled with all others: the limits are far below the host's.
     let controls: Vec<_> = inside
         .iter()

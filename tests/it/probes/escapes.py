@@ -1140,6 +1140,401 @@ def dump_core():
     return resource.getrlimit(resource.RLIMIT_CORE)[0] != 0
 
 
+# --- what is left for others ------------------------------------------------------------------------
+
+def left_behind(make):
+    """Whether `make` leaves a file in the project that is who owns it, whoever runs it."""
+    path = os.path.join(F["project"], "left-%d" % os.getpid())
+    try:
+        make(path)
+        return os.stat(path).st_mode & 0o4000 != 0
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+def made_with_mode(path):
+    os.umask(0)
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o4755))
+
+
+def changed_to_mode(path):
+    open(path, "w").close()
+    os.chmod(path, 0o4755)
+
+
+def changed_by_number(path):
+    with open(path, "w") as file:
+        os.fchmod(file.fileno(), 0o4755)
+
+
+def changed_by_the_newest_call(path):
+    open(path, "w").close()
+    call(452, -100, ctypes.c_char_p(path.encode()), 0o4755, 0)
+
+
+def made_by_the_newest_call(path):
+    os.umask(0)
+    how = struct.pack("QQQ", os.O_CREAT | os.O_WRONLY, 0o4755, 0)
+    os.close(call(437, -100, ctypes.c_char_p(path.encode()), ctypes.c_char_p(how), 24))
+
+
+def made_as_node(path):
+    os.umask(0)
+    os.mknod(path, 0o100000 | 0o4755)
+
+
+@probe()
+def leave_set_user_id_file_by_open():
+    return left_behind(made_with_mode)
+
+
+@probe()
+def leave_set_user_id_file_by_chmod():
+    return left_behind(changed_to_mode)
+
+
+@probe()
+def leave_set_user_id_file_by_fchmod():
+    return left_behind(changed_by_number)
+
+
+@probe("kernel")
+def leave_set_user_id_file_by_fchmodat2():
+    return left_behind(changed_by_the_newest_call)
+
+
+@probe()
+def leave_set_user_id_file_by_openat2():
+    return left_behind(made_by_the_newest_call)
+
+
+@probe()
+def leave_set_user_id_file_by_mknod():
+    return left_behind(made_as_node)
+
+
+@probe("root")
+def leave_file_with_capabilities():
+    path = os.path.join(F["project"], "capable-%d" % os.getpid())
+    open(path, "w").close()
+    try:
+        os.setxattr(path, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 21, 0, 0, 0))
+        return True
+    finally:
+        os.unlink(path)
+
+
+@probe("root")
+def leave_file_that_nobody_can_remove():
+    path = os.path.join(F["project"], "immutable-%d" % os.getpid())
+    with open(path, "w") as file:
+        try:
+            fcntl.ioctl(file, 0x40086602, struct.pack("l", 0x10))  # FS_IOC_SETFLAGS, FS_IMMUTABLE_FL
+            fcntl.ioctl(file, 0x40086602, struct.pack("l", 0))
+            return True
+        finally:
+            os.unlink(path)
+
+
+@probe("root")
+def leave_trusted_attribute():
+    path = os.path.join(F["project"], "trusted-%d" % os.getpid())
+    open(path, "w").close()
+    try:
+        os.setxattr(path, "trusted.probe", b"x")
+        return True
+    finally:
+        os.unlink(path)
+
+
+# --- other processes by what numbers them -------------------------------------------------------------
+
+@probe()
+def hold_process_of_host():
+    return call(number("pidfd_open"), F["outer"], 0) >= 0
+
+
+@probe()
+def signal_process_of_host_by_descriptor():
+    descriptor = call(number("pidfd_open"), F["outer"], 0)
+    return call(number("pidfd_send_signal"), descriptor, 0, None, 0) == 0
+
+
+@probe()
+def limits_of_host_process():
+    return len(resource.prlimit(F["outer"], resource.RLIMIT_NOFILE)) == 2
+
+
+@probe()
+def processors_of_host_process():
+    return len(os.sched_getaffinity(F["outer"])) > 0
+
+
+@probe()
+def session_of_host_process():
+    return os.getsid(F["outer"]) > 0
+
+
+@probe()
+def priority_of_host_process():
+    os.setpriority(os.PRIO_PROCESS, F["outer"], os.getpriority(os.PRIO_PROCESS, F["outer"]) + 1)
+    return True
+
+
+@probe()
+def signals_of_a_file_to_host_process():
+    read, _ = os.pipe()
+    fcntl.fcntl(read, fcntl.F_SETOWN, F["outer"])
+    return fcntl.fcntl(read, fcntl.F_GETOWN) == F["outer"]
+
+
+@probe()
+def way_out_through_any_process():
+    """The root or the working directory of anybody who is seen, with what only the host has below it."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            for way in ("root", "cwd"):
+                place = "/proc/%s/%s%s" % (name, way, F["secret"] if way == "root" else "/../home/secret")
+                if os.path.exists(place):
+                    return True
+    return False
+
+
+@probe()
+def secret_among_descriptors_of_any_process():
+    """A descriptor of anybody who is seen that leads to a file of the host."""
+    for name in os.listdir("/proc"):
+        try:
+            for descriptor in os.listdir("/proc/%s/fd" % name):
+                if os.readlink("/proc/%s/fd/%s" % (name, descriptor)) == F["leak"]:
+                    return True
+        except OSError:
+            pass
+    return False
+
+
+@probe()
+def token_in_environment_of_any_process():
+    for name in os.listdir("/proc"):
+        try:
+            with open("/proc/%s/environ" % name, "rb") as file:
+                if b"PROBE_SECRET=1" in file.read().split(b"\0"):
+                    return True
+        except OSError:
+            pass
+    return False
+
+
+@probe("inside")
+def anything_of_init():
+    """What tells about process 1, beyond that it is there."""
+    for part in ("environ", "maps", "auxv", "stack", "syscall", "cwd", "exe", "root", "fdinfo", "map_files", "io"):
+        try:
+            path = "/proc/1/" + part
+            if os.path.islink(path):
+                os.readlink(path)
+            elif os.path.isdir(path):
+                os.listdir(path)
+            else:
+                reads(path)
+            return True
+        except OSError:
+            pass
+    return False
+
+
+@probe("inside")
+def map_another_user():
+    for name in ("uid_map", "gid_map", "setgroups"):
+        try:
+            with open("/proc/self/" + name, "w") as file:
+                file.write("allow" if name == "setgroups" else "1 1 1")
+            return True
+        except OSError:
+            pass
+    return False
+
+
+@probe("inside")
+def own_group_as_the_host_names_it():
+    with open("/proc/self/cgroup") as file:
+        return any("blast-" in line for line in file)
+
+
+# --- the machine ---------------------------------------------------------------------------------------
+
+def opens_to_write(path):
+    os.close(os.open(path, os.O_WRONLY))
+    return True
+
+
+@probe("root")
+def be_spared_when_memory_is_short():
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write("-999")
+    return True
+
+
+@probe("root")
+def take_real_time():
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    return True
+
+
+@probe("root")
+def go_before_others():
+    os.setpriority(os.PRIO_PROCESS, 0, -5)
+    return True
+
+
+@probe("root")
+def write_release_agent():
+    for folder, _, files in os.walk("/sys/fs/cgroup"):
+        if "release_agent" in files:
+            return opens_to_write(os.path.join(folder, "release_agent"))
+    return False
+
+
+@probe("root")
+def write_uevent_helper():
+    return opens_to_write("/sys/kernel/uevent_helper")
+
+
+@probe("root")
+def write_binary_formats():
+    return opens_to_write("/proc/sys/fs/binfmt_misc/register")
+
+
+@probe()
+def list_disks():
+    return lists("/sys/block")
+
+
+@probe()
+def list_network_devices():
+    return len(os.listdir("/sys/class/net")) > 0
+
+
+@probe("root")
+def list_kernel_debugging():
+    return os.path.isdir("/sys/kernel/debug") and os.listdir("/sys/kernel/debug") is not None
+
+
+@probe("kernel")
+def calls_of_32_bits():
+    """getpid(2) by the number that it has for programs of 32 bits: other numbers of other calls."""
+    import mmap
+    if not X86:
+        return False
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
+    start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(start)() > 0
+
+
+@probe("root")
+def new_time_namespace():
+    return in_child(lambda: call(number("unshare"), 0x80) == 0)
+
+
+@probe()
+def see_that_a_secret_is_there():
+    return os.stat(F["secret"]).st_size >= 0
+
+
+@probe()
+def watch_a_secret():
+    descriptor = check(LIBC.inotify_init1(0))
+    return check(LIBC.inotify_add_watch(descriptor, F["secret"].encode(), 0x20)) >= 0
+
+
+@probe()
+def runtime_directory_variable():
+    return bool(os.environ["XDG_RUNTIME_DIR"])
+
+
+@probe("inside")
+def connect_to_who_keeps_this_sandbox():
+    folder = os.path.join(F["runtime"], "sandboxes")
+    return any(connects(os.path.join(folder, name), socket.AF_UNIX, socket.SOCK_SEQPACKET)
+               for name in os.listdir(folder))
+
+
+# --- more of the network --------------------------------------------------------------------------------
+
+def netlink(protocol):
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol):
+        return True
+
+
+@probe()
+def socket_list_netlink():
+    return netlink(4)
+
+
+@probe()
+def device_events_netlink():
+    return netlink(15)
+
+
+@probe()
+def generic_netlink():
+    return netlink(16)
+
+
+@probe("kernel")
+def keys_of_ipsec_netlink():
+    return netlink(6)
+
+
+@probe("kernel")
+def express_data_path_socket():
+    with socket.socket(44, socket.SOCK_RAW, 0):
+        return True
+
+
+@probe("kernel")
+def cluster_socket():
+    with socket.socket(30, socket.SOCK_STREAM, 0):
+        return True
+
+
+@probe()
+def datagram_to_everybody():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        return s.sendto(b"x", ("255.255.255.255", 9)) == 1
+
+
+@probe()
+def datagram_to_a_group():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        return s.sendto(b"x", ("224.0.0.251", 9)) == 1
+
+
+@probe("root")
+def mark_packets():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, 36, 1)
+    return True
+
+
+@probe("root")
+def take_addresses_of_others():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_IP, 19, 1)
+    return True
+
+
+@probe("kernel")
+def connect_by_several_paths():
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as s:
+        s.settimeout(3)
+        s.connect(("127.0.0.1", F["port"]))
+    return True
+
+
 @probe("inside")
 def write_shared_packages():
     """Written into the environment it must not be seen by others: the test looks afterwards."""
