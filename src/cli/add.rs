@@ -333,6 +333,7 @@ fn installing(
             no_deps: false,
         },
         no_bytecode: false,
+        origins: false,
         dry_run: false,
     })
 }

@@ -65,6 +65,7 @@ fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
             no_deps: args.no_deps,
         },
         no_bytecode: bytecode == Bytecode::Off,
+        origins: false,
         dry_run: args.dry_run.dry_run,
     };
     let exit = change::ask(

@@ -207,7 +207,7 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
 }
 
 /// Has the daemon lock, and says what `-v` wants to know.
-fn ask(context: &Context, request: LockRequest) -> Result<Locked, Error> {
+pub(super) fn ask(context: &Context, request: LockRequest) -> Result<Locked, Error> {
     let Reply::Locked {
         text,
         packages,

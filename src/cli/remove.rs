@@ -53,6 +53,7 @@ fn remove(args: Args, context: &Context) -> Result<Exit, Error> {
         options: ResolveOptions::default(),
         sources: sources::compute(context, &args.sources, &sources::FromFiles::default())?,
         no_bytecode: false,
+        origins: false,
         dry_run: args.dry_run.dry_run,
     };
     let Some((files, after, taken)) = of_project else {

@@ -70,22 +70,26 @@ fn configured(
     options: &SourceOptions,
     files: &FromFiles,
 ) -> Result<Configured, Error> {
-    let cwd = context.cwd()?;
-    let around = Surroundings {
+    let around = surroundings(context)?;
+    let project = Project::here(context.cwd()?)?;
+    let settings = project.as_ref().map(settings).transpose()?;
+    config::resolve(&around, settings.as_ref(), &flags(options, files))
+        .map_err(|error| unusable(&error))
+}
+
+/// Where this command stands, of no environment.
+pub(super) fn surroundings(context: &Context) -> Result<Surroundings, Error> {
+    Ok(Surroundings {
         variables: env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
         home: env::var_os(env_vars::HOME)
             .filter(|home| !home.is_empty())
             .map(PathBuf::from),
-        cwd: cwd.to_owned(),
+        cwd: context.cwd()?.to_owned(),
         etc: PathBuf::from("/etc"),
         site: None,
-    };
-    let project = Project::here(cwd)?;
-    let settings = project.as_ref().map(settings).transpose()?;
-    config::resolve(&around, settings.as_ref(), &flags(options, files))
-        .map_err(|error| unusable(&error))
+    })
 }
 
 fn settings(project: &Project) -> Result<ProjectSettings, Error> {

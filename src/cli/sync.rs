@@ -248,6 +248,7 @@ impl Wanted {
                     },
                     sources: sources::compute(context, options, &sources::FromFiles::default())?,
                     no_bytecode: false,
+                    origins: false,
                     dry_run,
                 }
             }
@@ -261,6 +262,7 @@ impl Wanted {
                         requirements: wanted.set,
                     },
                     no_bytecode: false,
+                    origins: false,
                     dry_run,
                 }
             }

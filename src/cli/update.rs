@@ -48,6 +48,7 @@ fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
         options: resolution::compute(context, &args.resolver, &limits.options)?,
         sources: sources::compute(context, &args.sources, &limits.sources)?,
         no_bytecode: bytecode == Bytecode::Off,
+        origins: false,
         dry_run: args.dry_run.dry_run,
     };
     let exit = change::ask(

@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 use super::Daemon;
 use crate::engine::{
     Asker, EngineError, Home, blame, capture, change, clean, environment, fetch, graph, history,
-    image, lock, materialise, outdated, refresh, repair, snapshots, status,
+    image, lock, materialise, outdated, refresh, repair, snapshots, status, versions,
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -94,6 +94,7 @@ async fn answer_of(
         Request::Move(request) => Ok(Reply::Changed(history::go(home, request, asker).await?)),
         Request::Lock(request) => lock::lock(home, *request, reporter).await,
         Request::Outdated(request) => outdated::outdated(home, *request, reporter).await,
+        Request::Versions(request) => versions::versions(home, *request, reporter).await,
         Request::Repair { sources } => {
             let path = envelope.home;
             let repaired = repair::repair(home, sources, reporter).await?;

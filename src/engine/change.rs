@@ -46,6 +46,7 @@ struct Order {
     plan: Plan,
     dry_run: bool,
     no_bytecode: bool,
+    origins: bool,
     asker: Asker,
     started_ms: i64,
 }
@@ -107,6 +108,7 @@ pub(crate) async fn change(
             plan,
             dry_run: change.dry_run,
             no_bytecode: change.no_bytecode,
+            origins: change.origins,
             asker: asker.clone(),
             started_ms,
         };
@@ -269,6 +271,7 @@ impl Job {
             mut plan,
             dry_run,
             no_bytecode,
+            origins,
             asker,
             started_ms,
         } = order;
@@ -287,7 +290,11 @@ impl Job {
             packages: plan.packages.len(),
             took_ms: 0.0,
             summary: None,
+            origins: Vec::new(),
         };
+        if origins {
+            outcome.origins = plan.origins(&outcome.changes);
+        }
         if unchanged || dry_run {
             return Ok(Outcome::Done(outcome));
         }
@@ -295,6 +302,15 @@ impl Job {
             .map(|overtaken| overtaken.rebase(&self, &outcome.changes, &asker))
             .transpose()?;
         let (ingested, staging) = self.bring_in(&plan).await?;
+        for origin in &mut outcome.origins {
+            let at = plan
+                .packages
+                .iter()
+                .position(|package| package.name == origin.name);
+            if let Some(sha256) = at.and_then(|at| ingested[at].sha256) {
+                origin.is_file_with(sha256);
+            }
+        }
         self.reporter.report(Event::Phase {
             name: "committing".to_owned(),
         });

@@ -43,6 +43,7 @@ fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> 
         packages: after.packages.len(),
         took_ms: 0.0,
         summary: Some(summary),
+        origins: Vec::new(),
     };
     if !to.dry_run && !is_there {
         let note = (lender.is_some() && !after.captured.is_empty())

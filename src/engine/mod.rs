@@ -55,6 +55,7 @@ pub(crate) mod status;
 mod target;
 mod undo;
 mod unpack;
+pub(crate) mod versions;
 mod views;
 
 pub(crate) use self::generated::{ENTER, VENV_FILE};

@@ -9,6 +9,7 @@ use super::change::Job;
 use super::error::EngineError;
 use super::ingest::{Artifact, scheme_key};
 use super::requirements::{Needs, merged};
+use crate::ipc::protocol::{Origin, PackageChangeView};
 
 /// What an environment shall hold.
 #[derive(Debug, Default)]
@@ -33,7 +34,46 @@ pub(crate) struct Planned {
     pub(crate) extras: Vec<ExtraName>,
 }
 
+impl Plan {
+    /// Where what these changes bring comes from.
+    pub(super) fn origins(&self, changes: &[PackageChangeView]) -> Vec<Origin> {
+        let is_new = |planned: &&Planned| {
+            let mut changes = changes.iter();
+            let named = changes.find(|change| change.name == planned.name.as_ref());
+            named.is_some_and(|change| change.after.is_some())
+        };
+        let new = self.packages.iter().filter(is_new);
+        new.map(Planned::origin).collect()
+    }
+}
+
 impl Planned {
+    fn origin(&self) -> Origin {
+        let file = &self.artifact.file;
+        let mut origin = Origin {
+            name: self.name.clone(),
+            url: blast_index::bare(&file.url),
+            hashes: BTreeMap::new(),
+            direct: self.direct_url.clone(),
+            yanked: file.yanked.is_yanked(),
+            requested: self.requested,
+            extras: self.extras.clone(),
+        };
+        match (file.sha256, &file.other_hash) {
+            (Some(sha256), _) => origin.is_file_with(sha256),
+            (None, Some(hash)) => {
+                let text = hash.to_string();
+                if let Some((algorithm, digest)) = text.split_once(':') {
+                    origin
+                        .hashes
+                        .insert(algorithm.to_owned(), digest.to_owned());
+                }
+            }
+            (None, None) => {}
+        }
+        origin
+    }
+
     /// The package that it became.
     pub(super) fn installed(self, ingested: &super::ingest::Ingested) -> Package {
         let file = &self.artifact.file;

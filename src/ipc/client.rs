@@ -251,6 +251,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::List { .. }
         | Request::Graph { .. }
         | Request::Outdated(_)
+        | Request::Versions(_)
         | Request::Status { .. }
         | Request::Environments { .. }
         | Request::Enter { .. }

@@ -10,4 +10,4 @@ pub(crate) mod packages;
 pub(crate) mod packets;
 pub(crate) mod paths;
 pub(crate) mod protocol;
-mod redaction;
+pub(crate) mod redaction;

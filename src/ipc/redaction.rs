@@ -5,7 +5,7 @@ const HIDDEN: &str = "****";
 
 /// The word with the credentials of every URL in it hidden: `http://me:secret@host/` becomes
 /// `http://****@host/`. A lone user name is hidden too: tokens are often sent as one.
-pub(super) fn hide_credentials(word: &str) -> String {
+pub(crate) fn hide_credentials(word: &str) -> String {
     let mut shown = String::with_capacity(word.len());
     let mut rest = word;
     while let Some((before, after)) = rest.split_once("://") {

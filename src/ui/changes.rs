@@ -92,6 +92,7 @@ mod tests {
             packages: 1,
             took_ms: 1.26,
             summary: None,
+            origins: Vec::new(),
         }
     }
 

@@ -47,6 +47,7 @@ mod options;
 mod oracle;
 mod packs;
 mod pip;
+mod pip_commands;
 mod policy_file;
 mod project;
 mod real;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use blast_harness::{HostPython, Means, WheelSpec, require};
+use blast_harness::{HostPython, Means, Release, SdistSpec, WheelSpec, require};
 
 use crate::world::{World, demo_wheels, packages};
 
@@ -321,4 +321,125 @@ fn pip_works_under_every_interpreter() {
             python.minor()
         );
     }
+}
+
+#[test]
+fn a_report_tells_what_was_installed_or_would_be() {
+    let wheels = [
+        WheelSpec::simple("Demo", "1.0")
+            .requires("helper")
+            .extra("more", &["other"]),
+        WheelSpec::simple("helper", "1.0"),
+        WheelSpec::simple("other", "1.0"),
+    ];
+    let Some(world) = World::started(wheels) else {
+        return;
+    };
+    let words = ["install", "-q", "--report", "-", "demo[more]"];
+    let dry = pip(&world, &[&words[..], &["--dry-run"]].concat()).success();
+    assert_eq!(world.inside("demo"), packages([]));
+    pip(
+        &world,
+        &["install", "--report", "report.json", "demo[more]"],
+    )
+    .success();
+    let text = fs::read_to_string(world.project().join("report.json")).expect("written");
+    let dry = dry.json();
+    let done: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(
+        dry, done,
+        "one says beforehand what the other says afterwards"
+    );
+    assert_eq!(done["version"], "1");
+    assert_eq!(done["environment"]["implementation_name"], "cpython");
+    let install = done["install"].as_array().expect("a list");
+    let names: Vec<_> = install
+        .iter()
+        .map(|entry| entry["metadata"]["name"].as_str().expect("a name"))
+        .collect();
+    assert_eq!(names, ["Demo", "helper", "other"]);
+    let demo = &install[0];
+    assert_eq!(demo["requested"], true);
+    assert_eq!(demo["requested_extras"], serde_json::json!(["more"]));
+    assert_eq!(install[1]["requested"], false);
+    assert_eq!(install[1].get("requested_extras"), None);
+    assert_eq!(
+        (&demo["is_direct"], &demo["is_yanked"]),
+        (&false.into(), &false.into())
+    );
+    let filename = WheelSpec::simple("Demo", "1.0").filename();
+    let info = &demo["download_info"];
+    assert_eq!(info["url"], world.index.file_url(&filename));
+    let sha256 = info["archive_info"]["hashes"]["sha256"]
+        .as_str()
+        .expect("a hash");
+    assert_eq!(info["archive_info"]["hash"], format!("sha256={sha256}"));
+    let again = pip(&world, &words).success();
+    assert_eq!(again.json()["install"], serde_json::json!([]));
+}
+
+#[test]
+fn a_report_tells_where_it_was_that_something_was_taken_from() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let withdrawn = Release::of(&WheelSpec::simple("old", "1.0")).yanked("broken");
+    world.index.publish(withdrawn);
+    let wheel = WheelSpec::simple("near", "1.0").write_to(&world.project());
+    let wheel = wheel.to_string_lossy().into_owned();
+    for (name, sdist) in [("folder", "made"), ("editable", "kept")] {
+        SdistSpec::simple(sdist, "1.0").write_to(&world.project().join(name));
+    }
+    let words = [
+        "install",
+        "-q",
+        "--report",
+        "-",
+        "old==1.0",
+        &wheel,
+        "./folder",
+        "-e",
+        "./editable",
+    ];
+    let dry = pip(&world, &[&words[..], &["--dry-run"]].concat()).success();
+    let done = pip(&world, &words).success();
+    let told = |run: &blast_harness::Run| -> Vec<serde_json::Value> {
+        let report = run.json();
+        let mut entries = report["install"].as_array().expect("a list").clone();
+        for entry in &mut entries {
+            let version = &entry["metadata"]["version"];
+            assert_eq!(version, "1.0", "{entry:#}");
+        }
+        entries
+    };
+    let (dry, done) = (told(&dry), told(&done));
+    let by_name = |entries: &[serde_json::Value], name: &str| {
+        let mut entries = entries.iter();
+        let found = entries.find(|entry| entry["metadata"]["name"] == name);
+        found.expect("told").clone()
+    };
+    for entries in [&dry, &done] {
+        assert_eq!(entries.len(), 4);
+        let old = by_name(entries, "old");
+        assert_eq!(
+            (&old["is_yanked"], &old["is_direct"]),
+            (&true.into(), &false.into())
+        );
+        let near = by_name(entries, "near");
+        assert_eq!(near["is_direct"], true);
+        assert_eq!(near["download_info"]["url"], format!("file://{wheel}"));
+        let made = by_name(entries, "made");
+        assert_eq!(made["download_info"]["dir_info"], serde_json::json!({}));
+        let kept = by_name(entries, "kept");
+        assert_eq!(
+            kept["download_info"]["dir_info"],
+            serde_json::json!({"editable": true})
+        );
+    }
+    let near = by_name(&done, "near");
+    let hash = near["download_info"]["archive_info"]["hash"].as_str();
+    assert!(
+        hash.is_some_and(|hash| hash.starts_with("sha256=")),
+        "{near:#}"
+    );
 }

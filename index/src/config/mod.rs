@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sources::Sources;
 use crate::url::UrlError;
+pub use pip_conf::{PipFiles, pip_values};
 pub use table::{NamedIndex, PackageSource, ProjectSettings};
 
 /// The process's surroundings as far as they count.

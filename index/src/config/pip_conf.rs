@@ -2,6 +2,7 @@
 //! pip's order and with its exceptions (a named file replaces the user's; `/dev/null` as name
 //! turns all of them off). `[install]` beats `[global]`, later files beat earlier ones.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,35 +14,89 @@ use super::{ConfigError, Origin, Surroundings};
 /// The levels of all files that exist, lowest first.
 pub(super) fn levels(around: &Surroundings) -> Result<Vec<Level>, ConfigError> {
     let mut levels = Vec::new();
-    for path in files(around) {
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            // pip skips what it may not read; so must we, or a foreign file stops everything.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound
-                        | io::ErrorKind::NotADirectory
-                        | io::ErrorKind::PermissionDenied
-                ) =>
-            {
-                continue;
-            }
-            Err(source) => return Err(ConfigError::Io { path, source }),
-        };
-        levels.push(level(&text, &path, around)?);
+    for path in PipFiles::of(around).in_force() {
+        if let Some(text) = text_of(&path)? {
+            levels.push(level(&text, &path, around)?);
+        }
     }
     Ok(levels)
 }
 
-fn files(around: &Surroundings) -> Vec<PathBuf> {
-    let variable = |name: &str| around.variables.get(name).filter(|value| !value.is_empty());
-    let named = variable("PIP_CONFIG_FILE").map(PathBuf::from);
-    if named.as_deref() == Some(Path::new("/dev/null")) {
-        return Vec::new();
+/// The text of a file; none where it is missing, or may not be read: pip skips those, and so must we, or a
+/// foreign file stops everything.
+fn text_of(path: &Path) -> Result<Option<String>, ConfigError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(source) => Err(ConfigError::Io {
+            path: path.to_owned(),
+            source,
+        }),
     }
+}
+
+/// Where pip's configuration files are, or would be: of each kind the lowest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PipFiles {
+    /// Of the machine.
+    pub global: Vec<PathBuf>,
+    /// Of the user.
+    pub user: Vec<PathBuf>,
+    /// Of the environment.
+    pub site: Vec<PathBuf>,
+    /// The one that `PIP_CONFIG_FILE` names.
+    pub named: Option<PathBuf>,
+}
+
+impl PipFiles {
+    /// As the surroundings have it.
+    pub fn of(around: &Surroundings) -> Self {
+        let variable = |name: &str| around.variables.get(name).filter(|value| !value.is_empty());
+        let named = variable("PIP_CONFIG_FILE").map(PathBuf::from);
+        let mut user = Vec::new();
+        if let Some(home) = &around.home {
+            user.push(home.join(".pip/pip.conf"));
+            let config =
+                variable("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+            user.push(config.join("pip/pip.conf"));
+        }
+        let site = around.site.iter().map(|prefix| prefix.join("pip.conf"));
+        Self {
+            global: global(around),
+            user,
+            site: site.collect(),
+            named,
+        }
+    }
+
+    /// Those that count, lowest first.
+    pub fn in_force(self) -> Vec<PathBuf> {
+        let mut files = self.global;
+        match self.named {
+            Some(path) if path == Path::new("/dev/null") => return Vec::new(),
+            Some(path) if path.exists() => {
+                files.extend(self.site);
+                files.push(path);
+            }
+            named => files.extend(self.user.into_iter().chain(self.site).chain(named)),
+        }
+        files
+    }
+}
+
+fn global(around: &Surroundings) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    match variable("XDG_CONFIG_DIRS") {
+    let directories = around.variables.get("XDG_CONFIG_DIRS");
+    match directories.filter(|value| !value.is_empty()) {
         // The first directory is the most important one, so it comes last.
         Some(directories) => files.extend(
             directories
@@ -53,20 +108,32 @@ fn files(around: &Surroundings) -> Vec<PathBuf> {
         None => files.push(around.etc.join("xdg/pip/pip.conf")),
     }
     files.push(around.etc.join("pip.conf"));
-    if !named.as_ref().is_some_and(|path| path.exists())
-        && let Some(home) = &around.home
-    {
-        files.push(home.join(".pip/pip.conf"));
-        let config =
-            variable("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
-        files.push(config.join("pip/pip.conf"));
-    }
-    files.extend(around.site.iter().map(|prefix| prefix.join("pip.conf")));
-    files.extend(named);
     files
 }
 
-fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, ConfigError> {
+/// What one of pip's files says, by `section.key`; nothing where there is no such file that may be read.
+///
+/// # Errors
+///
+/// [`ConfigError::Io`] and [`ConfigError::Parse`], which name the file.
+pub fn pip_values(path: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
+    let Some(text) = text_of(path)? else {
+        return Ok(BTreeMap::new());
+    };
+    let mut values = BTreeMap::new();
+    for (section, keys) in sections(&text, path)? {
+        for (key, value) in keys {
+            let key = key.replace('_', "-");
+            values.insert(format!("{section}.{key}"), value.unwrap_or_default());
+        }
+    }
+    Ok(values)
+}
+
+/// Sections, each with its keys as they are written.
+type Sections = BTreeMap<String, BTreeMap<String, Option<String>>>;
+
+fn sections(text: &str, path: &Path) -> Result<Sections, ConfigError> {
     let mut defaults = IniDefault::default();
     defaults.multiline = true;
     // pip has no comments behind a value; a URL may well hold a `#` or a `;`.
@@ -78,6 +145,14 @@ fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, Config
             path: path.to_owned(),
             reason,
         })?;
+    let sorted = sections
+        .into_iter()
+        .map(|(section, keys)| (section, keys.into_iter().collect()));
+    Ok(sorted.collect())
+}
+
+fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, ConfigError> {
+    let sections = sections(text, path)?;
     let mut level = Level {
         base: around.cwd.clone(),
         ..Level::default()

@@ -1,10 +1,16 @@
 //! The command line of pip: its commands and options, by pip's names. Options that blast has too are
 //! the same types as in its own commands.
 
+mod aside;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::aside::{
+    Cache, CacheCommand, CacheFormat, Completion, Config, ConfigCommand, Hash, Index, IndexCommand,
+    Inspect, Lock, Scope, Search, Versions,
+};
 use super::super::options::{RequirementOptions, SourceOptions};
 use super::super::resolution::ResolverOptions;
 
@@ -128,12 +134,20 @@ pub(super) enum Command {
     Wheel(Box<Fetch>),
     /// Describe the environment as JSON
     Inspect(Inspect),
+    /// Lock packages for this interpreter and platform (PEP 751)
+    Lock(Box<Lock>),
+    /// Ask indexes
+    Index(Index),
     /// Print hashes of files
     Hash(Hash),
-    /// Look at the cache
+    /// Look at the cache, or empty it
     Cache(Cache),
-    /// Look at the settings of pip
+    /// Look at the settings of pip, or change them
     Config(Config),
+    /// Refused: no index answers searches any more
+    Search(Search),
+    /// Print a completion script for a shell
+    Completion(Completion),
     /// Show what this pip is and what fits its interpreter
     Debug,
     /// Show help
@@ -186,6 +200,9 @@ pub(super) struct Install {
     /// Only print what would be installed
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Write what was installed, or would be, as JSON to this file; `-`: to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
     /// Compile no bytecode beforehand
     #[arg(long)]
     pub(super) no_compile: bool,
@@ -352,64 +369,4 @@ pub(super) struct Fetch {
     pub(super) dest: PathBuf,
     #[command(flatten)]
     pub(super) choice: Choice,
-}
-
-/// `pip inspect`.
-#[derive(Debug, Args)]
-pub(super) struct Inspect {
-    /// There is nothing else in any case
-    #[arg(long)]
-    local: bool,
-}
-
-/// `pip hash`.
-#[derive(Debug, Args)]
-pub(super) struct Hash {
-    /// Files
-    #[arg(value_name = "FILE", required = true)]
-    pub(super) files: Vec<PathBuf>,
-    /// Only sha256
-    #[arg(short, long, value_name = "ALGORITHM", default_value = "sha256")]
-    algorithm: Algorithm,
-}
-
-/// `--algorithm`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Algorithm {
-    Sha256,
-}
-
-/// `pip cache`.
-#[derive(Debug, Args)]
-pub(super) struct Cache {
-    #[command(subcommand)]
-    pub(super) command: CacheCommand,
-}
-
-/// The commands of `pip cache`.
-#[derive(Debug, Subcommand)]
-pub(super) enum CacheCommand {
-    /// Print where it is
-    Dir,
-    /// Say what is in it
-    Info,
-}
-
-/// `pip config`.
-#[derive(Debug, Args)]
-pub(super) struct Config {
-    #[command(subcommand)]
-    pub(super) command: ConfigCommand,
-}
-
-/// The commands of `pip config`.
-#[derive(Debug, Subcommand)]
-pub(super) enum ConfigCommand {
-    /// List the settings that say where packages come from
-    List,
-    /// Print one of them
-    Get {
-        /// `global.index-url`, say
-        name: String,
-    },
 }

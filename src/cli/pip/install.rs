@@ -6,7 +6,7 @@ use blast_types::{PackageName, Requirement, VersionOrUrl, pep508, versions};
 
 use super::arguments::{Choice, Elsewhere, Install, UpgradeStrategy};
 use super::installed::Distribution;
-use super::{Target, VERSION};
+use super::{Target, VERSION, report};
 use crate::cli::requirements::Gathered;
 use crate::cli::{requirements, resolution, sources};
 use crate::error::Error;
@@ -45,10 +45,15 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
             site.display()
         ))?;
         if wanted.set.requirements.is_empty() {
+            if let Some(path) = &args.report {
+                report::of_nothing(path, target)?;
+            }
             return Ok(Exit::Ok);
         }
     }
     let (options, sources) = chosen(&args.choice, &wanted, target)?;
+    let again = args.report.is_some() && args.dry_run;
+    let again = again.then(|| (wanted.set.clone(), options.clone(), sources.clone()));
     let change = Change {
         env: target.env.clone(),
         options,
@@ -59,12 +64,16 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
             no_deps: args.choice.no_deps,
         },
         no_bytecode: args.no_compile,
+        origins: args.report.is_some(),
         dry_run: args.dry_run,
     };
     let Reply::Changed(changed) = target.context.ask(Request::Change(Box::new(change)))? else {
         return Err(Error::unexpected_reply());
     };
-    report(&asked, &changed, target)?;
+    tell(&asked, &changed, target)?;
+    if let Some(path) = &args.report {
+        report::write(path, &changed, again, target)?;
+    }
     Ok(Exit::Ok)
 }
 
@@ -147,7 +156,7 @@ fn already_pip(wanted: &mut Gathered) -> Option<String> {
 }
 
 /// pip's last lines.
-fn report(asked: &[String], changed: &Changed, target: &Target) -> Result<(), Error> {
+fn tell(asked: &[String], changed: &Changed, target: &Target) -> Result<(), Error> {
     let installed: BTreeMap<PackageName, Distribution> = target
         .installed()?
         .into_iter()

@@ -8,18 +8,24 @@
 //! Options come from the command line and from `PIP_*` variables, as with pip. An option that is not
 //! among those of [`arguments`] is refused. `BLAST_PIP=real` runs pip itself ([`real`]).
 
+mod about;
 mod arguments;
+mod cache;
+mod config;
 mod fetch;
 mod install;
 mod installed;
 mod list;
+mod lock;
 mod real;
-mod settings;
+mod report;
 mod show;
 mod uninstall;
 mod variables;
+mod versions;
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +40,7 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
 use crate::launcher;
 use crate::ui::{Level, Printer};
-use arguments::{Command, Pip};
+use arguments::{Command, IndexCommand, Pip};
 
 /// The hidden command by which the shim calls.
 pub(crate) const COMMAND: &str = "pip";
@@ -69,6 +75,15 @@ impl Target {
     fn site(&self) -> Result<PathBuf, Error> {
         let place = self.place()?;
         Ok(place.prefix.join(&place.site_packages))
+    }
+
+    /// The marker values (PEP 508) of its interpreter.
+    fn markers(&self) -> Result<BTreeMap<String, String>, Error> {
+        let env = self.env.clone();
+        match self.context.ask(Request::Markers { env })? {
+            Reply::Markers { markers } => Ok(markers),
+            _ => Err(Error::unexpected_reply()),
+        }
     }
 
     fn installed(&self) -> Result<Vec<installed::Distribution>, Error> {
@@ -142,7 +157,7 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
 
 fn dispatch(pip: Pip, target: &Target) -> Result<Exit, Error> {
     if pip.general.version {
-        return settings::version(target);
+        return about::version(target);
     }
     let Some(command) = pip.command else {
         return help(None);
@@ -157,10 +172,17 @@ fn dispatch(pip: Pip, target: &Target) -> Result<Exit, Error> {
         Command::Inspect(_) => show::inspect(target),
         Command::Download(args) => fetch::run(&args, false, target),
         Command::Wheel(args) => fetch::run(&args, true, target),
-        Command::Hash(args) => settings::hash(&args, target),
-        Command::Cache(args) => settings::cache(&args, target),
-        Command::Config(args) => settings::config(&args, target),
-        Command::Debug => settings::debug(target),
+        Command::Lock(args) => lock::run(&args, target),
+        Command::Index(args) => {
+            let IndexCommand::Versions(args) = args.command;
+            versions::run(&args, target)
+        }
+        Command::Hash(args) => about::hash(&args, target),
+        Command::Cache(args) => cache::run(&args, target),
+        Command::Config(args) => config::run(&args, target),
+        Command::Search(args) => Err(about::search(&args)),
+        Command::Completion(args) => about::completion(&args, target),
+        Command::Debug => about::debug(target),
         Command::Help { command } => help(command.as_deref()),
     }
 }

@@ -13,7 +13,7 @@ use crate::exit_code::Exit;
 use crate::ipc::packages::{DependencyGraph, GraphPackage, Need};
 use crate::ipc::protocol::{Reply, Request};
 
-/// Headers that `pip inspect` gives as lists (the JSON form of core metadata, PEP 566).
+/// Headers that [`metadata`] gives as lists (the JSON form of core metadata, PEP 566).
 const LISTS: [&str; 13] = [
     "classifier",
     "dynamic",
@@ -194,10 +194,7 @@ fn is_met(need: &Need, version: &str) -> bool {
 /// Describes what is installed as JSON, in the form of pip's inspection report.
 pub(super) fn inspect(target: &Target) -> Result<Exit, Error> {
     let installed: Vec<Value> = target.installed()?.iter().map(inspected).collect();
-    let env = target.env.clone();
-    let Reply::Markers { markers } = target.context.ask(Request::Markers { env })? else {
-        return Err(Error::unexpected_reply());
-    };
+    let markers = target.markers()?;
     let report = json!({
         "version": "1",
         "pip_version": VERSION,
@@ -223,7 +220,8 @@ fn inspected(dist: &Distribution) -> Value {
     entry
 }
 
-fn metadata(dist: &Distribution) -> Map<String, Value> {
+/// The JSON form of core metadata (PEP 566).
+pub(super) fn metadata(dist: &Distribution) -> Map<String, Value> {
     let mut fields = Map::new();
     let (headers, _) = dist
         .metadata

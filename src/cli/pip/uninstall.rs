@@ -51,6 +51,7 @@ pub(super) fn run(args: &Uninstall, no_input: bool, target: &Target) -> Result<E
             &sources::FromFiles::default(),
         )?,
         no_bytecode: false,
+        origins: false,
         dry_run: false,
     };
     let Reply::Changed(changed) = target.context.ask(Request::Change(Box::new(change)))? else {

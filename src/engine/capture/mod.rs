@@ -161,6 +161,7 @@ fn unchanged(home: &Home, request: &Capture, discarded: usize) -> Changed {
         packages: packages.unwrap_or(0),
         took_ms: 0.0,
         summary: (discarded > 0).then(|| format!("discarded {discarded} written files")),
+        origins: Vec::new(),
     }
 }
 
@@ -263,7 +264,6 @@ fn capture_now(
     Ok(Changed {
         operation: Some(operation.id.0),
         generation: Some(operation.after),
-        dry_run: false,
         changes: views::changes_between(Some(&generation), &after),
         packages: after.packages.len(),
         took_ms: started.elapsed().as_secs_f64() * 1000.0,
@@ -271,6 +271,7 @@ fn capture_now(
             "captured what `{}` wrote",
             request.command.join(" ")
         )),
+        ..Changed::default()
     })
 }
 

@@ -443,6 +443,7 @@ impl Loading {
             took_ms: started.elapsed().as_secs_f64() * 1000.0,
             summary: (dry_run || operation.is_some())
                 .then(|| format!("{verb} the image {} {into}", self.image.digest().short())),
+            origins: Vec::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use blast_types::{EnvName, GenerationId, PackageName, SnapshotName};
+use blast_types::{DirectUrl, EnvName, ExtraName, GenerationId, PackageName, Sha256, SnapshotName};
 use serde::{Deserialize, Serialize};
 
 use super::{EnvironmentView, FindingView, PackageView, Place, PythonView, Status};
@@ -192,6 +192,11 @@ pub(crate) enum Reply {
         /// By name.
         packages: Vec<OutdatedPackage>,
     },
+    /// To [`super::Request::Versions`].
+    Versions {
+        /// The newest first; none where no index has one that fits.
+        versions: Vec<String>,
+    },
     /// To [`super::Request::Status`].
     Status(Box<Status>),
     /// To requests about environments.
@@ -292,7 +297,7 @@ pub(crate) struct Materialised {
 }
 
 /// What a change did, or would do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Changed {
     /// The operation; `None` if nothing had to be done, or on a dry run.
     pub(crate) operation: Option<u64>,
@@ -308,6 +313,43 @@ pub(crate) struct Changed {
     pub(crate) took_ms: f64,
     /// What the operation was, in words: `undid operation 4 (install flask)`.
     pub(crate) summary: Option<String>,
+    /// Where what is new came from, if that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) origins: Vec<Origin>,
+}
+
+/// Where a package came from, or would come from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Whose.
+    pub(crate) name: PackageName,
+    /// The file or the sources, without credentials.
+    pub(crate) url: String,
+    /// Hashes of the file, algorithm to hexadecimal digest, as far as they are known.
+    pub(crate) hashes: BTreeMap<String, String>,
+    /// Where no index named it (PEP 610).
+    pub(crate) direct: Option<DirectUrl>,
+    /// Whether the index has withdrawn it (PEP 592).
+    pub(crate) yanked: bool,
+    /// Whether the user asked for it, rather than a dependency.
+    pub(crate) requested: bool,
+    /// Extras that are in force.
+    pub(crate) extras: Vec<ExtraName>,
+}
+
+impl Origin {
+    /// States the hash of the file that it is.
+    pub(crate) fn is_file_with(&mut self, sha256: Sha256) {
+        let hashes = BTreeMap::from([("sha256".to_owned(), sha256.to_hex())]);
+        let archive = self
+            .direct
+            .as_mut()
+            .and_then(|direct| direct.archive_info.as_mut());
+        if let Some(archive) = archive {
+            archive.hashes.clone_from(&hashes);
+        }
+        self.hashes = hashes;
+    }
 }
 
 /// One package that differs: added (no `before`), removed (no `after`) or changed.

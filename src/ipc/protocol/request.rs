@@ -115,6 +115,8 @@ pub(crate) enum Request {
     },
     /// Which packages have newer versions. Answered by [`super::Reply::Outdated`].
     Outdated(Box<OutdatedRequest>),
+    /// Which versions of a package could be installed. Answered by [`super::Reply::Versions`].
+    Versions(Box<VersionsRequest>),
     /// The state of the daemon, and of one environment if named. Answered by [`super::Reply::Status`].
     Status {
         /// Whose.
@@ -253,6 +255,9 @@ pub(crate) struct Change {
     /// Compile bytecode only for what programs import.
     #[serde(default)]
     pub(crate) no_bytecode: bool,
+    /// Answer also where what is new came from.
+    #[serde(default)]
+    pub(crate) origins: bool,
     /// Only say what would be done.
     pub(crate) dry_run: bool,
 }
@@ -454,6 +459,19 @@ pub(crate) struct Fetch {
 pub(crate) struct OutdatedRequest {
     /// Whose.
     pub(crate) env: EnvName,
+    /// How to choose.
+    pub(crate) options: ResolveOptions,
+    /// Where to look.
+    pub(crate) sources: Sources,
+}
+
+/// See [`super::Request::Versions`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VersionsRequest {
+    /// Whose interpreter they must fit.
+    pub(crate) env: EnvName,
+    /// Of which package.
+    pub(crate) package: PackageName,
     /// How to choose.
     pub(crate) options: ResolveOptions,
     /// Where to look.

@@ -1,0 +1,86 @@
+//! `pip lock`: a lock (PEP 751) for the environment's interpreter and platform.
+
+use std::path::Path;
+
+use super::Target;
+use super::arguments::Lock;
+use crate::cli::context::Context;
+use crate::cli::{lock, requirements, resolution, sources};
+use crate::error::Error;
+use crate::exit_code::Exit;
+use crate::ipc::protocol::LockRequest;
+
+/// Resolves anew, whatever the file at its place or the environment has.
+pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
+    if args.wanted.is_empty() {
+        return Err(Error::no(
+            "You must give at least one requirement to lock (see \"pip help lock\")",
+        ));
+    }
+    let cwd = target.context.cwd()?;
+    let wanted = requirements::gather(&args.wanted, cwd)?.limited_by(&args.resolver, cwd)?;
+    let output = (args.output != Path::new("-")).then(|| cwd.join(&args.output));
+    if let Some(output) = &output
+        && !is_lock_name(output)
+    {
+        let line = format!("{} is not a valid lock file name.", args.output.display());
+        target.context.printer.warn(&line);
+    }
+    let request = LockRequest {
+        env: Some(target.env.clone()),
+        python: None,
+        platform: None,
+        requires_python: None,
+        search: Context::python_search(cwd),
+        requirements: wanted.set,
+        of_env: false,
+        universal: false,
+        choices: None,
+        previous: None,
+        output: output.clone(),
+        upgrade: true,
+        options: resolution::compute(&target.context, &args.resolver, &wanted.options)?,
+        sources: sources::compute(&target.context, &args.sources, &wanted.sources)?,
+    };
+    let locked = lock::ask(&target.context, request)?;
+    match output {
+        Some(output) => lock::write(&output, &locked.text)?,
+        None => target.context.printer.data(&locked.text)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// `pylock.toml` or `pylock.NAME.toml`, as PEP 751 has it.
+fn is_lock_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(rest) = name.strip_prefix("pylock.") else {
+        return false;
+    };
+    match rest.strip_suffix("toml") {
+        None => false,
+        Some("") => true,
+        Some(middle) => middle
+            .strip_suffix('.')
+            .is_some_and(|middle| !middle.is_empty() && !middle.contains('.')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_forms_of_names_are_those_of_locks() {
+        for name in ["pylock.toml", "a/pylock.dev.toml"] {
+            assert!(is_lock_name(Path::new(name)), "{name}");
+        }
+        for name in [
+            "lock.toml",
+            "pylock.a.b.toml",
+            "pylock..toml",
+            "pylock.json",
+        ] {
+            assert!(!is_lock_name(Path::new(name)), "{name}");
+        }
+    }
+}
