@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) default_groups: Option<BTreeSet<String>>,
     /// Limits of versions, in the form of PEP 508.
     pub(crate) constraints: Vec<String>,
+    /// What takes the place of requirements on the same packages, likewise.
+    pub(crate) overrides: Vec<String>,
     /// The main index.
     pub(crate) index_url: Option<String>,
     /// Indexes asked before it.

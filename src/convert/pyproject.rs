@@ -54,7 +54,7 @@ pub(crate) fn text(plan: &Plan, existing: Option<&str>) -> Result<String, AmendE
     if !plan.extras.is_empty() {
         let extras = table(project, "optional-dependencies")?;
         for (name, texts) in &plan.extras {
-            extras.insert(name, value(lines(texts)));
+            extras.entry(name).or_insert_with(|| value(lines(texts)));
         }
     }
     if !plan.groups.is_empty() {
@@ -82,7 +82,9 @@ pub(crate) fn text(plan: &Plan, existing: Option<&str>) -> Result<String, AmendE
 }
 
 fn says_dependencies(project: &Table) -> bool {
-    project.contains_key("dependencies") || project.contains_key("optional-dependencies")
+    // Where the build backend has the dependencies, extras alone do not tell what is needed.
+    project.contains_key("dependencies")
+        || project.contains_key("optional-dependencies") && !is_dynamic(project, "dependencies")
 }
 
 /// Whether an existing file says itself what the project needs, so that a plan adds versions only.
@@ -116,6 +118,12 @@ fn constrained(mut document: DocumentMut, plan: &Plan) -> Result<String, AmendEr
             return Err(AmendError::Has("constraints in [tool.blast]"));
         }
         blast.insert("constraints", value(lines(&plan.blast.constraints)));
+        if !plan.blast.overrides.is_empty() {
+            if blast.contains_key("overrides") {
+                return Err(AmendError::Has("overrides in [tool.blast]"));
+            }
+            blast.insert("overrides", value(lines(&plan.blast.overrides)));
+        }
     } else {
         settings(&plan.blast, table(tool, "blast")?)?;
     }
@@ -124,9 +132,12 @@ fn constrained(mut document: DocumentMut, plan: &Plan) -> Result<String, AmendEr
 
 /// Whether the project says it itself, or leaves it to its build backend.
 fn is_said(project: &Table, key: &str) -> bool {
+    project.contains_key(key) || is_dynamic(project, key)
+}
+
+fn is_dynamic(project: &Table, key: &str) -> bool {
     let dynamic = project.get("dynamic").and_then(Item::as_array);
-    let is_dynamic = dynamic.is_some_and(|fields| fields.iter().any(|f| f.as_str() == Some(key)));
-    project.contains_key(key) || is_dynamic
+    dynamic.is_some_and(|fields| fields.iter().any(|f| f.as_str() == Some(key)))
 }
 
 fn settings(settings: &Settings, blast: &mut Table) -> Result<(), AmendError> {
@@ -143,6 +154,7 @@ fn settings(settings: &Settings, blast: &mut Table) -> Result<(), AmendError> {
         ("no-binary", &settings.no_binary),
         ("only-binary", &settings.only_binary),
         ("constraints", &settings.constraints),
+        ("overrides", &settings.overrides),
     ] {
         if !texts.is_empty() {
             blast.insert(key, value(lines(texts)));

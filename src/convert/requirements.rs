@@ -57,7 +57,8 @@ fn add(file: RequirementsFile, path: &Path, folder: &Path, plan: &mut Plan) {
     let hashed = file.requirements.iter().chain(&file.constraints);
     let hashed = hashed.filter(|entry| !entry.hashes.is_empty()).count();
     if hashed > 0 {
-        let what = format!("the hashes of {hashed} requirements");
+        let s = if hashed == 1 { "" } else { "s" };
+        let what = format!("the hashes of {hashed} requirement{s}");
         plan.leave(path.display().to_string(), what, HASHES);
     }
     for entry in &file.requirements {
@@ -80,11 +81,12 @@ fn add(file: RequirementsFile, path: &Path, folder: &Path, plan: &mut Plan) {
         let shown = without_credentials(location).0;
         let shown = Path::new(&shown);
         let shown = shown.strip_prefix(folder).unwrap_or(shown);
-        plan.leave(
-            project.place.to_string(),
-            shown.display().to_string(),
-            reason,
-        );
+        let mut shown = shown.display().to_string();
+        if shown.is_empty() {
+            // The folder of the file itself.
+            shown.push('.');
+        }
+        plan.leave(project.place.to_string(), shown, reason);
     }
     let place = path.display().to_string();
     let settings = file.settings;

@@ -43,7 +43,7 @@ fn requirements_keep_their_options_and_leave_paths_and_secrets() {
     assert_eq!(
         left(&plan),
         [
-            "the hashes of 1 requirements",
+            "the hashes of 1 requirement",
             "credentials of a",
             "lib",
             "credentials of https://host.example/simple/"
@@ -185,6 +185,14 @@ fn a_lock_of_uv_says_itself_what_was_asked_for() {
     let lock = r#"
 version = 1
 requires-python = ">=3.9"
+conflicts = [[{ package = "app", extra = "a" }, { package = "app", extra = "b" }]]
+
+[options]
+resolution-mode = "lowest"
+
+[manifest]
+constraints = [{ name = "later", specifier = "<2" }]
+overrides = [{ name = "numpy", specifier = ">=1", marker = "os_name == 'nt'" }]
 
 [[package]]
 name = "app"
@@ -235,10 +243,18 @@ source = { git = "https://git.example/repo?rev=v1#abc" }
         [
             "flask==3.1",
             "numpy==1.26 ; python_full_version < '3.10'",
-            "numpy==2.0 ; python_full_version >= '3.10'"
+            "numpy==2.0 ; python_full_version >= '3.10'",
+            "later<2"
         ]
     );
-    assert_eq!(left(&plan), ["the locked state of repo", "hashes"]);
+    assert_eq!(plan.blast.overrides, ["numpy>=1 ; os_name == 'nt'"]);
+    let expected = [
+        "the locked state of repo",
+        "conflicts",
+        "resolution-mode",
+        "hashes",
+    ];
+    assert_eq!(left(&plan), expected);
 }
 
 #[test]

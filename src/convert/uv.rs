@@ -40,12 +40,41 @@ pub(super) fn read(path: &Path, text: &str) -> Result<Plan, ConvertError> {
             plan.leave(at.place(), what, "it has no version of an index");
         }
     }
+    limits(&root, &mut plan)?;
     if !has_project {
         let reason = "the lock holds no project of its own folder";
         plan.leave(root.place(), "which packages were asked for", reason);
     }
     plan.leave(root.place(), "hashes", HASHES);
     Ok(plan)
+}
+
+/// What limits the choice beside requirements. The lock has it to know when it is outdated.
+fn limits(root: &Node<'_>, plan: &mut Plan) -> Result<(), ConvertError> {
+    if let Some(manifest) = root.get("manifest")? {
+        for item in manifest.items_of("constraints")? {
+            let text = requirement(&item, plan)?.map(|(text, _)| text);
+            plan.blast.constraints.extend(text);
+        }
+        for item in manifest.items_of("overrides")? {
+            let text = requirement(&item, plan)?.map(|(text, _)| text);
+            plan.blast.overrides.extend(text);
+        }
+        for key in ["build-constraints", "dependency-metadata", "excludes"] {
+            if let Some(at) = manifest.get(key)? {
+                plan.leave(at.place(), key, "look whether the lock of blast needs it");
+            }
+        }
+    }
+    if let Some(at) = root.get("conflicts")? {
+        let reason = "the lock of blast is for all extras and groups together";
+        plan.leave(at.place(), "conflicts", reason);
+    }
+    for (key, at) in root.members_of(&["options"])? {
+        let reason = "docs/resolution.md has the settings of blast for this";
+        plan.leave(at.place(), key, reason);
+    }
+    Ok(())
 }
 
 /// Whether a source is the folder of the lock.
