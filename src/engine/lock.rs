@@ -16,6 +16,7 @@ use super::build::Builder;
 use super::change::complete;
 use super::error::{EngineError, at};
 use super::home::Home;
+use super::lock_hashes;
 use super::lock_paths::relate;
 use super::lock_target::{asked_python, environment_of, target_of};
 use super::plan::Planned;
@@ -96,7 +97,8 @@ pub(crate) async fn lock(
     let known = previous
         .clone()
         .map(|lock| from_these(lock, &asked_sources));
-    let provider = Arc::new(IndexProvider::new(index, builder));
+    let provider = Arc::new(IndexProvider::new(index.clone(), builder));
+    let downloads = home.caches().index.wheels_dir();
     if request.universal {
         let requires_python = match &request.requires_python {
             Some(text) => text.clone(),
@@ -107,7 +109,9 @@ pub(crate) async fn lock(
             requires_python: Some(specifiers(&requires_python)?),
             previous: known,
         };
-        let answer = universal::resolve(question, provider, reporter).await?;
+        let mut answer = universal::resolve(question, provider, reporter.clone()).await?;
+        let packages = &mut answer.packages;
+        lock_hashes::complete(packages, true, &index, &downloads, &*reporter).await?;
         return universally(&answer, request.choices, request.output.as_deref(), &before);
     }
     let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
@@ -124,7 +128,9 @@ pub(crate) async fn lock(
         preferences,
         ..inputs
     };
-    let resolution = resolve(inputs, provider, reporter).await?;
+    let mut resolution = resolve(inputs, provider, reporter.clone()).await?;
+    let packages = &mut resolution.packages;
+    lock_hashes::complete(packages, false, &index, &downloads, &*reporter).await?;
     let mut lock = Lock::new(&resolution, None)?;
     lock.environments = vec![environment_of(&markers)?];
     state_paths(&mut lock, request.output.as_deref())?;

@@ -32,6 +32,7 @@ mod ingest;
 mod keeper;
 mod landing;
 pub(crate) mod lock;
+mod lock_hashes;
 mod lock_paths;
 mod lock_target;
 pub(crate) mod materialise;

@@ -282,6 +282,29 @@ fn a_folder_of_wheels_is_enough_without_any_index() {
 }
 
 #[test]
+fn what_has_no_hash_is_fetched_to_be_locked() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let wheels = world.wheels();
+    WheelSpec::simple("demo", "1.0").write_to(&wheels);
+    let bare = Release::of(&WheelSpec::simple("bare", "1.0")).hash(None);
+    world.index.publish(bare);
+    let folder = wheels.display().to_string();
+    let lock = ["lock", "demo", "bare", "--find-links", &folder];
+    for more in [&[][..], &["--universal"]] {
+        let line = lock.iter().chain(more).chain(&["--output", "pylock.toml"]);
+        let run = world.blast(line).success();
+        run.says("no hash is stated of the files of bare, demo");
+        world.change("sync", "demo", &["pylock.toml"]).success();
+        assert_eq!(
+            world.inside("demo"),
+            packages([("bare", "1.0"), ("demo", "1.0")])
+        );
+    }
+}
+
+#[test]
 fn lies_of_an_index_are_named_by_file_and_hash() {
     let Some(world) = World::started([]) else {
         return;

@@ -230,8 +230,8 @@ pub struct LockedFile {
 /// Why a resolution cannot be locked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LockError {
-    /// The index states no hash for the file to install.
-    #[error("`{file}` cannot be locked: its index states no SHA-256")]
+    /// The file to install has no hash.
+    #[error("`{file}` cannot be locked: no hash of it is known")]
     NoHash {
         /// The file.
         file: String,

@@ -24,7 +24,7 @@ impl Universal {
     /// The answer as a lock; of a whole project, if it says what that lets be chosen.
     ///
     /// # Errors
-    /// A file whose index states no hash cannot be locked.
+    /// A file without a hash cannot be locked.
     pub fn lock(&self, project: Option<Choices>) -> Result<Lock, LockError> {
         let requirements = project.as_ref().map(|_| self.requirements.clone());
         let choices = project.unwrap_or_default();
