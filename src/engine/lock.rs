@@ -114,18 +114,8 @@ pub(crate) async fn lock(
         lock_hashes::complete(packages, true, &index, &downloads, &*reporter).await?;
         return universally(&answer, request.choices, request.output.as_deref(), &before);
     }
-    let mut preferences: BTreeMap<PackageName, Version> = BTreeMap::new();
-    if let Some(generation) = &generation {
-        let packages = generation.packages.iter();
-        preferences.extend(packages.map(|package| (package.name.clone(), package.version.clone())));
-    }
-    for package in previous.iter().flat_map(|lock| &lock.packages) {
-        if let Some(version) = &package.version {
-            preferences.insert(package.name.clone(), version.clone());
-        }
-    }
     let inputs = Inputs {
-        preferences,
+        preferences: preferences(generation.as_deref(), previous.as_ref()),
         ..inputs
     };
     let mut resolution = resolve(inputs, provider, reporter.clone()).await?;
@@ -135,6 +125,19 @@ pub(crate) async fn lock(
     lock.environments = vec![environment_of(&markers)?];
     state_paths(&mut lock, request.output.as_deref())?;
     Ok(locked(&lock, &before, Vec::new(), resolution.statistics))
+}
+
+/// The versions that stay where they can: those of the lock before, else those that are installed.
+fn preferences(
+    installed: Option<&blast_store::Generation>,
+    previous: Option<&Lock>,
+) -> BTreeMap<PackageName, Version> {
+    let installed = installed.into_iter().flat_map(|found| &found.packages);
+    let installed = installed.map(|package| (package.name.clone(), package.version.clone()));
+    let locked = previous.into_iter().flat_map(|lock| &lock.packages);
+    let locked =
+        locked.filter_map(|package| Some((package.name.clone(), package.version.clone()?)));
+    installed.chain(locked).collect()
 }
 
 /// The lock of an answer for every environment.

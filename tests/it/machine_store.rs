@@ -48,7 +48,7 @@ fn machine() -> Option<Machine> {
 impl Machine {
     fn downloads(&self) -> usize {
         let hits = self.user.index.hits();
-        let wheels = hits.iter().filter(|hit| hit.path.ends_with(".whl"));
+        let wheels = hits.iter().filter(|hit| hit.path.contains(".whl"));
         wheels.count()
     }
 
@@ -78,7 +78,7 @@ fn a_user_downloads_and_keeps_nothing_that_the_machine_has() {
     assert_eq!(machine.downloads(), 0);
     assert_eq!(machine.value(), "40000\n");
     let own = machine.user.blast_home();
-    assert_eq!(Machine::objects(&own, "blobs"), [PathBuf::new(); 0]);
+    assert!(Machine::objects(&own, "blobs").is_empty());
     machine.user.blast(["check", "--deep"]).success();
     // The keeper's collection does not take away what others may use.
     machine.keeper.blast(["envs", "rm", "all", "--yes"]);
