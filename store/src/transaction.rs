@@ -237,6 +237,7 @@ impl Unpublished {
         let events: Vec<_> = wheels.chain([operated]).collect();
         inner.commit_with(&mut writer, &events, self.pending)?;
         for (key, record) in self.wheels {
+            inner.share_wheel(&key, &record);
             inner.caches.wheels.replace(key, record);
         }
         Ok(operation)

@@ -48,7 +48,10 @@ fn machine() -> Option<Machine> {
 impl Machine {
     fn downloads(&self) -> usize {
         let hits = self.user.index.hits();
-        let wheels = hits.iter().filter(|hit| hit.path.contains(".whl"));
+        // Its metadata has a name of its own.
+        let wheels = hits
+            .iter()
+            .filter(|hit| hit.path.contains(".whl") && !hit.path.ends_with(".metadata"));
         wheels.count()
     }
 
