@@ -46,6 +46,8 @@ struct Shared {
     format: String,
     version: u32,
     features: Vec<String>,
+    /// What it is about: a file under another wheel's name says nothing.
+    key: WheelKey,
     wheel: WheelRecord,
 }
 
@@ -55,7 +57,6 @@ type Stamp = (u64, u64, u64, i64, i64);
 /// A store that is only read.
 #[derive(Debug)]
 pub struct MachineStore {
-    home: PathBuf,
     root: PathBuf,
     owner: u32,
     checked: Mutex<FxHashMap<ObjectId, Stamp>>,
@@ -71,7 +72,6 @@ impl MachineStore {
         let metadata = fs::metadata(home).at("examine", home)?;
         let owner = metadata.uid();
         let here = Self {
-            home: home.to_owned(),
             root: root.clone(),
             owner,
             checked: Mutex::default(),
@@ -92,11 +92,6 @@ impl MachineStore {
                 .at("list", &part)?;
         }
         Ok(here)
-    }
-
-    /// Where it is.
-    pub fn home(&self) -> &Path {
-        &self.home
     }
 
     /// Whether only its keeper can have made this.
@@ -175,9 +170,8 @@ impl MachineStore {
             io::ErrorKind::NotFound => LayerFormatError::Missing,
             _ => LayerFormatError::Unreadable(error.to_string()),
         };
-        let path = self.path(id.into()).ok_or(LayerFormatError::Missing)?;
-        self.open_object(id).map_err(unreadable)?;
-        Layer::map(&path, id)
+        let file = self.open_object(id).map_err(unreadable)?;
+        Layer::map_file(&file, id)
     }
 
     /// What a wheel became, if all of that is there.
@@ -194,6 +188,7 @@ impl MachineStore {
             .ok()?;
         if (shared.format.as_str(), shared.version) != (FORMAT, VERSION)
             || !shared.features.is_empty()
+            || shared.key != *key
         {
             return None;
         }
@@ -321,17 +316,18 @@ impl Inner {
         let Some(path) = wheel_path(&self.home().join("store"), key) else {
             return;
         };
-        if let Err(error) = write_shared(&path, record) {
+        if let Err(error) = write_shared(&path, key, record) {
             tracing::warn!(path = %path.display(), %error, "what a wheel became is not shared");
         }
     }
 }
 
-fn write_shared(path: &Path, record: &WheelRecord) -> io::Result<()> {
+fn write_shared(path: &Path, key: &WheelKey, record: &WheelRecord) -> io::Result<()> {
     let shared = Shared {
         format: FORMAT.to_owned(),
         version: VERSION,
         features: Vec::new(),
+        key: key.clone(),
         wheel: record.clone(),
     };
     let folder = path.parent().unwrap_or(path);

@@ -17,14 +17,18 @@ pub(crate) enum ObjectBytes {
 impl ObjectBytes {
     /// Maps the file at `path`. The descriptor is closed again; the map keeps the file.
     pub(crate) fn map(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(&File::open(path)?)
+    }
+
+    /// Maps an open file, which may be closed then.
+    pub(crate) fn of(file: &File) -> io::Result<Self> {
         // SAFETY: the map is sound as long as nobody changes the file's bytes or shortens it.
         // Objects are published complete, by rename, with mode 0444, and nothing in blast opens
         // one for writing or truncates it; collection unlinks it, which leaves the map intact. A
         // foreign program that edits the store behind our back is outside of what a store can
         // promise.
         #[expect(unsafe_code, reason = "memory maps have no safe constructor")]
-        let map = unsafe { memmap2::Mmap::map(&file)? };
+        let map = unsafe { memmap2::Mmap::map(file)? };
         Ok(Self::Mapped(map))
     }
 }

@@ -19,8 +19,12 @@ fn key(number: u8) -> WheelKey {
     }
 }
 
+fn first_blob(lab: &Lab, layer: LayerId) -> BlobId {
+    lab.store.layer(layer).unwrap().blobs().next().unwrap()
+}
+
 fn record(lab: &Lab, layer: LayerId) -> WheelRecord {
-    let blob = lab.store.layer(layer).unwrap().blobs().next().unwrap();
+    let blob = first_blob(lab, layer);
     WheelRecord {
         name: "demo".parse().unwrap(),
         version: "1".parse().unwrap(),
@@ -95,13 +99,7 @@ fn wheels_are_known_and_read_without_a_byte_of_ones_own() {
         assert_eq!(ours, theirs, "{path}");
     }
     // Who brings what is below writes nothing.
-    let blob = keeper
-        .store
-        .layer(layers[0])
-        .unwrap()
-        .blobs()
-        .next()
-        .unwrap();
+    let blob = first_blob(&keeper, layers[0]);
     let bytes = keeper.store.read_blob(blob).unwrap();
     let staging = user.store.stage().unwrap();
     assert_eq!(staging.blob(&bytes).unwrap(), blob);
@@ -115,13 +113,7 @@ fn tampered_bytes_are_found_and_not_used() {
     let (keeper, layers) = kept();
     let user = above(&keeper);
     user.store.wheel(&key(0)).unwrap().expect("shared");
-    let blob = keeper
-        .store
-        .layer(layers[0])
-        .unwrap()
-        .blobs()
-        .next()
-        .unwrap();
+    let blob = first_blob(&keeper, layers[0]);
     let bytes = user.store.read_blob(blob).unwrap();
     tamper(&object(&keeper, blob));
     let refused = user.store.open_blob(blob).unwrap_err();
@@ -149,13 +141,7 @@ fn tampered_bytes_are_found_and_not_used() {
 fn what_others_could_have_written_is_not_used() {
     let (keeper, layers) = kept();
     let home = keeper.store.home();
-    let blob = keeper
-        .store
-        .layer(layers[0])
-        .unwrap()
-        .blobs()
-        .next()
-        .unwrap();
+    let blob = first_blob(&keeper, layers[0]);
     fs::set_permissions(object(&keeper, blob), Permissions::from_mode(0o464)).unwrap();
     let user = above(&keeper);
     assert!(user.store.wheel(&key(0)).unwrap().is_none(), "a blob of it");
@@ -166,6 +152,18 @@ fn what_others_could_have_written_is_not_used() {
         format!("{refused:?}").contains("others than its owner"),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_record_under_the_name_of_another_wheel_says_nothing() {
+    let (keeper, _) = kept();
+    let root = keeper.store.home().join("store");
+    let path = |number| wheel_path(&root, &key(number)).unwrap();
+    fs::create_dir_all(path(2).parent().unwrap()).unwrap();
+    fs::copy(path(1), path(2)).unwrap();
+    let user = above(&keeper);
+    assert!(user.store.wheel(&key(2)).unwrap().is_none());
+    assert!(user.store.wheel(&key(1)).unwrap().is_some());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Reading a layer in place.
 
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -138,6 +139,12 @@ impl Layer {
             _ => LayerFormatError::Unreadable(error.to_string()),
         })?;
         Self::open(id, bytes)
+    }
+
+    /// Maps the layer in an open file.
+    pub(crate) fn map_file(file: &File, id: LayerId) -> Result<Self, LayerFormatError> {
+        let unreadable = |error: io::Error| LayerFormatError::Unreadable(error.to_string());
+        Self::open(id, ObjectBytes::of(file).map_err(unreadable)?)
     }
 
     /// Reads a layer from memory; its name is computed.
