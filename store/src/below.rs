@@ -1,8 +1,8 @@
 //! A store below this one: objects that somebody keeps for all users of a machine, and that are only read here.
 //!
 //! # What is shared
-//! Blobs and layers, by name, and what wheels became: `store/wheels/ab/<62 digits>.<scheme>`, where the digits are the
-//! SHA-256 of the wheel. Who keeps such a store writes these ([`Store::share`]); histories, bytecode and all else stay
+//! Blobs and layers, by name, and what wheels became: `store/wheels/ab/<62 digits>.<16 digits>`, where the digits are
+//! the SHA-256 of the wheel and the first of the BLAKE3 of its scheme. Who keeps such a store writes these ([`Store::share`]); histories, bytecode and all else stay
 //! with each user.
 //!
 //! # Trust
@@ -176,7 +176,7 @@ impl MachineStore {
 
     /// What a wheel became, if all of that is there.
     pub(crate) fn wheel(&self, key: &WheelKey) -> Option<WheelRecord> {
-        let path = wheel_path(&self.root, key)?;
+        let path = wheel_path(&self.root, key);
         let file = open(&path).ok()?;
         let metadata = file.metadata().ok()?;
         let shared: Shared = self
@@ -223,15 +223,12 @@ fn stamp(metadata: &Metadata) -> Stamp {
     )
 }
 
-/// Where it is said what a wheel became; nowhere for a scheme that would be no file name.
-fn wheel_path(root: &Path, key: &WheelKey) -> Option<PathBuf> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if key.scheme.is_empty() || key.scheme.len() > 100 || !key.scheme.chars().all(plain) {
-        return None;
-    }
+/// Where it is said what a wheel became. A scheme is a list of paths, so its digest names it.
+fn wheel_path(root: &Path, key: &WheelKey) -> PathBuf {
     let hex = key.sha256.to_hex();
-    let name = format!("{}.{}", &hex[2..], key.scheme);
-    Some(root.join(WHEELS).join(&hex[..2]).join(name))
+    let scheme = blake3::hash(key.scheme.as_bytes()).to_hex();
+    let name = format!("{}.{}", &hex[2..], &scheme[..16]);
+    root.join(WHEELS).join(&hex[..2]).join(name)
 }
 
 impl Store {
@@ -313,9 +310,7 @@ impl Inner {
         if self.shares.get().is_none() {
             return;
         }
-        let Some(path) = wheel_path(&self.home().join("store"), key) else {
-            return;
-        };
+        let path = wheel_path(&self.home().join("store"), key);
         if let Err(error) = write_shared(&path, key, record) {
             tracing::warn!(path = %path.display(), %error, "what a wheel became is not shared");
         }

@@ -34,7 +34,11 @@ fn machine() -> Option<Machine> {
         .with("BLAST_HOME", home.path())
         .with(MACHINE_STORE, home.path())
         .with_index(&user.index);
-    keeper.blast(["start", "all", "--shell", "bash"]).success();
+    // Layers are shared by interpreters that agree where files go.
+    let python = user.python().bin.join("python3").display().to_string();
+    keeper
+        .blast(["start", "all", "--shell", "bash", "--python", &python])
+        .success();
     keeper
         .blast(["install", "--env", "all", "shared"])
         .success();
@@ -81,7 +85,14 @@ fn a_user_downloads_and_keeps_nothing_that_the_machine_has() {
     assert_eq!(machine.downloads(), 0);
     assert_eq!(machine.value(), "40000\n");
     let own = machine.user.blast_home();
-    assert!(Machine::objects(&own, "blobs").is_empty());
+    for kind in ["blobs", "layers"] {
+        let theirs = Machine::objects(machine.home.path(), kind);
+        for object in Machine::objects(&own, kind) {
+            let name = object.file_name();
+            let twice = theirs.iter().any(|path| path.file_name() == name);
+            assert!(!twice, "{} is kept twice", object.display());
+        }
+    }
     machine.user.blast(["check", "--deep"]).success();
     // The keeper's collection does not take away what others may use.
     machine.keeper.blast(["envs", "rm", "all", "--yes"]);
