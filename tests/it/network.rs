@@ -299,8 +299,8 @@ fn a_policy_that_says_what_nobody_reads_is_refused_and_stays() {
             "did you mean `allowed-domains`?",
         ),
         (
-            "[tool.blast.sandbox.filesystem]\nroot-dir = \"/x\"\n",
-            "root-dir",
+            "[tool.blast.sandbox.filesystem]\nroot-dirs = \"x\"\n",
+            "did you mean `root-dir`?",
         ),
         (
             "[tool.blast.sandbox.network]\nallowed-ips = [\"index.test\"]\n",
