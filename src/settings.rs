@@ -115,35 +115,30 @@ impl Settings {
         }
     }
 
-    fn read(path: &PathBuf) -> Result<Self, Error> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(Self::default());
-            }
-            Err(error) => return Err(Error::io("read", path, &error)),
+    fn read(path: &Path) -> Result<Self, Error> {
+        let Some(table) = table_of(path)? else {
+            return Ok(Self::default());
         };
-        let unreadable = |error: toml::de::Error| {
-            Error::usage(format!("{} cannot be understood", path.display())).caused_by(&error)
-        };
-        let table: toml::Table = toml::from_str(&text).map_err(unreadable)?;
         let known = [
             known_keys::of::<Self>(),
             known_keys::of::<ProjectSettings>(),
             &[SANDBOX, MACHINE_STORE],
         ];
         known_keys::check(&table, &known.concat(), path.display())?;
-        table.try_into().map_err(unreadable)
+        table.try_into().map_err(|error| unreadable(path, &error))
     }
 }
 
 /// What a file of settings says of the store for all users.
 fn machine_store_of(file: &Path) -> Result<Option<PathBuf>, Error> {
+    let said = table_of(file)?.and_then(|mut table| table.remove(MACHINE_STORE));
+    said.map(toml::Value::try_into)
+        .transpose()
+        .map_err(|error| unreadable(file, &error))
+}
+
+/// A file of settings; none where there is no file.
+fn table_of(file: &Path) -> Result<Option<toml::Table>, Error> {
     let text = match fs::read_to_string(file) {
         Ok(text) => text,
         Err(error)
@@ -156,14 +151,12 @@ fn machine_store_of(file: &Path) -> Result<Option<PathBuf>, Error> {
         }
         Err(error) => return Err(Error::io("read", file, &error)),
     };
-    let unreadable = |error: toml::de::Error| {
-        Error::usage(format!("{} cannot be understood", file.display())).caused_by(&error)
-    };
-    let mut table: toml::Table = toml::from_str(&text).map_err(unreadable)?;
-    let said = table.remove(MACHINE_STORE);
-    said.map(toml::Value::try_into)
-        .transpose()
-        .map_err(unreadable)
+    let table = toml::from_str(&text).map_err(|error| unreadable(file, &error))?;
+    Ok(Some(table))
+}
+
+fn unreadable(file: &Path, error: &toml::de::Error) -> Error {
+    Error::usage(format!("{} cannot be understood", file.display())).caused_by(error)
 }
 
 /// What a variable chooses; `values` are those that it can have, in words.

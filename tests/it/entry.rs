@@ -9,7 +9,7 @@ use blast_harness::{Background, Means, Run, WheelSpec, require};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::world::World;
+use crate::world::{World, wait_until};
 
 /// An environment whose programs nothing is said about.
 fn started(wheels: impl IntoIterator<Item = WheelSpec>) -> Option<World> {
@@ -52,16 +52,6 @@ fn in_background(world: &World, command: &[&str]) -> Background {
     let mut words = vec!["run", "--env", "demo", "--"];
     words.extend(command);
     world.blast_in_background(words)
-}
-
-fn wait_until(what: impl Fn() -> bool) -> bool {
-    for _ in 0..600 {
-        if what() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    false
 }
 
 /// The sockets of sandboxes that are kept.

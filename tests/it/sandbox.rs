@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use blast_harness::{Means, Sandbox, require};
 
-use crate::world::World;
+use crate::world::{World, wait_until};
 
 const LEVELS: [&str; 2] = ["standard", "strict"];
 
@@ -273,16 +273,6 @@ fn what_a_command_started_ends_with_it_and_with_its_caller() {
     // The directory of a cgroup goes with the next sandbox, if its maker was killed.
     inside(&world, "standard", &["true"]).success();
     assert_eq!(left_behind(&world), before);
-}
-
-fn wait_until(what: impl Fn() -> bool) -> bool {
-    for _ in 0..600 {
-        if what() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    false
 }
 
 /// Whether nobody writes the file `beat` any more.

@@ -10,6 +10,17 @@ pub(crate) fn sandbox() -> Option<Sandbox> {
     require(Means::View).then(|| Sandbox::new(env!("CARGO_BIN_EXE_blast")))
 }
 
+/// Whether this comes to be so within a minute.
+pub(crate) fn wait_until(what: impl Fn() -> bool) -> bool {
+    for _ in 0..600 {
+        if what() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    false
+}
+
 /// A sandbox and the index that its commands ask. Reads as the sandbox.
 #[derive(Debug)]
 pub(crate) struct World {
