@@ -179,9 +179,10 @@ fn only_environments_that_changed_are_looked_into_for_copies() {
     let unchanged = first_rest(&|_| {});
     let changed = first_rest(&|store| drop(install(store, "demo", &[("flask", 2)])));
     let unknown = first_rest(&|_| fs::remove_file(path.join("store/copied")).unwrap());
-    // A page of the index has the rows of several environments.
-    assert!(unchanged < MANY, "{unchanged}");
-    assert!(changed < unchanged + 20, "{unchanged}, {changed}");
+    // How many rows are on a page of the index depends on when its threads ran; an environment that is looked into
+    // costs more than two reads beside its row's.
+    assert!(unchanged < 2 * MANY, "{unchanged}");
+    assert!(changed < unchanged + MANY, "{unchanged}, {changed}");
     assert!(unknown > unchanged + 2 * MANY, "{unchanged}, {unknown}");
 }
 
