@@ -3,7 +3,7 @@
 //!
 //! Files and environment change together or not at all: everything is resolved before a byte is
 //! written, the files are replaced whole, and if the environment cannot follow they get back what
-//! they held. A command that dies in between has written down what it meant ([`intent`]).
+//! they held. A command that dies in between has written down what it meant ([`crate::cli::intent`]).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
