@@ -15,6 +15,8 @@ pub(crate) const PYTHONHOME: &str = "PYTHONHOME";
 pub(crate) const PATH: &str = "PATH";
 /// `real` asks the shim of pip for pip itself.
 pub(crate) const BLAST_PIP: &str = "BLAST_PIP";
+/// Set by Jupyter for the kernels of notebooks.
+pub(crate) const JPY_PARENT_PID: &str = "JPY_PARENT_PID";
 /// The user's home directory.
 pub(crate) const HOME: &str = "HOME";
 /// The user's login shell.

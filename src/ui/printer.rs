@@ -28,6 +28,7 @@ pub(crate) enum Level {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
     level: Level,
+    bars: bool,
 }
 
 /// A JSON document with its schema number.
@@ -44,7 +45,15 @@ impl Printer {
         if let Some(choice) = color {
             choice.write_global();
         }
-        Self { level }
+        Self { level, bars: true }
+    }
+
+    /// One that draws no bars, wherever it prints.
+    pub(crate) fn without_bars(self) -> Self {
+        Self {
+            bars: false,
+            ..self
+        }
     }
 
     /// How much talk is wanted.
@@ -54,7 +63,8 @@ impl Printer {
 
     /// Whether bars make sense.
     pub(crate) fn can_draw(self) -> bool {
-        self.level >= Level::Normal
+        self.bars
+            && self.level >= Level::Normal
             && io::stderr().is_terminal()
             && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
     }

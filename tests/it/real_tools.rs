@@ -2,7 +2,7 @@
 //! `blast revert`, and those that call `pip`, which is blast.
 //! `BLAST_TEST_OFFLINE=1` skips these, visibly.
 
-use blast_harness::{Means, Run, Sandbox, require};
+use blast_harness::{LocalIndex, Means, Run, Sandbox, WheelSpec, require};
 
 fn sandbox() -> Option<Sandbox> {
     let wanted = require(Means::Network) && require(Means::View);
@@ -114,6 +114,102 @@ fn real_ipython_installs_by_its_magic() {
     sandbox.python_in("demo", "import idna").success();
     sandbox.blast(["revert", "--env", "demo"]).success();
     sandbox.python_in("demo", "import idna").exits(1);
+}
+
+#[test]
+fn real_tox_makes_its_environments_beside() {
+    let Some(sandbox) = sandbox() else { return };
+    sandbox.blast(["install", "--env", "demo", "tox"]).success();
+    let ini = "[tox]\nenvlist = py\nskipsdist = true\n[testenv]\ndeps = idna==3.7\n\
+               commands = python -c \"import idna; print('idna', idna.__version__)\"\n";
+    sandbox.write("tox.ini", ini);
+    let run = running(&sandbox, &["tox"]).success();
+    assert!(run.stdout.contains("\nidna 3.7\n"), "{run}");
+    // What tox makes is its own: the environment is as it was.
+    sandbox.python_in("demo", "import idna").exits(1);
+    let log = sandbox.blast(["log", "--env", "demo", "--json"]);
+    assert_eq!(log.success().json()["operations"][0]["kind"], "install");
+}
+
+#[test]
+fn real_tox_in_a_sandbox_is_told_what_would_let_it_install() {
+    let Some(sandbox) = sandbox().filter(|_| require(Means::Namespaces)) else {
+        return;
+    };
+    sandbox.blast(["install", "--env", "demo", "tox"]).success();
+    let ini = "[tox]\nenvlist = py\nskipsdist = true\n[testenv]\ndeps = idna==3.7\n\
+               set_env = PIP_RETRIES = 0\ncommands = python -c \"import idna\"\n";
+    sandbox.write("tox.ini", ini);
+    let words = ["run", "--env", "demo", "--sandbox", "standard", "--", "tox"];
+    let run = sandbox.blast(words).exits(1);
+    assert!(run.stderr.contains("allow it: blast allow net "), "{run}");
+}
+
+#[test]
+fn real_poetry_installs_into_the_active_environment() {
+    let Some(sandbox) = sandbox().filter(|_| require(Means::Overlay)) else {
+        return;
+    };
+    sandbox
+        .blast(["install", "--env", "demo", "poetry"])
+        .success();
+    // The one that poetry asks unless told otherwise must answer in JSON, which not every mirror does.
+    let index = LocalIndex::with([WheelSpec::simple("mine-needs", "3.7")]);
+    let project = format!(
+        "[project]\nname = 'mine'\nversion = '1.0'\nrequires-python = '>=3.9'\n\
+         dependencies = ['mine-needs==3.7']\n[tool.poetry]\npackage-mode = false\n\
+         [[tool.poetry.source]]\nname = 'near'\nurl = '{}'\npriority = 'primary'\n",
+        index.url()
+    );
+    sandbox.write("pyproject.toml", &project);
+    capturing(&sandbox, &["poetry", "install", "--no-interaction"]).success();
+    assert_undone_by_one_revert(&sandbox, "import mine_needs");
+}
+
+/// Runs a notebook of two cells: the magic of pip, and an import of what it installs.
+fn run_notebook(sandbox: &Sandbox, level: &str) -> (Run, String) {
+    let cell = |id: &str, code: &str| {
+        serde_json::json!({
+            "cell_type": "code", "execution_count": null, "id": id,
+            "metadata": {}, "outputs": [], "source": [code],
+        })
+    };
+    let notebook = serde_json::json!({
+        "cells": [cell("a", "%pip install idna==3.7"), cell("b", "import idna; print(idna.__version__)")],
+        "metadata": {"kernelspec": {"display_name": "Python", "language": "python", "name": "python3"}},
+        "nbformat": 4, "nbformat_minor": 5,
+    });
+    let path = sandbox.write("notebook.ipynb", notebook.to_string());
+    let file = path.to_string_lossy();
+    let words = ["run", "--env", "demo", "--sandbox", level, "--"];
+    let execute = ["jupyter", "execute", "--inplace", "--allow-errors", &file];
+    let run = sandbox.blast(words.iter().chain(&execute));
+    let text = std::fs::read_to_string(&path).expect("it is still there");
+    (run, text)
+}
+
+#[test]
+fn real_notebooks_install_by_their_magic() {
+    let Some(sandbox) = sandbox() else { return };
+    let kernel = ["install", "--env", "demo", "ipykernel", "nbclient"];
+    sandbox.blast(kernel).success();
+    let (run, text) = run_notebook(&sandbox, "none");
+    run.success();
+    assert!(text.contains("Successfully installed idna-3.7"), "{text}");
+    assert!(
+        text.contains("\"3.7\\n\""),
+        "the next cell imports it: {text}"
+    );
+    // A notebook keeps all that a terminal would draw over.
+    assert!(!text.contains("resolving"), "{text}");
+    sandbox.blast(["revert", "--env", "demo"]).success();
+    sandbox.python_in("demo", "import idna").exits(1);
+    if require(Means::Namespaces) {
+        let (_, text) = run_notebook(&sandbox, "standard");
+        assert!(text.contains("in a sandbox"), "{text}");
+        assert!(text.contains("blast run --sandbox none"), "{text}");
+        sandbox.python_in("demo", "import idna").exits(1);
+    }
 }
 
 #[test]

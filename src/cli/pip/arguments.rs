@@ -52,13 +52,21 @@ pub(super) struct General {
     /// Ask nothing
     #[arg(long, global = true)]
     pub(super) no_input: bool,
-    /// Show bars (`on`) or none (`off`)
-    #[arg(long, global = true, value_name = "TYPE")]
-    pub(super) progress_bar: Option<String>,
+    /// Show bars (`on`) or none (`off`); `auto`: on a terminal that is not part of a notebook
+    #[arg(long, global = true, value_name = "TYPE", default_value = "auto")]
+    pub(super) progress_bar: Bars,
     #[command(flatten)]
     fulfilled: Fulfilled,
     #[command(flatten)]
     pub(super) without_effect: WithoutEffect,
+}
+
+/// `--progress-bar`. `raw` is for programs that draw themselves, which is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Bars {
+    Auto,
+    On,
+    Off,
 }
 
 /// What is so in any case.

@@ -40,7 +40,7 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
 use crate::launcher;
 use crate::ui::{Level, Printer};
-use arguments::{Command, IndexCommand, Pip};
+use arguments::{Bars, Command, IndexCommand, Pip};
 
 /// The hidden command by which the shim calls.
 pub(crate) const COMMAND: &str = "pip";
@@ -123,14 +123,15 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
     })?;
     let mut history = vec!["pip".to_owned()];
     history.extend(typed.iter().map(|word| word.to_string_lossy().into_owned()));
-    let target = |level, color| Target {
-        context: Context::new(Printer::new(level, color), history).at_home(home),
+    let target = |level, printer| Target {
+        context: Context::new(printer, history).at_home(home),
         env,
         place: OnceCell::new(),
         quiet: level == Level::Quiet,
     };
     if std::env::var_os(env_vars::BLAST_PIP).is_some_and(|value| value == "real") {
-        return real::run(typed, &target(Level::Normal, None));
+        let printer = Printer::new(Level::Normal, None);
+        return real::run(typed, &target(Level::Normal, printer));
     }
     let spelled = std::iter::once(OsString::from("pip")).chain(typed.iter().cloned());
     let command = Pip::command();
@@ -148,7 +149,19 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         _ => Level::Quiet,
     };
     let color = general.no_color.then_some(anstream::ColorChoice::Never);
-    let target = target(level, color);
+    let printer = Printer::new(level, color);
+    let draws = match general.progress_bar {
+        Bars::On => true,
+        Bars::Off => false,
+        // A notebook runs its commands in a terminal and keeps all that is drawn there.
+        Bars::Auto => std::env::var_os(env_vars::JPY_PARENT_PID).is_none(),
+    };
+    let printer = if draws {
+        printer
+    } else {
+        printer.without_bars()
+    };
+    let target = target(level, printer);
     for words in general.without_effect.to_tell() {
         target.context.printer.warn(words);
     }
