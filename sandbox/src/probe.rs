@@ -5,7 +5,7 @@ use std::io;
 use crate::helper::{End, Failure, Nobody, Program, Stage, run};
 use crate::places::Host;
 use crate::plan::{Caller, Environment, Machine, plan};
-use crate::{Level, Policy};
+use crate::{Cgroups, Level, Policy};
 
 /// Runs `true` at level strict. This process must have one thread.
 ///
@@ -22,7 +22,11 @@ pub fn probe() -> Result<(), Failure> {
         ..Caller::default()
     };
     let other = |reason: String| Failure::new(Stage::Mounts, io::Error::other(reason));
-    let machine = Machine::here();
+    // Limits of all processes together are another matter, and slow to make.
+    let machine = Machine {
+        cgroups: Cgroups::None,
+        ..Machine::here()
+    };
     let plan = plan(&policy, &Environment::default(), &caller, &machine, &Host)
         .map_err(|error| other(error.to_string()))?;
     let program = Program {

@@ -219,7 +219,7 @@ fn tell_unmapped(plan: &Plan, printer: Printer) {
     // What fails here fails again when the sandbox is made, and is said there.
     for path in blast_sandbox::unmapped(plan).unwrap_or_default() {
         printer.warn(format!(
-            "the file system of {} cannot show its files as another user's, so the command can change there what              everybody may",
+            "the file system of {} cannot show its files as another user's, so the command can change there what everybody may",
             path.display()
         ));
     }

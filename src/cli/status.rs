@@ -1,5 +1,6 @@
 //! `blast status`: the environment here, the view, the daemon.
 
+use blast_sandbox::Level as Kept;
 use serde::Serialize;
 
 use super::context::Context;
@@ -69,6 +70,10 @@ struct Document<'a> {
 struct Security {
     /// What the next program gets.
     level: &'static str,
+    /// Whether that is kept of the programs that run; idle where none does.
+    state: State,
+    /// Why it is off, where that is because of this machine.
+    reason: Option<String>,
     /// The sandboxes that are there, as they are seen from outside.
     sandboxes: Vec<Seen>,
 }
@@ -76,33 +81,59 @@ struct Security {
 fn security(env: &EnvironmentView, context: &Context) -> Result<Security, Error> {
     let places = context.places()?;
     let level = sandbox::level(env.project.as_deref())?;
+    let sandboxes = state::look(places, Of::Environment(&places.home, &env.name));
+    let reason = if level > Kept::None && sandboxes.is_empty() {
+        // Settings do not tell whether there can be any: only making one does.
+        blast_sandbox::probe()
+            .err()
+            .map(|failure| failure.to_string())
+    } else {
+        None
+    };
+    let state = if level == Kept::None || reason.is_some() {
+        State::Off
+    } else if sandboxes.is_empty() {
+        State::Idle
+    } else if sandboxes.iter().all(|seen| weak(seen).is_empty()) {
+        State::Active
+    } else {
+        State::Degraded
+    };
     Ok(Security {
         level: level.as_str(),
-        sandboxes: state::look(places, Of::Environment(&places.home, &env.name)),
+        state,
+        reason,
+        sandboxes,
     })
 }
 
+/// What of a sandbox is not wholly kept.
+fn weak(seen: &Seen) -> Vec<&'static str> {
+    let layers = [
+        ("files", seen.filesystem),
+        ("network", seen.network),
+        ("system calls", seen.seccomp),
+    ];
+    let mut weak: Vec<&str> = layers
+        .into_iter()
+        .filter(|(_, state)| matches!(state, State::Degraded | State::Off))
+        .map(|(name, _)| name)
+        .collect();
+    let is_apart = |state: &State| *state == State::Active;
+    if !seen.namespaces.values().all(is_apart) {
+        weak.push("namespaces");
+    }
+    weak
+}
+
 fn sandboxes(security: &Security) -> String {
-    let level = format!("level {}", security.level);
+    let mut level = format!("level {}", security.level);
+    if let Some(reason) = &security.reason {
+        level = format!("{level}, but none can be made on this machine ({reason})");
+    }
     let each = security.sandboxes.iter().map(|seen| {
         let programs = units::count(seen.programs, "process");
-        let apart = seen
-            .namespaces
-            .values()
-            .filter(|state| **state == State::Active);
-        let layers = [
-            ("files", seen.filesystem),
-            ("network", seen.network),
-            ("system calls", seen.seccomp),
-        ];
-        let mut weak: Vec<&str> = layers
-            .into_iter()
-            .filter(|(_, state)| matches!(state, State::Degraded | State::Off))
-            .map(|(name, _)| name)
-            .collect();
-        if apart.count() < seen.namespaces.len() {
-            weak.push("namespaces");
-        }
+        let weak = weak(seen);
         let weak = if weak.is_empty() {
             String::new()
         } else {
@@ -309,6 +340,8 @@ mod tests {
         };
         let security = Security {
             level: "standard",
+            state: State::Idle,
+            reason: None,
             sandboxes: Vec::new(),
         };
         let shown = render(&status(Some(environment)), Some(&security), true);

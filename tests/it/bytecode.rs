@@ -116,3 +116,35 @@ fn a_source_edited_in_plain_files_never_runs_stale_bytecode() {
         assert_eq!(value(), text);
     }
 }
+
+#[test]
+fn compiling_runs_nothing_that_a_package_brings() {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let mark = folder.path().join("mark");
+    let code = format!("open({mark:?}, 'a').write(__name__)\n");
+    // At import, at start, and where a codec is looked for.
+    let mut wheel = WheelSpec::new("trap", "1.0");
+    for name in [
+        "trap",
+        "sitecustomize",
+        "usercustomize",
+        "encodings/trap",
+        "trapcodec",
+        "json",
+        "base64",
+        "warnings",
+    ] {
+        wheel = wheel.file(&format!("{name}.py"), &code);
+    }
+    wheel = wheel
+        .file("named.py", "# -*- coding: trapcodec -*-\nx = 1\n")
+        .file("inner.py", "# -*- coding: trap -*-\nx = 1\n")
+        .file("trap.pth", &format!("import sys; {code}"));
+    let Some(world) = World::started([wheel]) else {
+        return;
+    };
+    let install = world.install("demo", &["trap", "--compile-bytecode"]);
+    install.success();
+    assert_eq!(pending(&world), 0);
+    assert!(!mark.exists(), "{:?}", fs::read_to_string(&mark));
+}

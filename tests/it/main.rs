@@ -42,6 +42,7 @@ mod machine_store;
 mod materialise;
 mod namespace;
 mod network;
+mod no_sandbox;
 mod operations;
 mod options;
 mod oracle;
