@@ -48,7 +48,11 @@ pub(crate) struct Order {
     pub(crate) home: PathBuf,
 }
 
-/// The name of the sandbox of an order, and the order as text. Another build has other sandboxes.
+/// What of its caller a sandbox is made from: nobody else can go in, or would find what is theirs there (namespaces(7)).
+const NAMESPACES: [&str; 4] = ["user", "mnt", "net", "pid"];
+
+/// The name of the sandbox of an order, and the order as text. Another build has other sandboxes, and so have other
+/// namespaces.
 fn name(env: &EnvName, order: &Order) -> io::Result<(String, Vec<u8>)> {
     let text = serde_json::to_vec(order)?;
     let program = fs::metadata("/proc/self/exe")?;
@@ -59,6 +63,10 @@ fn name(env: &EnvName, order: &Order) -> io::Result<(String, Vec<u8>)> {
         program.ino(),
         program.ctime().cast_unsigned(),
     ] {
+        hasher.update(&number.to_le_bytes());
+    }
+    for namespace in NAMESPACES {
+        let number = fs::metadata(Path::new("/proc/self/ns").join(namespace))?.ino();
         hasher.update(&number.to_le_bytes());
     }
     let [.., digits] = DIGITS;

@@ -1,6 +1,6 @@
 //! Real packages in a sandbox: a server that this host asks, and a client that knows no proxy.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -8,16 +8,22 @@ use std::time::Duration;
 use blast_harness::{Means, Sandbox, require};
 use nix::sys::signal::Signal;
 
+use crate::network_hosts::{HOST, beside_hosts};
+
 fn with(package: &str) -> Option<Sandbox> {
     let wanted = require(Means::Network) && require(Means::View) && require(Means::Namespaces);
-    let sandbox = wanted.then(|| Sandbox::new(env!("CARGO_BIN_EXE_blast")).with_network())?;
+    wanted.then(|| installed(Sandbox::new(env!("CARGO_BIN_EXE_blast")), package))
+}
+
+fn installed(sandbox: Sandbox, package: &str) -> Sandbox {
+    let sandbox = sandbox.with_network();
     sandbox
         .blast(["start", "demo", "--shell", "bash"])
         .success();
     sandbox
         .blast(["install", "--env", "demo", package])
         .success();
-    Some(sandbox)
+    sandbox
 }
 
 #[test]
@@ -64,102 +70,67 @@ fn real_flask_serves_this_host_from_a_sandbox() {
     assert!(answer.ends_with("hello from inside"), "{answer}: {run}");
 }
 
-/// A server that speaks as much of the protocol of `PostgreSQL` (version 3.0) as one query needs; its port.
-fn postgres() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("bound").port();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // Who hangs up has what it wanted.
-            serve(stream).unwrap_or_default();
-        }
-    });
-    port
-}
+/// A server that speaks as much of the protocol of `PostgreSQL` (version 3.0) as one query needs.
+const POSTGRES: &str = r#"
+import socketserver, struct
+def message(kind, body):
+    return kind + struct.pack("!I", len(body) + 4) + body
+class Handler(socketserver.StreamRequestHandler):
+    def body(self):
+        return self.rfile.read(struct.unpack("!I", self.rfile.read(4))[0] - 4)
+    def handle(self):
+        # Whoever asks for encryption first is told that there is none.
+        while not self.body().startswith(b"\0\3\0\0"):
+            self.wfile.write(b"N")
+        ready = message(b"Z", b"I")
+        hello = message(b"R", bytes(4))
+        for pair in b"server_version\x0016.0\0", b"client_encoding\0UTF8\0", b"standard_conforming_strings\0on\0":
+            hello += message(b"S", pair)
+        self.wfile.write(hello + ready)
+        while self.rfile.read(1) == b"Q":
+            # One column, of the type `text` (25), and one row: what was asked, and by whom.
+            text = self.body().rstrip(b"\0") + b" for " + self.client_address[0].encode()
+            column = b"\0\1asked\0" + bytes(6) + struct.pack("!IhiH", 25, -1, -1, 0)
+            row = b"\0\1" + struct.pack("!I", len(text)) + text
+            self.wfile.write(message(b"T", column) + message(b"D", row) + message(b"C", b"SELECT 1\0") + ready)
+socketserver.ThreadingTCPServer(("", 8000), Handler).serve_forever()
+"#;
 
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("short");
-    [&[kind][..], &length.to_be_bytes(), body].concat()
-}
-
-fn body(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut body = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut body)?;
-    Ok(body)
-}
-
-fn serve(mut stream: TcpStream) -> io::Result<()> {
-    const VERSION_3: [u8; 4] = [0, 3, 0, 0];
-    // Whoever asks for encryption first is told that there is none.
-    while !body(&mut stream)?.starts_with(&VERSION_3) {
-        stream.write_all(b"N")?;
-    }
-    let ready = message(b'Z', b"I");
-    let mut hello = message(b'R', &[0; 4]);
-    for parameter in [
-        &b"server_version\x0016.0\0"[..],
-        b"client_encoding\0UTF8\0",
-        b"standard_conforming_strings\0on\0",
-    ] {
-        hello.extend(message(b'S', parameter));
-    }
-    hello.extend(&ready);
-    stream.write_all(&hello)?;
-    loop {
-        let mut kind = [0];
-        stream.read_exact(&mut kind)?;
-        let asked = body(&mut stream)?;
-        if kind != *b"Q" {
-            return Ok(());
-        }
-        // One column, of the type `text` (25), and one row: what was asked.
-        let column = [
-            &[0, 1][..],
-            b"asked\0",
-            &[0; 6],
-            &25_u32.to_be_bytes(),
-            &[0xff; 2],
-            &[0xff; 4],
-            &[0; 2],
-        ];
-        let text = asked.strip_suffix(b"\0").unwrap_or(&asked);
-        let length = u32::try_from(text.len()).expect("short").to_be_bytes();
-        let mut answer = message(b'T', &column.concat());
-        answer.extend(message(b'D', &[&[0, 1][..], &length, text].concat()));
-        answer.extend(message(b'C', b"SELECT 1\0"));
-        answer.extend(&ready);
-        stream.write_all(&answer)?;
-    }
-}
+/// Asks the server of a host, which is named on the command line.
+const QUERY: &str = r#"
+import psycopg, sys
+where = f"host={sys.argv[1]} port=8000 user=u dbname=d connect_timeout=20"
+try:
+    with psycopg.connect(where, autocommit=True) as connection:
+        print(connection.execute("select 1").fetchone()[0])
+except psycopg.OperationalError:
+    print("not reached")
+"#;
 
 #[test]
 fn real_psycopg_reaches_an_allowed_server_without_knowing_of_the_filter() {
-    let Some(sandbox) = with("psycopg[binary]") else {
+    // The view is not seen from the namespaces that the test makes: plain files are.
+    let wanted = [Means::Network, Means::Namespaces, Means::Netns];
+    if !wanted.into_iter().all(require) {
         return;
-    };
-    let port = postgres();
-    let code = format!(
-        "import psycopg\n\
-         try:\n\
-         \x20   with psycopg.connect('host=127.0.0.1 port={port} user=u dbname=d connect_timeout=20', \
-         autocommit=True) as connection:\n\
-         \x20       print(connection.execute('select 1').fetchone()[0])\n\
-         except psycopg.OperationalError: print('not reached')\n"
+    }
+    let sandbox = installed(
+        Sandbox::new(env!("CARGO_BIN_EXE_blast")).with("BLAST_VIEW", "files"),
+        "psycopg[binary]",
     );
-    let target = format!("127.0.0.1:{port}");
+    sandbox.blast(["kill", "--all"]).success();
+    let target = format!("{HOST}:8000");
     let run = |allowed: &[&str]| {
         let mut words = vec!["run", "--env", "demo", "--sandbox", "strict"];
         words.extend(allowed);
-        words.extend(["--", "python", "-c", &code]);
-        sandbox.blast(words).success()
+        words.extend(["--", "python", "-c", QUERY, HOST]);
+        beside_hosts(&sandbox, POSTGRES, &words).success()
     };
     let denied = run(&[]);
     assert_eq!(denied.out(), "not reached");
-    assert!(
-        denied.stderr.contains(&format!("blast allow net {target}")),
-        "{denied}"
-    );
-    assert_eq!(run(&["--allow-net", &target]).out(), "select 1");
+    let lesson = format!("blast allow net {target}");
+    assert!(denied.stderr.contains(&lesson), "{denied}");
+    let allowed = run(&["--allow-net", &target]);
+    assert_eq!(allowed.out(), "select 1 for 198.51.100.1", "{allowed}");
+    beside_hosts(&sandbox, POSTGRES, &["kill", "--all", "--force"]);
 }
