@@ -6,9 +6,10 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use blast_types::{ExtraName, MarkerTree, Target, Version, VersionSpecifiers, WheelFilename};
+use blast_types::{
+    ExtraName, MarkerTree, TagPriority, Target, Version, VersionSpecifiers, WheelFilename,
+};
 use rustc_hash::FxHashMap;
-use uv_platform_tags::{TagCompatibility, TagPriority};
 
 use crate::marker;
 
@@ -148,17 +149,14 @@ impl Scope {
 
     /// How well a wheel fits the scope, if at all.
     pub(crate) fn fit(&self, wheel: &WheelFilename) -> Option<Fit> {
-        match (wheel.compatibility(&self.target().tags), self) {
-            (TagCompatibility::Compatible(priority), Self::One { .. }) => Some(Fit::Here(priority)),
-            (TagCompatibility::Incompatible(_), Self::One { .. }) => None,
-            (here, Self::Region(region)) => {
+        let here = self.target().fit(wheel);
+        match self {
+            Self::One { .. } => here.map(Fit::Here),
+            Self::Region(region) => {
                 if region.wheel(wheel).is_disjoint(region.marker) {
                     return None;
                 }
-                Some(match here {
-                    TagCompatibility::Compatible(priority) => Fit::Here(priority),
-                    TagCompatibility::Incompatible(_) => Fit::Elsewhere,
-                })
+                Some(here.map_or(Fit::Elsewhere, Fit::Here))
             }
         }
     }

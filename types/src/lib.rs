@@ -13,6 +13,7 @@ mod name;
 pub mod pep508;
 mod platform;
 mod report;
+mod tags;
 pub mod versions;
 
 pub use digest::{BlobId, DigestParseError, GenerationId, LayerId, PackId, Sha256};
@@ -35,7 +36,7 @@ pub use uv_distribution_filename::{
 pub use uv_normalize::{ExtraName, GroupName, PackageName};
 pub use uv_pep440::{Version, VersionSpecifiers};
 pub use uv_pep508::{MarkerEnvironment, MarkerTree, VerbatimUrl, VersionOrUrl};
-pub use uv_platform_tags::Tags;
+pub use uv_platform_tags::{TagPriority, Tags};
 
 /// A PEP 508 requirement. Its URL, where it has one, is kept as written beside its parsed form.
 pub type Requirement = uv_pep508::Requirement<VerbatimUrl>;

@@ -12,12 +12,17 @@ use uv_platform_tags::{Arch, Os};
 
 use crate::{MarkerVariables, PlatformInfo};
 
-/// The manylinux platform that a name without a version means: glibc 2.28 is what wheels of today
-/// are built for.
-const GLIBC: Os = Os::Manylinux {
-    major: 2,
-    minor: 28,
-};
+/// The manylinux platform that a name without a version means: the glibc that wheels of today are
+/// built for, which is a later one where the machine itself is new.
+fn glibc(arch: Arch) -> Os {
+    let minor = match arch {
+        Arch::LoongArch64 => 38,
+        Arch::Riscv64 => 39,
+        _ => 28,
+    };
+    Os::Manylinux { major: 2, minor }
+}
+
 /// The same for musl.
 const MUSL: Os = Os::Musllinux { major: 1, minor: 2 };
 /// The oldest macOS that a wheel may need.
@@ -54,10 +59,11 @@ impl FromStr for NamedPlatform {
             other => other,
         };
         let found = triple.split_once('-').and_then(|(arch, os)| {
+            let arch = arch_of(arch)?;
             Some(Self {
                 name: name.to_owned(),
-                os: os_of(os)?,
-                arch: arch_of(arch)?,
+                os: os_of(os, arch)?,
+                arch,
             })
         });
         found
@@ -90,13 +96,13 @@ fn arch_of(name: &str) -> Option<Arch> {
     }
 }
 
-fn os_of(name: &str) -> Option<Os> {
+fn os_of(name: &str, arch: Arch) -> Option<Os> {
     let numbers = |rest: &str| {
         let (major, minor) = rest.split_once('_')?;
         Some((major.parse().ok()?, minor.parse().ok()?))
     };
     match name {
-        "unknown-linux" | "unknown-linux-gnu" | "unknown-linux-gnueabihf" => Some(GLIBC),
+        "unknown-linux" | "unknown-linux-gnu" | "unknown-linux-gnueabihf" => Some(glibc(arch)),
         "unknown-linux-musl" => Some(MUSL),
         "apple-darwin" => Some(MACOS),
         "pc-windows-msvc" => Some(Os::Windows),
@@ -265,7 +271,7 @@ mod tests {
                 "riscv64-unknown-linux",
                 "linux",
                 "riscv64",
-                "linux_riscv64",
+                "manylinux_2_39_riscv64",
                 "linux_x86_64",
             ),
         ] {

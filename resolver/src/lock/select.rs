@@ -3,7 +3,6 @@
 use blast_types::{
     ExtraName, GroupName, MarkerEnvironment, PackageName, Target, WheelFilename, filename,
 };
-use uv_platform_tags::{TagCompatibility, TagPriority};
 
 use super::{Lock, LockedFile, LockedPackage, LockedSource};
 
@@ -89,7 +88,7 @@ impl Lock {
         {
             return Err(SelectError::Group(group.clone()));
         }
-        let rank = |wheel: &WheelFilename| rank_on(target, wheel);
+        let rank = |wheel: &WheelFilename| target.fit(wheel);
         self.select_ranked(&target.markers, rank, extras, groups)
     }
 
@@ -158,14 +157,7 @@ impl LockedPackage {
     /// # Errors
     /// [`SelectError::NoFile`] where nothing does.
     pub fn file_for(&self, target: &Target) -> Result<Artifact<'_>, SelectError> {
-        artifact(self, &|wheel: &WheelFilename| rank_on(target, wheel))
-    }
-}
-
-fn rank_on(target: &Target, wheel: &WheelFilename) -> Option<TagPriority> {
-    match wheel.compatibility(&target.tags) {
-        TagCompatibility::Compatible(priority) => Some(priority),
-        TagCompatibility::Incompatible(_) => None,
+        artifact(self, &|wheel: &WheelFilename| target.fit(wheel))
     }
 }
 

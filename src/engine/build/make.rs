@@ -113,7 +113,7 @@ impl Builder {
             .interpreter
             .target()
             .map_err(EngineError::from)?;
-        if !filename.is_compatible(&target.tags) {
+        if target.fit(&filename).is_none() {
             let wheel = name.into_owned();
             return Err(BuildError::OtherPlatform { wheel }.into());
         }

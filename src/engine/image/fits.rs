@@ -59,7 +59,7 @@ fn runs(carried: &Carried, needed: &Python, found: &Python, target: &Target) -> 
     }
     carried.tags.iter().any(|tag| {
         let named = filename::wheel(&format!("any-1-{tag}.whl"));
-        let fits = named.is_ok_and(|wheel| wheel.is_compatible(&target.tags));
+        let fits = named.is_ok_and(|wheel| target.fit(&wheel).is_some());
         let on_the_spot = tag
             .rsplit('-')
             .next()
