@@ -103,6 +103,67 @@ fn settings_reach_the_backend_and_make_another_wheel() {
     assert_eq!(world.python_in("second", code).out(), "[('a', ['1', '2'])]");
 }
 
+/// A hook that prepares metadata with a mark, and a wheel that must be told of it. The folder that it
+/// gets is one of its own: with a link out of it, which nobody follows.
+const PREPARING: &str = "
+import shutil
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    name = _stem() + '.dist-info'
+    info = os.path.join(folder, name)
+    os.mkdir(info)
+    shutil.copy('METADATA', os.path.join(info, 'METADATA'))
+    os.symlink('/', os.path.join(info, 'root'))
+    with open(os.path.join(info, 'mark'), 'w') as file:
+        file.write('prepared')
+    with open('left-in-the-sources', 'w') as file:
+        file.write('as setuptools does')
+    return name
+
+prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
+_build = build_wheel
+_build_editable = build_editable
+
+def _told(metadata_directory):
+    assert os.path.basename(metadata_directory) == _stem() + '.dist-info', metadata_directory
+    assert _read(os.path.join(metadata_directory, 'mark')) == 'prepared'
+    assert os.path.islink(os.path.join(metadata_directory, 'root'))
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    _told(metadata_directory)
+    return _build(folder, config_settings)
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    _told(metadata_directory)
+    return _build_editable(folder, config_settings)
+";
+
+#[test]
+fn what_was_prepared_is_handed_to_the_build_that_follows() {
+    let sdist = SdistSpec::simple("made", "1.0")
+        .requires("helper")
+        .backend(PREPARING);
+    let Some(world) = with([sdist.clone()]) else {
+        return;
+    };
+    world.install("demo", &["made"]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("made", "1.0"), ("helper", "1.0")])
+    );
+    for (env, editable) in [("folder", false), ("editable", true)] {
+        let folder = sdist.write_to(&world.project().join(env));
+        world.start(env);
+        let place = folder.display().to_string();
+        let arguments: &[&str] = if editable {
+            &["--editable", &place]
+        } else {
+            &[&place]
+        };
+        world.install(env, arguments).success();
+        world.python_in(env, "import made").success();
+    }
+}
+
 #[test]
 fn zips_and_old_projects_with_setup_py_alone_are_looked_into() {
     let sdist = SdistSpec::simple("made", "1.0");

@@ -134,7 +134,7 @@ impl Workshop {
         environment: &BuildEnvironment,
         hook: &'static str,
     ) -> Result<Vec<String>, BuildError> {
-        let Some(value) = self.call(environment, hook, &[]).await? else {
+        let Some(value) = self.call(environment, hook, &[], None).await? else {
             return Ok(Vec::new());
         };
         serde_json::from_value(value).map_err(|error| BuildError::Answer {
@@ -144,13 +144,15 @@ impl Workshop {
     }
 
     /// Has a hook write something into `output`; answers its name there. `None`: no such hook.
+    /// What was `prepared` by an earlier hook is what the wheel is to say of itself.
     pub(super) async fn make(
         &self,
         environment: &BuildEnvironment,
         hook: &'static str,
         output: &Path,
+        prepared: Option<&Path>,
     ) -> Result<Option<PathBuf>, BuildError> {
-        let value = self.call(environment, hook, &[output]).await?;
+        let value = self.call(environment, hook, &[output], prepared).await?;
         let Some(value) = value else { return Ok(None) };
         let name = value.as_str().unwrap_or_default();
         let made = output.join(name);
@@ -170,6 +172,7 @@ impl Workshop {
         environment: &BuildEnvironment,
         hook: &'static str,
         positional: &[&Path],
+        prepared: Option<&Path>,
     ) -> Result<Option<Value>, BuildError> {
         let gate = Arc::clone(&self.gate).acquire_owned().await;
         let files = tempfile::tempdir_in(self.folder.path())
@@ -185,12 +188,17 @@ impl Workshop {
         } else {
             serde_json::to_value(&self.settings).unwrap_or_default()
         };
+        let mut named = BTreeMap::from([("config_settings", settings)]);
+        if let Some(path) = prepared {
+            let path = path.to_string_lossy().into_owned();
+            named.insert("metadata_directory", Value::String(path));
+        }
         let call = serde_json::to_vec(&Call {
             backend: &self.system.backend,
             backend_path: &self.system.backend_path,
             hook,
             positional: &positional.iter().map(|text| &**text).collect::<Vec<_>>(),
-            named: BTreeMap::from([("config_settings", settings)]),
+            named,
         })
         .unwrap_or_default();
         std::fs::write(&request, call).map_err(BuildError::io("write", &request))?;

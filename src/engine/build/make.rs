@@ -45,7 +45,7 @@ impl Builder {
         let environment = self.environment(source, shop).await?;
         let output = shop.output("metadata")?;
         let [_, hook, _] = source.hooks();
-        let Some(folder) = shop.make(&environment, hook, &output).await? else {
+        let Some(folder) = shop.make(&environment, hook, &output, None).await? else {
             let built = self.build(source, found, shop, &environment).await?;
             let archive =
                 WheelArchive::open(&built.path, &built.filename).map_err(EngineError::from)?;
@@ -58,6 +58,7 @@ impl Builder {
                 hook,
                 reason: error.to_string(),
             })?;
+        self.keep_prepared(source, folder).await?;
         Ok(metadata)
     }
 
@@ -98,7 +99,10 @@ impl Builder {
     ) -> Result<Built, Failed> {
         let [_, _, hook] = source.hooks();
         let output = shop.output("wheel")?;
-        let wheel = shop.make(environment, hook, &output).await?;
+        let prepared = self.take_prepared(&found.key, shop)?;
+        let wheel = shop
+            .make(environment, hook, &output, prepared.as_deref())
+            .await?;
         let nonsense = |reason: String| BuildError::Answer { hook, reason };
         let wheel = wheel.ok_or_else(|| BuildError::NoHook {
             backend: shop.system.backend.clone(),

@@ -21,6 +21,7 @@ mod find;
 mod git;
 mod hooks;
 mod make;
+mod prepared;
 mod source;
 mod step;
 
@@ -52,6 +53,7 @@ use crate::ipc::protocol::BuildOptions;
 use cache::Cache;
 use confine::Confiner;
 use error::Failed;
+use prepared::Prepared;
 
 /// Builds of builds of builds … beyond this are refused, whatever they are of.
 const DEEPEST: usize = 16;
@@ -84,6 +86,8 @@ struct Shared {
     commits: Mutex<HashMap<String, String>>,
     /// Paths of folders that are to be installed in editable form, as URLs have them.
     editable: Mutex<BTreeSet<String>>,
+    /// Metadata whose wheel is still to be made, by key.
+    prepared: Mutex<HashMap<String, Prepared>>,
     /// What was built in this command.
     fresh: Mutex<BTreeSet<String>>,
     reporter: Arc<dyn Reporter>,
@@ -159,6 +163,7 @@ impl Builder {
                 within: None,
                 commits: Mutex::default(),
                 editable: Mutex::default(),
+                prepared: Mutex::default(),
                 fresh: Mutex::default(),
                 confiner: Arc::new(Confiner::new(
                     &build.sandbox,
