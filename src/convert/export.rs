@@ -143,7 +143,7 @@ fn add(package: &LockedPackage, marker: MarkerTree, exported: &mut Exported) {
 
 fn place(location: &Location) -> &str {
     match location {
-        Location::Url(text) | Location::Path(text) => text,
+        Location::Url(text) | Location::Path(text) | Location::Either { url: text, .. } => text,
     }
 }
 

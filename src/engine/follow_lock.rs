@@ -1,6 +1,7 @@
 //! Following a lock (PEP 751): the plan that it states. No index is asked.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -139,18 +140,35 @@ fn from_sources(job: &Job, metadata: &CoreMetadata, source: Source, requested: b
 
 pub(super) type Wrong = Box<dyn std::error::Error + Send + Sync>;
 
+/// Where what a lock names is; `is_it` tells of a path whether it is there. Of a path and a URL, the
+/// path is used if so.
+fn url_of(
+    lock: &Path,
+    location: &Location,
+    is_it: impl FnOnce(&Path) -> bool,
+) -> Result<String, Wrong> {
+    let path = match location {
+        Location::Url(url) => return Ok(url.clone()),
+        Location::Path(path) => beside(lock, path)?,
+        Location::Either { path, url } => match beside(lock, path) {
+            Ok(path) if is_it(&path) => path,
+            _ => return Ok(url.clone()),
+        },
+    };
+    let url = url::Url::from_file_path(&path);
+    let url = url.map_err(|()| format!("{} is no path", path.display()))?;
+    Ok(url.into())
+}
+
 /// Where a locked file is.
-fn url_of(lock: &Path, location: &Location) -> Result<String, Wrong> {
-    match location {
-        Location::Url(url) => Ok(url.clone()),
-        Location::Path(relative) => {
-            let file = beside(lock, relative)?;
-            let url = url::Url::from_file_path(&file);
-            Ok(url
-                .map_err(|()| format!("{} is no path", file.display()))?
-                .into())
-        }
-    }
+fn url_of_file(lock: &Path, file: &LockedFile, hash: &FileHash) -> Result<String, Wrong> {
+    // Looked at once more when it is used, as every file is.
+    let is_it = |path: &Path| {
+        let read = || path.is_file().then(|| fs::read(path).ok())?;
+        let bytes = tokio::task::block_in_place(read);
+        bytes.is_some_and(|bytes| hash.is_of(&bytes))
+    };
+    url_of(lock, &file.location, is_it)
 }
 
 /// The sources of a locked package, where they are more than a file whose name says what it is.
@@ -166,8 +184,8 @@ pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Sou
     match &package.source {
         LockedSource::Files { .. } => Ok(None),
         LockedSource::Archive { file, subdirectory } => {
-            let url = url_of(lock, &file.location)?;
             let hash = hash_of(file)?;
+            let url = url_of_file(lock, file, &hash)?;
             match of_text(&with(url, subdirectory), false)? {
                 Some(Source::Archive {
                     file: archive,
@@ -206,7 +224,8 @@ pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Sou
             subdirectory,
             ..
         } => {
-            let text = format!("git+{}@{commit_id}", url_of(lock, location)?);
+            let url = url_of(lock, location, Path::is_dir)?;
+            let text = format!("git+{url}@{commit_id}");
             of_text(&with(text, subdirectory), false)
         }
     }
@@ -261,7 +280,7 @@ pub(super) fn planned(
     let Some((_, kind)) = found else {
         return Err(format!("{} is no file of {}", file.name, package.name).into());
     };
-    let url = url_of(lock, &file.location)?;
+    let url = url_of_file(lock, file, &hash)?;
     let direct = matches!(package.source, LockedSource::Archive { .. });
     let file = DistFile {
         filename: file.name.as_str().into(),

@@ -421,11 +421,7 @@ impl Artifact {
         let (allowed, path) = (self.allowed.clone(), path.to_owned());
         let is_allowed = tokio::task::spawn_blocking(move || {
             let bytes = std::fs::read(&path).map_err(at(&path))?;
-            Ok::<_, EngineError>(allowed.iter().any(|stated| {
-                let mut hasher = stated.algorithm().hasher();
-                hasher.update(&bytes);
-                FileHash::of(stated.algorithm(), hasher) == *stated
-            }))
+            Ok::<_, EngineError>(allowed.iter().any(|stated| stated.is_of(&bytes)))
         });
         if is_allowed.await?? {
             Ok(())

@@ -1,6 +1,6 @@
 //! `blast sync`: exactly what a file says.
 
-use blast_harness::WheelSpec;
+use blast_harness::{Release, SdistSpec, WheelSpec};
 
 use crate::world::{World, demo_wheels, packages};
 
@@ -162,4 +162,77 @@ fn of_a_lock_for_another_platform_only_what_must_differ_is_resolved_again() {
         .change("sync", "demo", &["pylock.toml"])
         .success()
         .says("nothing to do");
+}
+
+/// A lock may say of one file both where it is beside the lock and where on the network (PEP 751).
+#[test]
+fn of_a_path_and_a_url_the_path_is_taken_where_its_file_is_the_right_one() {
+    let Some(world) = World::started([]) else {
+        return;
+    };
+    let there = world.project().join("vendor");
+    let files = |version: &str| {
+        let wheel = WheelSpec::simple("wheeled", version);
+        let sources = SdistSpec::simple("sources", version);
+        let archive = WheelSpec::simple("archive", version);
+        [
+            ("wheeled", wheel.filename(), wheel.bytes()),
+            ("sources", sources.filename(), sources.tar_gz()),
+            ("archive", archive.filename(), archive.bytes()),
+        ]
+    };
+    let lock = |version: &str| {
+        let mut lock = vec!["lock-version = \"1.0\"\ncreated-by = \"x\"".to_owned()];
+        for (name, file, bytes) in files(version) {
+            let url = world.index.file_url(&file);
+            let hash = blast_types::Sha256::of(&bytes).to_hex();
+            let places = format!(
+                "path = \"vendor/{file}\", url = \"{url}\", hashes = {{ sha256 = \"{hash}\" }}"
+            );
+            let (key, value) = match name {
+                "wheeled" => ("wheels", format!("[{{ {places} }}]")),
+                "sources" => ("sdist", format!("{{ {places} }}")),
+                _ => ("archive", format!("{{ {places} }}")),
+            };
+            lock.push(format!("[[packages]]\nname = \"{name}\"\n{key} = {value}"));
+            world.index.publish(Release::raw(name, &file, bytes));
+        }
+        world.write("pylock.toml", lock.join("\n"));
+    };
+    for (version, case) in [("1.0", "right"), ("2.0", "missing"), ("3.0", "others")] {
+        lock(version);
+        for (_, file, bytes) in files(version) {
+            let path = there.join(file);
+            std::fs::create_dir_all(&there).expect("a folder can be made");
+            match case {
+                "right" => std::fs::write(path, bytes).expect("written"),
+                "others" => std::fs::write(path, "other bytes").expect("written"),
+                _ => assert!(!path.exists()),
+            }
+        }
+        world.index.forget_hits();
+        world.change("sync", "demo", &["pylock.toml"]).success();
+        assert_eq!(
+            world.inside("demo"),
+            packages([
+                ("wheeled", version),
+                ("sources", version),
+                ("archive", version)
+            ]),
+            "{case}"
+        );
+        for (_, file, _) in files(version) {
+            let hits = world.index.hits();
+            let asked = hits.iter().any(|hit| hit.path.ends_with(&file));
+            assert_eq!(asked, case != "right", "{case} {file}");
+        }
+    }
+    lock("4.0");
+    for (name, file, _) in files("4.0") {
+        let changed = Release::raw(name, &file, b"changed".to_vec());
+        world.index.publish(changed);
+    }
+    let refused = world.change("sync", "demo", &["pylock.toml"]);
+    assert_ne!(refused.code, 0, "{refused}");
+    assert_eq!(world.inside("demo")["wheeled"], "3.0");
 }

@@ -210,6 +210,13 @@ pub enum Location {
     Url(String),
     /// A path relative to the lock.
     Path(String),
+    /// Both: the path is for where its file is there, the URL for everywhere else.
+    Either {
+        /// A path relative to the lock.
+        path: String,
+        /// A URL.
+        url: String,
+    },
 }
 
 /// One file of a lock.

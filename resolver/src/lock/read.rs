@@ -314,7 +314,7 @@ fn file(at: &At<'_>) -> Result<LockedFile, LockReadError> {
 /// The last part of a path or URL, decoded.
 fn file_name(location: &Location) -> String {
     match location {
-        Location::Path(path) => path
+        Location::Path(path) | Location::Either { path, .. } => path
             .rsplit(['/', '\\'])
             .next()
             .unwrap_or_default()
@@ -467,7 +467,11 @@ impl<'a> At<'a> {
             self.text("url")?.filter(given),
             self.text("path")?.filter(given),
         ) {
-            (_, Some(path)) => Ok(Location::Path(path.to_owned())),
+            (Some(url), Some(path)) => Ok(Location::Either {
+                path: path.to_owned(),
+                url: url.to_owned(),
+            }),
+            (None, Some(path)) => Ok(Location::Path(path.to_owned())),
             (Some(url), None) => Ok(Location::Url(url.to_owned())),
             (None, None) => Err(self.problem("url", "or path must be given")),
         }

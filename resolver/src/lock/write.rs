@@ -163,7 +163,8 @@ fn write_source(f: &mut fmt::Formatter<'_>, source: &LockedSource) -> fmt::Resul
             commit_id,
             subdirectory,
         } => {
-            let mut fields = vec![("type", string(kind)), location_field(location)];
+            let mut fields = vec![("type", string(kind))];
+            fields.extend(location_fields(location));
             push_text(
                 &mut fields,
                 "requested-revision",
@@ -186,7 +187,7 @@ fn file_fields(file: &LockedFile) -> Fields {
     {
         fields.push(("upload-time", time.to_string()));
     }
-    fields.push(location_field(&file.location));
+    fields.extend(location_fields(&file.location));
     if let Some(size) = file.size {
         fields.push(("size", size.to_string()));
     }
@@ -199,10 +200,11 @@ fn file_fields(file: &LockedFile) -> Fields {
     fields
 }
 
-fn location_field(location: &Location) -> (&'static str, String) {
+fn location_fields(location: &Location) -> Fields {
     match location {
-        Location::Url(url) => ("url", string(url)),
-        Location::Path(path) => ("path", string(path)),
+        Location::Url(url) => vec![("url", string(url))],
+        Location::Path(path) => vec![("path", string(path))],
+        Location::Either { path, url } => vec![("url", string(url)), ("path", string(path))],
     }
 }
 
