@@ -3,9 +3,11 @@
 //! Whatever text from a file or an index is to become a [`Version`] or [`VersionSpecifiers`] goes
 //! through here. The library behind both reads most of it right; what it refuses or would stumble
 //! over is settled before it is asked: empty members of a set are left out, `===` takes any text,
-//! and numbers at the end of the number space, whose successor is needed for a range and does not
-//! exist, are refused.
+//! and of numbers at the end of the number space, whose successor is needed for a range and does not
+//! exist, none is in a version. In a specifier they mean the largest number that one can have:
+//! `<99999999999999999999` is said by people who want no limit.
 
+use std::borrow::Cow;
 use std::str::FromStr as _;
 
 use uv_pep440::{Operator, Version, VersionPattern, VersionSpecifier, VersionSpecifiers};
@@ -119,11 +121,32 @@ pub(crate) fn specifier(text: &str) -> Result<VersionSpecifier, SyntaxError> {
             .unwrap_or_else(|| arbitrary(rest));
         return VersionSpecifier::from_version(operator, exact).map_err(|_| bad());
     }
-    let pattern = VersionPattern::from_str(rest).map_err(|_| bad())?;
-    if is_too_large(pattern.version()) {
-        return Err(bad());
-    }
+    let rest = without_larger_numbers(rest);
+    let pattern = VersionPattern::from_str(&rest).map_err(|_| bad())?;
     VersionSpecifier::from_pattern(operator, pattern).map_err(|_| bad())
+}
+
+/// The text with the largest number in place of all that are larger.
+fn without_larger_numbers(text: &str) -> Cow<'_, str> {
+    // Shorter ones hold none.
+    if text.len() < 19 {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let number = &rest[at..];
+        let length = number.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, behind) = number.split_at(length);
+        shown.push_str(&rest[..at]);
+        match number.parse::<u64>() {
+            Ok(fits) if fits <= LARGEST => shown.push_str(number),
+            _ => shown.push_str(&LARGEST.to_string()),
+        }
+        rest = behind;
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
 }
 
 /// The version that stands for a text that is none, behind `===`.

@@ -53,6 +53,11 @@ fn comparisons_mean_what_the_specification_says() {
         "'a' not in extras",
         "platform_version != \"it's\"",
         "os_name=='posix'and(sys_platform=='x'or'x86_64'==platform_machine)",
+        "python_version < '1!1.0' and python_version != '1!3.12'",
+        "'1!1.0' > python_full_version and '1!0' != implementation_version",
+        "'8.10+local' > python_version and '3.12+local' == python_version",
+        "'3.12.1+local' <= python_full_version",
+        "'3.12.0rc1' <= python_version and '3.13rc1' > python_version",
     ] {
         assert!(holds(marker), "{marker}");
     }
@@ -68,6 +73,13 @@ fn what_means_nothing_is_false() {
         "platform_version >= '#0'",
         "python_version >= 'dog'",
         "python_version ~= '3'",
+        "python_version >= '1!1.0'",
+        "python_full_version ~= '1!3.12.0'",
+        "'1!3.12' == python_version",
+        "'1!3.12' <= python_version",
+        "'3.12+local' > python_version",
+        "'3.12.0rc1' < python_version",
+        "'3.12.post1' > python_version",
         "python_version >= '3.8.*'",
         "'dog' != python_version",
         "'3.*' == python_version",
@@ -249,7 +261,7 @@ fn a_release_lies_beside_its_pre_releases() {
         "python_full_version <= '3.12.2rc1'",
         "python_full_version != '3.12.1rc1'",
         "python_full_version ~= '3.12.0a1'",
-        "'3.12.1rc1' < implementation_version",
+        "'3.12.0rc1' < implementation_version",
         "python_version > '3.12.dev0'",
         "python_version < '3.13a1'",
     ] {
@@ -264,6 +276,8 @@ fn a_release_lies_beside_its_pre_releases() {
         "python_version <= '3.12rc1'",
         "python_version == '3.12a1'",
         "python_version > '3.13a1'",
+        // As a specifier, `<3.12.1` takes no pre-release of its own version.
+        "'3.12.1rc1' < implementation_version",
     ] {
         assert!(!holds(text), "{text}");
     }
@@ -326,8 +340,7 @@ fn what_is_no_requirement_is_refused() {
         "a @ https://",
         "a; os_name",
         "a\n",
-        "a>=18446744073709551615",
-        "a ~= 18446744073709551615.0",
+        "a ~= 18446744073709551615",
     ] {
         assert!(pep508::requirement(text).is_err(), "{text:?}");
     }
@@ -370,6 +383,26 @@ fn numbers_without_a_successor_are_refused() {
         "1rc18446744073709551614",
     ] {
         assert!(versions::version(text).is_err(), "{text}");
+    }
+    // In a specifier they are the end of all versions.
+    for (text, one, huge) in [
+        ("<99999999999999999999", true, true),
+        ("<=18446744073709551615.0", true, true),
+        ("!=1.18446744073709551614", true, true),
+        (">=99999999999999999999", false, false),
+        ("==99999999999999999999.*", false, false),
+        ("~=99999999999999999999.1", false, false),
+        ("<99999999999999999999!1", true, true),
+    ] {
+        let specifiers = versions::specifiers(text).expect(text);
+        let admits = |version: &str| specifiers.contains(&versions::version(version).expect("one"));
+        assert_eq!(
+            (admits("1.0"), admits("99999999999999999.0")),
+            (one, huge),
+            "{text}"
+        );
+        let again = versions::specifiers(&versions::specifiers_text(&specifiers)).expect("again");
+        assert_eq!(again, specifiers, "{text}");
     }
     assert!(versions::version("20240101123456789").is_ok());
     assert!(versions::version(" v1.0-Alpha_1\n").is_ok());

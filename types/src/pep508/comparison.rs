@@ -307,6 +307,11 @@ fn version_first(variable: Variable, operator: Operator, text: &str) -> MarkerTr
     let name = variable.name();
     match specifier(&format!("{sign}{text}")) {
         Ok(_) if operator == Operator::ExactEqual => spelt(variable, text.trim()),
+        // No value has an epoch, so it lies before all that do.
+        Ok(specifier) if specifier.version().epoch() > 0 => always(matches!(
+            operator,
+            Operator::LessThan | Operator::LessThanEqual | Operator::NotEqual
+        )),
         // No value has a local part.
         Ok(specifier) if specifier.version().is_local() => always(operator == Operator::NotEqual),
         Ok(specifier) if is_before_release(specifier.version()) => {
@@ -367,8 +372,23 @@ fn version_last(text: &str, operator: Operator, variable: Variable) -> MarkerTre
     let Ok(version) = version(text) else {
         return MarkerTree::FALSE;
     };
+    if version.epoch() > 0 {
+        let after = matches!(
+            operator,
+            Operator::GreaterThan | Operator::GreaterThanEqual | Operator::NotEqual
+        );
+        return always(after);
+    }
+    // The values are specifiers here, and those without a local part do not look at one.
+    let version = version.without_local();
+    let text = match operator {
+        Operator::ExactEqual => return spelt(variable, text),
+        // `<` takes no pre-release of its version, `>` no post-release.
+        Operator::LessThan if is_before_release(&version) => version.only_release().to_string(),
+        Operator::GreaterThan if version.is_post() => version.only_release().to_string(),
+        _ => version.to_string(),
+    };
     match operator {
-        Operator::ExactEqual => spelt(variable, text),
         Operator::TildeEqual => {
             // The value is at most the text, and equal in all parts but its own last one.
             let parts = if variable == Variable::PythonVersion {
@@ -380,13 +400,13 @@ fn version_last(text: &str, operator: Operator, variable: Variable) -> MarkerTre
                 .map(|at| version.release().get(at).copied().unwrap_or(0).to_string())
                 .collect();
             let stem = stem.join(".");
-            version_first(variable, Operator::LessThanEqual, text).and(version_first(
+            version_first(variable, Operator::LessThanEqual, &text).and(version_first(
                 variable,
                 Operator::Equal,
                 &format!("{stem}.*"),
             ))
         }
-        _ => version_first(variable, turned(operator), text),
+        _ => version_first(variable, turned(operator), &text),
     }
 }
 
