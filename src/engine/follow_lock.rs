@@ -193,6 +193,7 @@ pub(super) fn sources(lock: &Path, package: &LockedPackage) -> Result<Option<Sou
                     subdirectory,
                 }) if !named || subdirectory.is_some() => Ok(Some(Source::Archive {
                     file: Arc::new(DistFile {
+                        size: file.size,
                         sha256: hash.sha256(),
                         other_hash: other(&hash),
                         ..(*archive).clone()

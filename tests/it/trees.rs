@@ -250,6 +250,8 @@ fn a_lock_names_folders() {
         .success();
     let text = fs::read_to_string(world.project().join("pylock.toml")).expect("written");
     assert!(text.contains("directory = {"), "{text}");
+    // Of what can change no version is stated (PEP 751).
+    assert!(!text.contains("name = \"made\"\nversion"), "{text}");
     world
         .blast(["sync", "--env", "demo", "pylock.toml"])
         .success();

@@ -203,6 +203,13 @@ pub enum LockedSource {
     },
 }
 
+impl LockedSource {
+    /// Whether it is a folder, of which no version may be stated.
+    pub fn is_folder(&self) -> bool {
+        matches!(self, Self::Directory { .. })
+    }
+}
+
 /// A URL or a path; PEP 751 wants one at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
@@ -280,7 +287,8 @@ impl LockedPackage {
         };
         Ok(Self {
             name: package.name.clone(),
-            version: Some(package.version.clone()),
+            // What is in a folder can change, and its version with it.
+            version: (!source.is_folder()).then(|| package.version.clone()),
             marker: package.marker,
             requires_python: package
                 .metadata

@@ -23,14 +23,15 @@ fn locked(carried: &Carried) -> LockedPackage {
         package, record, ..
     } = carried;
     let requires_python = record.requires_python.as_deref();
+    let source = source(carried);
     LockedPackage {
         name: package.name.clone(),
-        version: Some(package.version.clone()),
+        version: (!source.is_folder()).then(|| package.version.clone()),
         marker: MarkerTree::TRUE,
         requires_python: requires_python.and_then(|text| versions::specifiers(text).ok()),
         dependencies: Vec::new(),
         index: package.artifact.index.clone(),
-        source: source(carried),
+        source,
         known: None,
     }
 }
