@@ -115,7 +115,7 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
         return without_project(args, context);
     };
     let gathered = requirements::gather(&args.wanted(), context.cwd()?)?
-        .limited_by(&args.resolver, context.cwd()?)?;
+        .limited_by(&args.resolver, context)?;
     let named = gathered.set.requirements.iter().map(named);
     let mut named = named.collect::<Result<Vec<_>, _>>()?;
     let env = (!args.no_sync)

@@ -52,7 +52,8 @@ fn install(args: &Args, context: &Context) -> Result<Exit, Error> {
     }
     let env = context.env(&args.env)?;
     let mut wanted = requirements::gather(&args.wanted, context.cwd()?)?
-        .limited_by(&args.resolver, context.cwd()?)?;
+        .limited_by(&args.resolver, context)?
+        .hashed()?;
     wanted.set.requirements.extend(groups(args, context)?);
     let bytecode = args.bytecode.choose(context)?;
     let change = Change {

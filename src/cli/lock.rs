@@ -126,7 +126,7 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
         return Err(Error::usage(message));
     }
     let mut wanted = wanted(args, context)?;
-    wanted.gathered = wanted.gathered.limited_by(&args.resolver, cwd)?;
+    wanted.gathered = wanted.gathered.limited_by(&args.resolver, context)?;
     let env = env(args, context)?;
     if wanted.gathered.set.requirements.is_empty() && wanted.project.is_none() && env.is_none() {
         return Err(
@@ -276,7 +276,7 @@ pub(super) fn renewed(
     let set = RequirementSet {
         requirements: everything.lines,
     };
-    let gathered = Gathered::of(set).limited_by(resolver, context.cwd()?)?;
+    let gathered = Gathered::of(set).limited_by(resolver, context)?;
     ask(
         context,
         LockRequest {

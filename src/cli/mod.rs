@@ -46,6 +46,7 @@ mod naming;
 mod options;
 mod outdated;
 pub(crate) mod pip;
+mod pip_settings;
 mod policy;
 mod project;
 mod project_files;

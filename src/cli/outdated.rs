@@ -60,7 +60,7 @@ pub(super) fn show(
     json: bool,
     context: &Context,
 ) -> Result<Exit, Error> {
-    let limits = Gathered::default().limited_by(&newer.resolver, context.cwd()?)?;
+    let limits = Gathered::default().limited_by(&newer.resolver, context)?;
     let request = OutdatedRequest {
         env: env.clone(),
         options: resolution::compute(context, &newer.resolver, &limits.options)?,

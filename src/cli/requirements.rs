@@ -13,7 +13,9 @@ use blast_resolver::requirements::{
     Entry, LocalProject, Problem, RequirementsError, RequirementsFile, Settings, Surroundings,
 };
 
+use super::context::Context;
 use super::options::RequirementOptions;
+use super::pip_settings::PipSettings;
 use super::resolution::{self, ResolverOptions};
 use super::sources::FromFiles;
 use crate::error::{Error, Kind};
@@ -70,8 +72,24 @@ pub(super) fn gather(options: &RequirementOptions, cwd: &Path) -> Result<Gathere
 }
 
 impl Gathered {
-    /// Reads what limits the choice: the files of `--constraint` and `--override`.
-    pub(super) fn limited_by(mut self, flags: &ResolverOptions, cwd: &Path) -> Result<Self, Error> {
+    /// Reads what limits the choice: the files of `--constraint` and `--override`, and what pip's
+    /// settings say.
+    pub(super) fn limited_by(
+        self,
+        flags: &ResolverOptions,
+        context: &Context,
+    ) -> Result<Self, Error> {
+        let pip = PipSettings::read(context)?;
+        self.limited(flags, pip, context.cwd()?)
+    }
+
+    /// The same with these settings of pip's.
+    pub(super) fn limited(
+        mut self,
+        flags: &ResolverOptions,
+        pip: PipSettings,
+        cwd: &Path,
+    ) -> Result<Self, Error> {
         let read = |path: &Path| read(path);
         let variable = |name: &str| env::var(name).ok();
         let around = Surroundings {
@@ -79,7 +97,7 @@ impl Gathered {
             variable: &variable,
             directory: cwd,
         };
-        for path in &flags.constraint_files {
+        for path in pip.constraint_files.iter().chain(&flags.constraint_files) {
             let file = RequirementsFile::read_constraints(path, around);
             self.add(file.map_err(|e| unusable(&e))?, Some(path))?;
         }
@@ -99,7 +117,23 @@ impl Gathered {
             self.options.overrides.extend(texts);
         }
         self.settle_links(cwd);
+        self.options.pip = Box::new(pip);
         Ok(self)
+    }
+
+    /// It, if each requirement has a hash or pip's settings ask for none.
+    pub(super) fn hashed(self) -> Result<Self, Error> {
+        let bare = |line: &&RequirementLine| line.hashes.is_empty();
+        match (
+            &self.options.pip.require_hashes,
+            self.set.requirements.iter().find(bare),
+        ) {
+            (Some(place), Some(line)) => Err(Error::no(format!(
+                "`{}` has no hash, and require-hashes ({place}) asks for one of each",
+                line.text
+            ))),
+            _ => Ok(self),
+        }
     }
 
     /// A path is relative to the file if it exists there, as pip has it, else to `cwd`.
@@ -325,7 +359,7 @@ mod tests {
             }
         }
         let cwd = Path::new("/work");
-        gather(&options, cwd)?.limited_by(&limits, cwd)
+        gather(&options, cwd)?.limited(&limits, PipSettings::default(), cwd)
     }
 
     fn texts(gathered: &Gathered) -> Vec<&str> {

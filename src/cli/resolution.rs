@@ -1,6 +1,6 @@
 //! How versions and files are chosen: the options that all resolving commands share, and the same
-//! keys in `[tool.blast]`. Lowest first: `[tool.blast]`, requirements files, flags; a flag replaces
-//! a single value and adds to a list.
+//! keys in `[tool.blast]`. Lowest first: pip's settings, `[tool.blast]`, requirements files, flags; a
+//! flag replaces a single value and adds to a list.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use serde::Deserialize;
 use super::build_flags::BuildFlags;
 use super::context::Context;
 use super::moment::Moment;
+use super::pip_settings::PipSettings;
 use super::project::Project;
 use crate::error::Error;
 use crate::ipc::protocol::{BuildOptions, ResolveOptions};
@@ -136,6 +137,8 @@ pub(super) struct FromFiles {
     pub(super) no_binary: Vec<String>,
     /// `--only-binary`.
     pub(super) only_binary: Vec<String>,
+    /// What pip's own settings say; lower than what is said elsewhere.
+    pub(super) pip: Box<PipSettings>,
 }
 
 /// What `[tool.blast]` says of the resolver.
@@ -206,15 +209,18 @@ pub(super) fn compute(
         .as_ref()
         .map(Project::settings_as::<Settings>)
         .transpose()?;
+    let mut build = flags.build.to_request(context)?;
+    if let Some((key, value)) = files.pip.config_setting.clone() {
+        build.settings.entry(key).or_insert(value.into());
+    }
     Ok(ResolveOptions {
-        build: flags.build.to_request(context)?,
+        build,
         ..merged(flags, files, settings.unwrap_or_default())
     })
 }
 
 fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> ResolveOptions {
-    let lists =
-        |settings: &[String], files: &[String], flags: &[String]| [settings, files, flags].concat();
+    let pip = &files.pip;
     let mut packages: BTreeMap<PackageName, Option<i64>> = settings
         .exclude_newer_package
         .into_iter()
@@ -226,7 +232,8 @@ fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> Res
     let prerelease = pre(flags.pre)
         .or(flags.prerelease)
         .or(pre(files.pre))
-        .or(settings.prerelease);
+        .or(settings.prerelease)
+        .or(pre(pip.pre));
     ResolveOptions {
         constraints: [settings.constraints, files.constraints.clone()].concat(),
         overrides: [settings.overrides, files.overrides.clone()].concat(),
@@ -244,14 +251,23 @@ fn merged(flags: &ResolverOptions, files: &FromFiles, settings: Settings) -> Res
         exclude_newer: flags
             .exclude_newer
             .or(settings.exclude_newer)
+            .or(pip.uploaded_prior_to)
             .map(|moment| moment.0),
         exclude_newer_package: packages,
-        no_binary: lists(&settings.no_binary, &files.no_binary, &flags.no_binary),
-        only_binary: lists(
+        no_binary: [
+            &*pip.no_binary,
+            &settings.no_binary,
+            &files.no_binary,
+            &flags.no_binary,
+        ]
+        .concat(),
+        only_binary: [
+            &*pip.only_binary,
             &settings.only_binary,
             &files.only_binary,
             &flags.only_binary,
-        ),
+        ]
+        .concat(),
         build: BuildOptions::default(),
     }
 }

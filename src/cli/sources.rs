@@ -124,7 +124,7 @@ fn word(value: &impl clap::ValueEnum) -> Option<String> {
     Some(value.to_possible_value()?.get_name().to_owned())
 }
 
-fn unusable(error: &ConfigError) -> Error {
+pub(super) fn unusable(error: &ConfigError) -> Error {
     let whole = match error {
         ConfigError::Io { .. } => Error::internal(error.to_string()),
         _ => Error::usage(error.to_string()),

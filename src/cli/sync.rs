@@ -206,7 +206,6 @@ impl Wanted {
         dry_run: bool,
         context: &Context,
     ) -> Result<Change, Error> {
-        let cwd = context.cwd()?;
         let change = match self {
             Self::Unknown(why) => {
                 return Err(Error::usage(format!("nothing says what to install: {why}"))
@@ -253,7 +252,7 @@ impl Wanted {
                 }
             }
             Self::Requirements(wanted) => {
-                let wanted = wanted.limited_by(resolver, cwd)?;
+                let wanted = wanted.limited_by(resolver, context)?.hashed()?;
                 Change {
                     env,
                     options: resolution::compute(context, resolver, &wanted.options)?,

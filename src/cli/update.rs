@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
 }
 
 fn update(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let limits = Gathered::default().limited_by(&args.resolver, context.cwd()?)?;
+    let limits = Gathered::default().limited_by(&args.resolver, context)?;
     let env = context.env(&args.env)?;
     let bytecode = args.bytecode.choose(context)?;
     let change = Change {

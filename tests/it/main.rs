@@ -50,6 +50,7 @@ mod oracle;
 mod packs;
 mod pip;
 mod pip_commands;
+mod pip_settings;
 mod policy_file;
 mod project;
 mod real;

@@ -10,6 +10,7 @@
 mod answer;
 mod level;
 mod pip_conf;
+mod pip_options;
 mod table;
 mod variables;
 
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::sources::Sources;
 use crate::url::UrlError;
 pub use pip_conf::{PipFiles, pip_values};
+pub use pip_options::{PipOption, pip_options};
 pub use table::{NamedIndex, PackageSource, ProjectSettings};
 
 /// The process's surroundings as far as they count.

@@ -1,6 +1,6 @@
 //! pip's configuration files: system, user, site, and the one that `PIP_CONFIG_FILE` names, in
 //! pip's order and with its exceptions (a named file replaces the user's; `/dev/null` as name
-//! turns all of them off). `[install]` beats `[global]`, later files beat earlier ones.
+//! turns all of them off). Later files beat earlier ones, and `[install]` of any beats `[global]` of all.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +13,16 @@ use super::{ConfigError, Origin, Surroundings};
 
 /// The levels of all files that exist, lowest first.
 pub(super) fn levels(around: &Surroundings) -> Result<Vec<Level>, ConfigError> {
-    let mut levels = Vec::new();
+    let (mut global, mut install) = (Vec::new(), Vec::new());
     for path in PipFiles::of(around).in_force() {
         if let Some(text) = text_of(&path)? {
-            levels.push(level(&text, &path, around)?);
+            let sections = sections(&text, &path)?;
+            global.push(level(&sections, "global", &path, around));
+            install.push(level(&sections, "install", &path, around));
         }
     }
-    Ok(levels)
+    global.append(&mut install);
+    Ok(global)
 }
 
 /// The text of a file; none where it is missing, or may not be read: pip skips those, and so must we, or a
@@ -151,22 +154,18 @@ fn sections(text: &str, path: &Path) -> Result<Sections, ConfigError> {
     Ok(sorted.collect())
 }
 
-fn level(text: &str, path: &Path, around: &Surroundings) -> Result<Level, ConfigError> {
-    let sections = sections(text, path)?;
+fn level(sections: &Sections, section: &str, path: &Path, around: &Surroundings) -> Level {
     let mut level = Level {
         base: around.cwd.clone(),
         ..Level::default()
     };
-    for section in ["global", "install"] {
-        for (name, value) in sections.get(section).into_iter().flatten() {
-            let name = name.replace('_', "-");
-            let found = Key::PIP.into_iter().find(|key| key.name() == name);
-            let (Some(key), Some(value)) = (found, value) else {
-                continue;
-            };
-            let origin = Origin::PipConf(path.to_owned());
-            level.put(key, key.values(value), origin);
-        }
+    for (name, value) in sections.get(section).into_iter().flatten() {
+        let name = name.replace('_', "-");
+        let found = Key::PIP.into_iter().find(|key| key.name() == name);
+        let (Some(key), Some(value)) = (found, value) else {
+            continue;
+        };
+        level.put(key, key.values(value), Origin::PipConf(path.to_owned()));
     }
-    Ok(level)
+    level
 }

@@ -76,6 +76,13 @@ fn files_of_pip_beat_each_other_in_its_order() {
         f.write(file, &url(name));
         assert_eq!(f.urls(), [format!("https://{name}.example/simple/")]);
     }
+    // A command's own section of any file beats the general one of all.
+    f.write(
+        "etc/pip.conf",
+        "[install]\nindex-url = https://own.example/simple/\n",
+    );
+    assert_eq!(f.urls(), ["https://own.example/simple/"]);
+    f.write("etc/pip.conf", &url("etc"));
     f.write("named.conf", "[global]\nretries = 7\n");
     let mut named = Fixture {
         dir: f.dir,
@@ -98,6 +105,33 @@ fn files_of_pip_beat_each_other_in_its_order() {
         .variables
         .insert("PIP_CONFIG_FILE".into(), "/dev/null".into());
     assert!(named.resolve().sources.default_from_interpreter);
+}
+
+#[test]
+fn options_of_pip_come_from_files_and_variables_in_its_order() {
+    let f = fixture(&[("PIP_NO_DEPS", "1"), ("PIP_PRE", " ")]);
+    f.write(
+        "etc/pip.conf",
+        "[install]\npre = yes\nuser = no\n[wheel]\npre = of-wheel\n",
+    );
+    f.write(
+        "home/.config/pip/pip.conf",
+        "[global]\nno_deps = 0\npre = no\ntarget =\nconstraint =\n    a.txt\n    b.txt\n",
+    );
+    let said = |command: &str| -> Vec<String> {
+        let options = pip_options(&f.around, command).expect("readable");
+        let shown = options
+            .iter()
+            .map(|(name, said)| format!("{name}={}", said.value));
+        shown.collect()
+    };
+    let constraint = "constraint=a.txt\nb.txt";
+    assert_eq!(
+        said("install"),
+        [constraint, "no-deps=1", "pre=yes", "user=no"]
+    );
+    assert_eq!(said("wheel"), [constraint, "no-deps=1", "pre=of-wheel"]);
+    assert_eq!(said("list"), [constraint, "no-deps=1", "pre=no"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use blast_types::{PackageName, Requirement, VersionOrUrl, pep508, versions};
 use super::arguments::{Choice, Elsewhere, Install, UpgradeStrategy};
 use super::installed::Distribution;
 use super::{Target, VERSION, report};
+use crate::cli::pip_settings::PipSettings;
 use crate::cli::requirements::Gathered;
 use crate::cli::{requirements, resolution, sources};
 use crate::error::Error;
@@ -110,7 +111,9 @@ pub(super) fn gather(
         );
     }
     let cwd = target.context.cwd()?;
-    let gathered = requirements::gather(wanted, cwd)?.limited_by(&choice.resolver, cwd)?;
+    let gathered = requirements::gather(wanted, cwd)?;
+    // What pip's settings say is among the words already.
+    let gathered = gathered.limited(&choice.resolver, PipSettings::default(), cwd)?;
     let bare = |line: &&RequirementLine| choice.require_hashes && line.hashes.is_empty();
     if let Some(bare) = gathered.set.requirements.iter().find(bare) {
         return Err(Error::no(format!(

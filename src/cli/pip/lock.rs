@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Target;
 use super::arguments::Lock;
 use crate::cli::context::Context;
+use crate::cli::pip_settings::PipSettings;
 use crate::cli::{lock, requirements, resolution, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -18,7 +19,9 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
         ));
     }
     let cwd = target.context.cwd()?;
-    let wanted = requirements::gather(&args.wanted, cwd)?.limited_by(&args.resolver, cwd)?;
+    let wanted = requirements::gather(&args.wanted, cwd)?;
+    // What pip's settings say is among the words already.
+    let wanted = wanted.limited(&args.resolver, PipSettings::default(), cwd)?;
     let output = (args.output != Path::new("-")).then(|| cwd.join(&args.output));
     if let Some(output) = &output
         && !is_lock_name(output)

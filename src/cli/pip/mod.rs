@@ -5,8 +5,8 @@
 //! pip's data and talk both go to stdout, warnings and errors to stderr. Exit statuses: 0 done, 1 an
 //! error or the answer is no, 2 usage, or blast itself failed; 23 nothing found, where pip has it so.
 //!
-//! Options come from the command line and from `PIP_*` variables, as with pip. An option that is not
-//! among those of [`arguments`] is refused. `BLAST_PIP=real` runs pip itself ([`real`]).
+//! Options come from the command line, `PIP_*` variables and pip's files, as with pip. An option that is
+//! not among those of [`arguments`] is refused on the command line and passed over elsewhere. `BLAST_PIP=real` runs pip itself ([`real`]).
 
 mod about;
 mod arguments;
@@ -29,11 +29,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use blast_index::config::pip_options;
 use blast_types::EnvName;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::context::Context;
+use super::sources;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -101,16 +103,20 @@ impl Target {
 
 /// Carries out `blast pip PREFIX …`. Errors are shown here.
 pub(crate) fn main(words: &[OsString]) -> Exit {
-    let plain = Printer::new(Level::Normal, None);
     let [_, _, prefix, typed @ ..] = words else {
         let error = Error::usage("this is what `pip` in an environment calls: use that")
             .hint("`blast run -- pip …` runs it in an environment");
-        return super::fail(plain, &error);
+        return super::fail(plain(), &error);
     };
     match carry_out(Path::new(prefix), typed) {
         Ok(exit) => exit,
-        Err(error) => fail(plain, &error),
+        Err(error) => fail(plain(), &error),
     }
+}
+
+/// What prints before the options are known.
+fn plain() -> Printer {
+    Printer::new(Level::Normal, None)
 }
 
 fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
@@ -130,12 +136,21 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         quiet: level == Level::Quiet,
     };
     if std::env::var_os(env_vars::BLAST_PIP).is_some_and(|value| value == "real") {
-        let printer = Printer::new(Level::Normal, None);
-        return real::run(typed, &target(Level::Normal, printer));
+        return real::run(typed, &target(Level::Normal, plain()));
     }
     let spelled = std::iter::once(OsString::from("pip")).chain(typed.iter().cloned());
     let command = Pip::command();
-    let words = variables::added(&command, spelled.collect(), |name| std::env::var(name).ok());
+    let spelled: Vec<_> = spelled.collect();
+    let said = match variables::command_of(&command, &spelled) {
+        Some(name) => {
+            let around = sources::surroundings(&Context::new(plain(), Vec::new()))?;
+            pip_options(&around, name).map_err(|error| sources::unusable(&error))?
+        }
+        None => BTreeMap::new(),
+    };
+    let words = variables::added(&command, spelled, |option| {
+        said.get(option).map(|said| said.value.clone())
+    });
     let matches = match command.try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(stopped) => return parsing_stopped(&stopped),

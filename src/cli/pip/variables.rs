@@ -1,5 +1,5 @@
-//! `PIP_*` variables: each option of pip's has one, named after its long spelling. They count as if
-//! they stood right after the command, so that what is typed wins.
+//! `PIP_*` variables and the keys of pip's files: each option of pip's has one of each, named after its
+//! long spelling. They count as if they stood right after the command, so that what is typed wins.
 //!
 //! Those that say where packages come from are left out: `blast_index::config` reads them for every
 //! command of blast.
@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command};
 
-/// Options whose variables are read elsewhere.
+/// Options of which others read what is said.
 const READ_ELSEWHERE: [&str; 11] = [
     "index-url",
     "extra-index-url",
@@ -23,17 +23,26 @@ const READ_ELSEWHERE: [&str; 11] = [
     "retries",
 ];
 
-/// The words of a command line with what variables say put in.
+/// Where the command stands among the words.
+fn position(pip: &Command, words: &[OsString]) -> Option<usize> {
+    words.iter().position(|word| {
+        word.to_str()
+            .is_some_and(|word| pip.find_subcommand(word).is_some())
+    })
+}
+
+/// The command of a command line, if it has one.
+pub(super) fn command_of<'a>(pip: &Command, words: &'a [OsString]) -> Option<&'a str> {
+    words[position(pip, words)?].to_str()
+}
+
+/// The words of a command line with what is `said` elsewhere of options, by their long names, put in.
 pub(super) fn added(
     pip: &Command,
     mut words: Vec<OsString>,
-    variable: impl Fn(&str) -> Option<String>,
+    said: impl Fn(&str) -> Option<String>,
 ) -> Vec<OsString> {
-    let at = words.iter().position(|word| {
-        word.to_str()
-            .is_some_and(|word| pip.find_subcommand(word).is_some())
-    });
-    let Some(at) = at else {
+    let Some(at) = position(pip, &words) else {
         return words;
     };
     let command = words[at]
@@ -41,22 +50,21 @@ pub(super) fn added(
         .and_then(|word| pip.find_subcommand(word));
     let options = pip.get_arguments().filter(|arg| arg.is_global_set());
     let own = command.into_iter().flat_map(Command::get_arguments);
-    let said: Vec<OsString> = options
+    let new: Vec<OsString> = options
         .chain(own)
-        .flat_map(|arg| of_option(arg, &variable))
+        .flat_map(|arg| of_option(arg, &said))
         .map(OsString::from)
         .collect();
-    words.splice(at + 1..=at, said);
+    words.splice(at + 1..=at, new);
     words
 }
 
-/// What a variable says of one option, as words.
-fn of_option(arg: &Arg, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+/// What is said of one option, as words.
+fn of_option(arg: &Arg, said: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let Some(long) = arg.get_long().filter(|long| !READ_ELSEWHERE.contains(long)) else {
         return Vec::new();
     };
-    let name = format!("PIP_{}", long.to_uppercase().replace('-', "_"));
-    let Some(value) = variable(&name).filter(|value| !value.trim().is_empty()) else {
+    let Some(value) = said(long).filter(|value| !value.trim().is_empty()) else {
         return Vec::new();
     };
     let value = value.trim();
@@ -86,10 +94,10 @@ mod tests {
     use super::super::arguments::Pip;
     use super::*;
 
-    fn words(line: &str, variables: &[(&str, &str)]) -> String {
+    fn words(line: &str, said: &[(&str, &str)]) -> String {
         let typed = line.split(' ').map(OsString::from).collect();
         let all = added(&Pip::command(), typed, |name| {
-            let found = variables.iter().find(|(variable, _)| *variable == name);
+            let found = said.iter().find(|(option, _)| *option == name);
             found.map(|(_, value)| (*value).to_owned())
         });
         let texts = all.iter().map(|word| word.to_string_lossy().into_owned());
@@ -97,20 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn variables_stand_after_the_command_and_before_what_is_typed() {
-        let variables = [
-            ("PIP_CONSTRAINT", "a.txt b.txt"),
-            ("PIP_NO_DEPS", "1"),
-            ("PIP_PRE", "false"),
-            ("PIP_QUIET", "2"),
-            ("PIP_INDEX_URL", "http://127.0.0.1/"),
-            ("PIP_SOMETHING", "else"),
+    fn what_is_said_stands_after_the_command_and_before_what_is_typed() {
+        let said = [
+            ("constraint", "a.txt b.txt"),
+            ("no-deps", "1"),
+            ("pre", "false"),
+            ("quiet", "2"),
+            ("index-url", "http://127.0.0.1/"),
+            ("something", "else"),
         ];
         assert_eq!(
-            words("pip install flask", &variables),
+            words("pip install flask", &said),
             "pip install --quiet --quiet --no-deps --constraint=a.txt --constraint=b.txt flask"
         );
-        assert_eq!(words("pip list", &variables), "pip list --quiet --quiet");
-        assert_eq!(words("pip --version", &variables), "pip --version");
+        assert_eq!(words("pip list", &said), "pip list --quiet --quiet");
+        assert_eq!(words("pip --version", &said), "pip --version");
     }
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::Target;
 use super::arguments::Versions;
+use crate::cli::pip_settings::PipSettings;
 use crate::cli::requirements::Gathered;
 use crate::cli::{resolution, sources};
 use crate::error::Error;
@@ -16,7 +17,11 @@ pub(super) fn run(args: &Versions, target: &Target) -> Result<Exit, Error> {
     let name = &args.package;
     let none = || Error::no(format!("No matching distribution found for {name}"));
     let package: PackageName = name.parse().map_err(|_| none())?;
-    let limits = Gathered::default().limited_by(&args.resolver, target.context.cwd()?)?;
+    let limits = Gathered::default().limited(
+        &args.resolver,
+        PipSettings::default(),
+        target.context.cwd()?,
+    )?;
     let request = VersionsRequest {
         env: target.env.clone(),
         package: package.clone(),
