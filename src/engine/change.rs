@@ -155,8 +155,9 @@ async fn plan(
             no_deps,
         } => {
             let asked = understand(&job.builder, &requirements.requirements).await?;
-            let plan = resolve::install(job, &asked, options, upgrade, no_deps);
-            (OperationKind::Install, plan.await?)
+            let plan = resolve::install(job, &asked, options, upgrade, no_deps).await?;
+            resolve::all_hashed(job, &asked, &plan)?;
+            (OperationKind::Install, plan)
         }
         Action::Update { packages } => {
             let names = packages

@@ -94,6 +94,12 @@ pub(crate) enum EngineError {
     /// A URL that leads to nothing that could be installed.
     #[error("`{0}` names no distribution")]
     NoDistribution(String),
+    /// No hash was stated of what would come, while one was of something else.
+    #[error("no hash was stated of {}, while hashes were of others", packages.join(", "))]
+    Unhashed {
+        /// What would come, each with its version.
+        packages: Vec<String>,
+    },
     /// Sources of something else than was said.
     #[error("{place} is {found}, not {expected}")]
     OtherSources {

@@ -5,6 +5,7 @@
 //! that has no solution is everything opened up. And a list of pins is taken as it stands.
 
 mod fixed;
+mod hashed;
 mod options;
 mod pins;
 
@@ -15,6 +16,7 @@ use blast_resolver::{Inputs, Provider, Resolution, ResolveError, Upgrade, resolv
 use blast_types::{DirectUrl, DistFile, DistKind, Event, PackageName, Requirement, VersionOrUrl};
 
 use self::fixed::with_installed_fixed;
+pub(super) use self::hashed::all_hashed;
 pub(super) use self::options::{resolver_options, with_options};
 use self::pins::pinned;
 use super::change::Job;
@@ -120,7 +122,9 @@ pub(super) async fn sync_requirements(
     };
     let is_limited = !options.constraints.is_empty() || !options.overrides.is_empty();
     if !is_limited && asked.iter().all(is_pinned) {
-        return pinned(job, &asked, resolver_options(options)?).await;
+        let plan = pinned(job, &asked, resolver_options(options)?).await?;
+        all_hashed(job, &asked, &plan)?;
+        return Ok(plan);
     }
     let requirements = asked
         .iter()
@@ -129,10 +133,11 @@ pub(super) async fn sync_requirements(
     let inputs = inputs(job, requirements, options)?;
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
-    Ok(plan_of(job, &resolution, texts, &asked))
+    let plan = plan_of(job, &resolution, texts, &asked);
+    all_hashed(job, &asked, &plan)?;
+    Ok(plan)
 }
 
-/// Solves, with the job's progress.
 /// The plan of what these inputs lead to.
 pub(super) async fn solved(job: &Job, inputs: Inputs) -> Result<Plan, EngineError> {
     let texts = texts(&inputs.requirements);
@@ -140,6 +145,7 @@ pub(super) async fn solved(job: &Job, inputs: Inputs) -> Result<Plan, EngineErro
     Ok(plan_of(job, &resolution, texts, &[]))
 }
 
+/// Solves, with the job's progress.
 async fn solve(
     job: &Job,
     inputs: Inputs,

@@ -100,3 +100,46 @@ fn a_url_may_state_a_hash_of_any_secure_algorithm() {
     world.install("demo", &[&stated(&demo.bytes())]).success();
     assert_eq!(world.inside("demo"), packages([("demo", "1.0")]));
 }
+
+#[test]
+fn who_states_one_hash_wants_one_of_everything_that_comes() {
+    let demo = WheelSpec::simple("demo", "1.0").requires("helper");
+    let helper = WheelSpec::simple("helper", "1.0");
+    let Some(world) = World::started([demo.clone(), helper.clone()]) else {
+        return;
+    };
+    let line = |wheel: &WheelSpec| {
+        let hash = hash(HashAlgorithm::Sha256, &wheel.bytes());
+        format!("{}==1.0 --hash={hash}\n", wheel.name())
+    };
+    world.write("part.txt", line(&demo));
+    let refused = world.install("demo", &["--requirements", "part.txt"]);
+    refused
+        .exits(1)
+        .says("helper 1.0")
+        .says("--export requirements");
+    world.write("mixed.txt", format!("{}helper==1.0\n", line(&demo)));
+    let refused = world.change("sync", "demo", &["mixed.txt"]);
+    refused.exits(1).says("helper 1.0");
+    assert_eq!(world.inside("demo"), packages([]));
+
+    // What is there already does not come, and what names its own bytes needs no other hash.
+    world.start("second");
+    world.install("second", &["helper"]).success();
+    world
+        .install("second", &["--requirements", "part.txt"])
+        .success();
+    let digits = hash(HashAlgorithm::Sha256, &helper.bytes()).digits();
+    let url = world.index.file_url(&helper.filename());
+    world.write(
+        "whole.txt",
+        format!("{}helper @ {url}#sha256={digits}\n", line(&demo)),
+    );
+    world
+        .install("demo", &["--requirements", "whole.txt"])
+        .success();
+    for env in ["demo", "second"] {
+        let both = packages([("demo", "1.0"), ("helper", "1.0")]);
+        assert_eq!(world.inside(env), both, "{env}");
+    }
+}

@@ -25,6 +25,7 @@ impl EngineError {
             Self::NoDistribution(_)
             | Self::Build { .. }
             | Self::OtherSources { .. }
+            | Self::Unhashed { .. }
             | Self::OtherLayer { .. }
             | Self::NotToBeHad { .. }
             | Self::NotInstalled { .. }
@@ -200,6 +201,10 @@ impl Hint for EngineError {
             Self::Store(error) => error.hints(),
             Self::Image(error) => error.hints(),
             Self::Publish(error) => error.hints(),
+            Self::Unhashed { .. } => vec![
+                "state one of each, dependencies too: `blast lock --export requirements` writes such a file"
+                    .to_owned(),
+            ],
             Self::Mount(error) => error.hints(),
             Self::BadRequirement { .. }
             | Self::BadPackageName(_)
