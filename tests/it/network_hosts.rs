@@ -27,7 +27,7 @@ ip link set outer up
 there ip link set lo up
 for address in 2 3; do there ip address add "198.51.100.$address/24" dev inner; done
 there ip link set inner up
-there python3 -c "$server" >/dev/null 2>&1 &
+nsenter --net="/proc/$holder/ns/net" python3 -c "$server" >/dev/null 2>&1 &
 serving=$!
 ask='import socket; socket.create_connection(("127.0.0.1", 8000))'
 until there python3 -c "$ask" 2>/dev/null; do sleep 0.05; kill -0 "$serving"; done
