@@ -66,6 +66,7 @@ mod sandbox;
 mod sandbox_escapes;
 mod sandbox_limits;
 mod sandbox_places;
+mod sandbox_streams;
 mod sandbox_user;
 mod scale;
 mod skeleton;

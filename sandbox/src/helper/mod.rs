@@ -23,6 +23,7 @@ mod mounts;
 mod network;
 mod observed;
 mod program;
+mod standard;
 mod sums;
 
 use std::ffi::OsString;

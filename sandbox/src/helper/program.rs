@@ -17,7 +17,7 @@ use nix::unistd::{chdir, setsid};
 use super::init::{be_oneself, end};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::observed;
-use super::{Program, identity};
+use super::{Program, identity, standard};
 use crate::filter;
 use crate::plan::Plan;
 use crate::sys::{close_others, drop_keyring};
@@ -76,8 +76,11 @@ fn prepare(
     let mut kept = vec![speaker.number()];
     kept.extend(shows.as_ref().map(AsRawFd::as_raw_fd));
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
+    let led_out = |error| Failure::new(Stage::Privileges, error);
+    standard::drop_directories().map_err(led_out)?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
+    standard::open_nothing_else().map_err(led_out)?;
     signals.thread_set_mask().map_err(at(Stage::Program))?;
     let refused = |error: String| Failure::new(Stage::Filter, io::Error::other(error));
     for part in filter::programs().map_err(|error| refused(error.to_string()))? {

@@ -1,0 +1,85 @@
+//! Standard input, output and error, which are the caller's: the only descriptors that lead out of a sandbox.
+//!
+//! A program may use them as they were opened, and reach nothing else through them. A directory leads to all that is below
+//! and above it (openat(2), fchdir(2)), so `/dev/null` takes its place. A file could be opened anew by `/proc/self/fd/0`, to be
+//! written where it was given to be read, since permissions are the user's own; so a Landlock domain (landlock(7)) lets
+//! only files be opened that are below the sandbox's root, and those of the three as they are open already.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use landlock::{
+    AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetError,
+};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+/// What the domain decides about. `Refer`, to move and link files between directories, is refused in every domain to
+/// who does not allow it.
+fn decided() -> BitFlags<AccessFs> {
+    AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::Refer
+}
+
+/// Takes away those of the three that are directories.
+pub(super) fn drop_directories() -> io::Result<()> {
+    type Put = fn(&File) -> Result<(), Errno>;
+    let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+    let three: [(BorrowedFd<'_>, Put); 3] = [
+        (input.as_fd(), |null| dup2_stdin(null)),
+        (output.as_fd(), |null| dup2_stdout(null)),
+        (errors.as_fd(), |null| dup2_stderr(null)),
+    ];
+    for (descriptor, put) in three {
+        let kind = SFlag::from_bits_truncate(fstat(descriptor)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFDIR {
+            put(&OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets nothing be opened anew but what is below the root, and the three as they are. The filter of system calls, which
+/// refuses programs these calls, comes later. Kernels before Linux 5.19 keep nothing of this, those before 6.2 let the
+/// three be truncated.
+pub(super) fn open_nothing_else() -> io::Result<()> {
+    let failed = |error: RulesetError| io::Error::other(error);
+    let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    // The first kernels with Landlock refuse `Refer` to everybody.
+    let Ok(required) = required.handle_access(AccessFs::Refer) else {
+        return Ok(());
+    };
+    let rules = required
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(decided())
+        .map_err(failed)?;
+    let root = PathBeneath::new(File::open("/")?, decided());
+    let mut rules = rules
+        .create()
+        .and_then(|rules| rules.add_rule(root))
+        .map_err(failed)?;
+    let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
+    for descriptor in [input.as_fd(), output.as_fd(), errors.as_fd()] {
+        let open = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
+        let as_it_is = match open & OFlag::O_ACCMODE {
+            OFlag::O_RDONLY => BitFlags::from(AccessFs::ReadFile),
+            OFlag::O_WRONLY => AccessFs::WriteFile | AccessFs::Truncate,
+            OFlag::O_RDWR => AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate,
+            _ => continue,
+        };
+        let kind = SFlag::from_bits_truncate(fstat(descriptor)?.st_mode) & SFlag::S_IFMT;
+        // What has no place in any tree, as pipes and sockets, needs no rule and takes none.
+        if matches!(kind, SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK) {
+            rules = rules
+                .add_rule(PathBeneath::new(descriptor, as_it_is))
+                .map_err(failed)?;
+        }
+    }
+    rules.restrict_self().map(drop).map_err(failed)
+}
