@@ -133,7 +133,7 @@ fn forbidden() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError>
         .map(|number| (*number, Vec::new()))
         .collect();
     rules.insert(libc::SYS_clone, new_namespaces()?);
-    rules.insert(libc::SYS_ioctl, typing()?);
+    rules.insert(libc::SYS_ioctl, terminals()?);
     rules.insert(libc::SYS_socket, sockets()?);
     rules.insert(libc::SYS_personality, personalities()?);
     for (number, mode) in MODES {
@@ -215,9 +215,10 @@ fn new_namespaces() -> Result<Vec<SeccompRule>, BackendError> {
     .collect()
 }
 
-/// Typing into a terminal that others read: ioctl(2) `TIOCSTI`, and `TIOCLINUX`, which pastes.
-fn typing() -> Result<Vec<SeccompRule>, BackendError> {
-    [libc::TIOCSTI, libc::TIOCLINUX]
+/// Typing into a terminal that others read: ioctl(2) `TIOCSTI`, and `TIOCLINUX`, which pastes. `TIOCSETD` has the kernel load
+/// drivers that hardly anybody uses.
+fn terminals() -> Result<Vec<SeccompRule>, BackendError> {
+    [libc::TIOCSTI, libc::TIOCLINUX, libc::TIOCSETD]
         .into_iter()
         .map(|request| one(vec![word(1, SeccompCmpOp::Eq, request)?]))
         .collect()

@@ -26,6 +26,18 @@ const MEMORY: u64 = 256 << 20;
 const FILE_SIZE: u64 = 64 << 20;
 const TMP_SIZE: u64 = 32 << 20;
 
+/// What tools keep in a home directory, and would be missed.
+const SECRETS: [&str; 8] = [
+    ".bash_history",
+    ".config/gh/hosts.yml",
+    ".docker/config.json",
+    ".git-credentials",
+    ".kube/config",
+    ".netrc",
+    ".pypirc",
+    ".python_history",
+];
+
 /// Everything that the probes look for, on the host.
 struct Host {
     world: World,
@@ -70,6 +82,12 @@ impl Host {
         owned(&home.join(".ssh/id_test"), "k");
         owned(&home.join(".aws/credentials"), "c");
         owned(&home.join(".bashrc"), "# marker\n");
+        for name in SECRETS {
+            owned(&home.join(name), "s");
+        }
+        for part in ["hooks/README", "config", "objects/README"] {
+            owned(&project.join(".git").join(part), "");
+        }
         owned(&root.join("config/blast/note"), "n");
         owned(&root.join("tmp-file"), "outside");
         let given = owned(&root.join("given/file"), "g");
@@ -113,7 +131,7 @@ impl Host {
             "udp": udp.local_addr().expect("bound").port(),
             "address": own_address(), "host_name": host_name(),
             "pids": PIDS, "memory": MEMORY, "file_size": FILE_SIZE, "tmp_size": TMP_SIZE,
-            "poison": "poison-from-inside",
+            "poison": "poison-from-inside", "secrets": SECRETS, "namespaces": namespaces(),
         });
         for file in [&facts["shm_file"], &facts["var_tmp_file"]] {
             fs::write(file.as_str().expect("text"), "x").expect("written");
@@ -131,6 +149,8 @@ impl Host {
         let facts_file = world.write("facts.json", facts.to_string());
         world.sandbox.set("PROBE_TOKEN", "secret");
         world.sandbox.set("SSH_AUTH_SOCK", &socket);
+        let bus = format!("unix:path={}", socket.display());
+        world.sandbox.set("DBUS_SESSION_BUS_ADDRESS", bus);
         Self {
             facts: facts_file.to_string_lossy().into_owned(),
             world,
@@ -214,6 +234,16 @@ fn own_address() -> String {
     )
 }
 
+/// The namespaces of this process, by name, but that of time, which is the kernel's.
+fn namespaces() -> BTreeMap<&'static str, std::path::PathBuf> {
+    ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
+        .map(|name| {
+            let link = fs::read_link(Path::new("/proc/self/ns").join(name));
+            (name, link.expect("the kernel has it"))
+        })
+        .into()
+}
+
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").expect("named");
     name.trim().to_owned()
@@ -234,7 +264,7 @@ fn suite(host: &Host, level: &str, root: bool) {
         escaped.is_empty(),
         "level {level}: not stopped: {escaped:?}"
     );
-    assert!(inside.len() >= 205, "only {} probes", inside.len());
+    assert!(inside.len() >= 212, "only {} probes", inside.len());
     // Those that use machines up are controlled with all others: the limits are far below the host's.
     let controls: Vec<_> = inside
         .iter()

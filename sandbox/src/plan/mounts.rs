@@ -287,6 +287,8 @@ pub(super) fn of(
         list.bind(path, Access::Write, Place::Given);
     }
     elsewhere::none_is_led(&policy.files, workplace.as_deref(), look)?;
+    let mut kept = environment.frozen.clone();
+    kept.extend(obeyed(workplace.as_deref(), look));
     for (path, access) in given {
         let access = if list.is_kept_read_only(policy, path, false) {
             Access::Read
@@ -297,8 +299,8 @@ pub(super) fn of(
             return Err(PlanError::Missing(path.clone()));
         }
     }
-    list.show_elsewhere(policy, &environment.frozen)?;
-    let frozen = list.freeze(&environment.frozen, policy);
+    list.show_elsewhere(policy, &kept)?;
+    let frozen = list.freeze(&kept, policy);
     list.hide(&hidden);
     if policy.network.is_nothing() {
         // Then names are asked for on the loopback, which fails at once and can be seen (resolv.conf(5)).
@@ -370,6 +372,22 @@ fn workplace(
         || shared.iter().any(|path| directory == Path::new(path))
         || environment.secret.iter().any(secret);
     (!system && !too_much).then_some(directory)
+}
+
+/// What of a repository git obeys, which people and their editors run outside: programs of its own (githooks(5)), and settings
+/// that name programs (git-config(1)). Where it is elsewhere, the file that says so (gitrepository-layout(5)).
+fn obeyed(workplace: Option<&Path>, look: &dyn Look) -> Vec<PathBuf> {
+    let Some(git) = workplace.map(|workplace| workplace.join(".git")) else {
+        return Vec::new();
+    };
+    let parts = match look.look(&git) {
+        Some(Kind::Directory) => vec![git.join("hooks"), git.join("config")],
+        Some(Kind::File) => vec![git],
+        _ => Vec::new(),
+    };
+    // What is a link can be replaced in any case.
+    let is_itself = |path: &PathBuf| resolve(look, path).is_some_and(|found| found.path == *path);
+    parts.into_iter().filter(is_itself).collect()
 }
 
 /// Why a place of the host is seen.
@@ -521,7 +539,7 @@ impl<'a> List<'a> {
         Ok(())
     }
 
-    /// Makes files read only in a place that is given to be written, unless the policy gives the very file. A directory
+    /// Makes these read only in a place that is given to be written, unless the policy gives the very path. A directory
     /// above cannot be moved away then: each is a mount, and what is one cannot be renamed (`EBUSY`, rename(2)).
     fn freeze(&mut self, files: &[PathBuf], policy: &Policy) -> Vec<PathBuf> {
         let given: Vec<PathBuf> = (policy.files.read_write.iter())
@@ -533,7 +551,7 @@ impl<'a> List<'a> {
                 continue;
             };
             let path = found.path;
-            if found.kind != Kind::File || given.contains(&path) || !self.is_written(&path) {
+            if given.contains(&path) || !self.is_written(&path) {
                 continue;
             }
             let above: Vec<PathBuf> = path

@@ -204,6 +204,49 @@ fn the_file_of_the_policy_is_read_only_in_a_project_that_is_written() {
 }
 
 #[test]
+fn what_git_obeys_is_read_only_wherever_it_is() {
+    let paper = Paper::new([
+        "/home/u/.blast/live/demo/",
+        "/home/u/work/whole/.git/hooks/pre-commit",
+        "/home/u/work/whole/.git/config",
+        "/home/u/work/tree/.git",
+        "/home/u/work/linked/.git -> ../whole/.git",
+        "/home/u/work/bare/",
+    ]);
+    let kept = |project: &str, policy: &Policy| -> Vec<String> {
+        let environment = Environment {
+            project: Some(project.into()),
+            ..environment()
+        };
+        let plan = plan(policy, &environment, &caller(project), &machine(), &paper);
+        let plan = plan.expect("a plan");
+        assert_eq!(plan.notes, [""; 0]);
+        let read_only = |mount: &Mount| match mount {
+            Mount::Bind { at, access, .. } if *access == Access::Read => Some(at.clone()),
+            _ => None,
+        };
+        let paths = plan.mounts.iter().filter_map(read_only);
+        let below = paths.filter(|path| path.starts_with("/home/u/work"));
+        below.map(|path| path.display().to_string()).collect()
+    };
+    let mut policy = policy(Level::Standard);
+    let (config, hooks) = (
+        "/home/u/work/whole/.git/config",
+        "/home/u/work/whole/.git/hooks",
+    );
+    assert_eq!(kept("/home/u/work/whole", &policy), [config, hooks]);
+    assert_eq!(
+        kept("/home/u/work/tree", &policy),
+        ["/home/u/work/tree/.git"]
+    );
+    for without in ["/home/u/work/linked", "/home/u/work/bare"] {
+        assert_eq!(kept(without, &policy), [""; 0]);
+    }
+    policy.files.read_write.push(hooks.into());
+    assert_eq!(kept("/home/u/work/whole", &policy), [config]);
+}
+
+#[test]
 fn a_project_is_written_in_a_hidden_home_and_the_system_only_read() {
     let plan = planned(
         &policy(Level::Standard),

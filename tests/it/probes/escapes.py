@@ -908,6 +908,13 @@ def controlling_terminal():
 
 
 @probe()
+def change_line_discipline():
+    _, slave = pty.openpty()
+    fcntl.ioctl(slave, 0x5423, struct.pack("i", 0))  # TIOCSETD, N_TTY
+    return True
+
+
+@probe()
 def overwrite_own_program():
     blast = F["program"]
     return os.path.exists(blast) and os.access(blast, os.W_OK) and os.open(blast, os.O_RDONLY) >= 0
@@ -1248,6 +1255,32 @@ def leave_trusted_attribute():
         os.unlink(path)
 
 
+@probe()
+def leave_program_for_git():
+    """A hook, which git runs outside, and nothing that was there before is lost."""
+    path = os.path.join(F["project"], ".git/hooks/post-checkout")
+    try:
+        with open(path, "w") as file:
+            file.write("#!/bin/sh\n")
+        return True
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+@probe()
+def name_program_for_git():
+    return writes(os.path.join(F["project"], ".git/config"))
+
+
+@probe()
+def move_settings_of_git_away():
+    folder = os.path.join(F["project"], ".git")
+    os.rename(folder, folder + ".away")
+    os.rename(folder + ".away", folder)
+    return True
+
+
 # --- other processes by what numbers them -------------------------------------------------------------
 
 @probe()
@@ -1447,6 +1480,21 @@ def see_that_a_secret_is_there():
 def watch_a_secret():
     descriptor = check(LIBC.inotify_init1(0))
     return check(LIBC.inotify_add_watch(descriptor, F["secret"].encode(), 0x20)) >= 0
+
+
+@probe()
+def shares_a_namespace_with_host():
+    return any(os.readlink("/proc/self/ns/" + name) == link for name, link in F["namespaces"].items())
+
+
+@probe()
+def read_other_secrets_of_home():
+    return any(reads(os.path.join(F["home"], name)) for name in F["secrets"])
+
+
+@probe()
+def variables_of_the_desktop():
+    return any(name in os.environ for name in ("DBUS_SESSION_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"))
 
 
 @probe()
