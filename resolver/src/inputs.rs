@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blast_types::{PackageName, Requirement, Target, Version};
+use blast_types::{DistFile, FileHash, PackageName, Requirement, Target, Version};
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides the answer, apart from what the provider says.
@@ -82,9 +82,21 @@ pub struct Options {
     pub only_binary: NameFilter,
     /// Take the requirements only, not what they depend on.
     pub no_deps: bool,
+    /// Hashes that were stated of a package's files: of one release, a file that has one of them
+    /// goes before all that have not.
+    pub stated_hashes: BTreeMap<PackageName, Vec<FileHash>>,
 }
 
 impl Options {
+    /// Whether a file has a hash that was stated of the package.
+    pub(crate) fn is_stated(&self, name: &PackageName, file: &DistFile) -> bool {
+        self.stated_hashes.get(name).is_some_and(|stated| {
+            let sha256 = file.sha256.map(FileHash::from);
+            let mut has = sha256.iter().chain(file.other_hash.as_deref());
+            has.any(|hash| stated.contains(hash))
+        })
+    }
+
     /// The time from which on a package's files do not exist.
     pub(crate) fn limit_of(&self, name: &PackageName) -> Option<i64> {
         match self.exclude_newer_package.get(name) {

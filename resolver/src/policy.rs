@@ -285,13 +285,19 @@ impl Policy {
         {
             return Err(self.python_reason(specifiers.to_string()));
         }
+        let stated = options.is_stated(name, file);
         let kept = file.yanked == Yanked::No;
         match &file.kind {
             DistKind::Sdist(_) if options.only_binary.contains(name) => Err(Reason::OnlyBinary),
-            DistKind::Sdist(_) => Ok(Rank { kept, wheel: None }),
+            DistKind::Sdist(_) => Ok(Rank {
+                stated,
+                kept,
+                wheel: None,
+            }),
             DistKind::Wheel(_) if options.no_binary.contains(name) => Err(Reason::NoBinary),
             DistKind::Wheel(wheel) => match self.scope.fit(wheel) {
                 Some(fit) => Ok(Rank {
+                    stated,
                     kept,
                     wheel: Some((fit, wheel.build_tag().cloned())),
                 }),
@@ -356,10 +362,11 @@ fn early_names(inputs: &Inputs) -> BTreeSet<PackageName> {
     named.map(|requirement| requirement.name.clone()).collect()
 }
 
-/// Order of preference among the files of one release: not withdrawn, then wheels by tag and build
-/// number, then the source distribution.
+/// Order of preference among the files of one release: of a hash that was stated, not withdrawn, then
+/// wheels by tag and build number, then the source distribution.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
+    stated: bool,
     kept: bool,
     wheel: Option<(Fit, Option<blast_types::BuildTag>)>,
 }

@@ -12,7 +12,7 @@ mod pins;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use blast_resolver::{Inputs, Provider, Resolution, ResolveError, Upgrade, resolve};
+use blast_resolver::{Inputs, Options, Provider, Resolution, ResolveError, Upgrade, resolve};
 use blast_types::{DirectUrl, DistFile, DistKind, Event, PackageName, Requirement, VersionOrUrl};
 
 use self::fixed::with_installed_fixed;
@@ -59,6 +59,7 @@ pub(super) async fn install(
     };
     let mut inputs = inputs(job, requirements, options)?;
     inputs.options.no_deps = no_deps;
+    inputs.options.stated_hashes = hashed::stated(asked);
     let is_upgrade = !matches!(upgrade, Upgrade::None);
     inputs.upgrade = upgrade;
     if no_deps {
@@ -122,7 +123,11 @@ pub(super) async fn sync_requirements(
     };
     let is_limited = !options.constraints.is_empty() || !options.overrides.is_empty();
     if !is_limited && asked.iter().all(is_pinned) {
-        let plan = pinned(job, &asked, resolver_options(options)?).await?;
+        let options = Options {
+            stated_hashes: hashed::stated(&asked),
+            ..resolver_options(options)?
+        };
+        let plan = pinned(job, &asked, options).await?;
         all_hashed(job, &asked, &plan)?;
         return Ok(plan);
     }
@@ -130,7 +135,8 @@ pub(super) async fn sync_requirements(
         .iter()
         .map(|asked| asked.requirement.clone())
         .collect();
-    let inputs = inputs(job, requirements, options)?;
+    let mut inputs = inputs(job, requirements, options)?;
+    inputs.options.stated_hashes = hashed::stated(&asked);
     let texts = texts(&inputs.requirements);
     let resolution = solve(job, inputs, Arc::new(job.provider())).await?;
     let plan = plan_of(job, &resolution, texts, &asked);

@@ -1,6 +1,6 @@
 //! Hashes of other algorithms than SHA-256, in locks, requirement files and URLs.
 
-use blast_harness::WheelSpec;
+use blast_harness::{Release, SdistSpec, WheelSpec};
 use blast_types::{FileHash, HashAlgorithm};
 
 use crate::world::{World, packages};
@@ -141,5 +141,25 @@ fn who_states_one_hash_wants_one_of_everything_that_comes() {
     for env in ["demo", "second"] {
         let both = packages([("demo", "1.0"), ("helper", "1.0")]);
         assert_eq!(world.inside(env), both, "{env}");
+    }
+}
+
+#[test]
+fn of_the_files_of_a_release_the_one_with_the_stated_hash_is_taken() {
+    let wheel = WheelSpec::new("made", "1.0").file("made.py", "origin = 'wheel'\n");
+    let sdist = SdistSpec::simple("made", "1.0").file("src/made.py", "origin = 'sources'\n");
+    let Some(world) = World::started([wheel]) else {
+        return;
+    };
+    world.index.publish(Release::sdist(&sdist));
+    let hash = hash(HashAlgorithm::Sha256, &sdist.tar_gz());
+    for (env, requirement) in [("demo", "made>=1"), ("pinned", "made==1.0")] {
+        if env != "demo" {
+            world.start(env);
+        }
+        world.write("r.txt", format!("{requirement} --hash={hash}\n"));
+        world.change("sync", env, &["r.txt"]).success();
+        let run = world.python_in(env, "import made; print(made.origin)");
+        assert_eq!(run.out(), "sources", "{requirement}");
     }
 }

@@ -1,11 +1,25 @@
 //! Who states a hash of one requirement wants to know the bytes of everything that comes: then each
 //! package that is not there yet must have one, dependencies too, as with pip.
 
+use std::collections::BTreeMap;
+
+use blast_types::{FileHash, PackageName};
+
 use crate::engine::build::Source;
 use crate::engine::change::Job;
 use crate::engine::error::EngineError;
 use crate::engine::plan::{Plan, Planned};
 use crate::engine::requirements::Asked;
+
+/// The hashes that were stated, by package.
+pub(super) fn stated(asked: &[Asked]) -> BTreeMap<PackageName, Vec<FileHash>> {
+    let mut stated = BTreeMap::<_, Vec<_>>::new();
+    for asked in asked.iter().filter(|asked| !asked.hashes.is_empty()) {
+        let of = stated.entry(asked.requirement.name.clone()).or_default();
+        of.extend(asked.hashes.iter().cloned());
+    }
+    stated
+}
 
 /// Refuses a plan that would bring something of which no hash was stated, where one was of others.
 ///

@@ -1,5 +1,7 @@
 //! The options of a request in the resolver's words.
 
+use std::collections::BTreeMap;
+
 use blast_resolver::{Inputs, NameFilter, Options};
 use blast_types::{Reporter, Requirement, Target};
 
@@ -46,6 +48,7 @@ pub(in crate::engine) fn resolver_options(
         no_binary: name_filter(&options.no_binary)?,
         only_binary: name_filter(&options.only_binary)?,
         no_deps: false,
+        stated_hashes: BTreeMap::new(),
     })
 }
 
