@@ -95,7 +95,7 @@ fn a_user_downloads_and_keeps_nothing_that_the_machine_has() {
     }
     machine.user.blast(["check", "--deep"]).success();
     // The keeper's collection does not take away what others may use.
-    machine.keeper.blast(["envs", "rm", "all", "--yes"]);
+    machine.keeper.blast(["envs", "rm", "all"]).success();
     machine.keeper.blast(["clean"]).success();
     machine.user.blast(["check", "--deep"]).success();
     assert_eq!(machine.value(), "40000\n");

@@ -64,10 +64,15 @@ impl Live {
             }
         }
         if inner.shares.get().is_some() {
-            // Others may use what nothing here refers to any more.
-            for (_, value) in inner.index.scan(Key::WHEELS)? {
-                live.layers.insert(from_json::<WheelRecord>(&value)?.layer);
-            }
+            // Others may use what nothing here refers to any more, and write nothing that is here.
+            inner.objects.walk(Kind::Layers, |digest, _| {
+                live.layers.insert(LayerId::from_bytes(digest));
+                Ok(())
+            })?;
+            inner.objects.walk(Kind::Blobs, |digest, _| {
+                live.blobs.insert(BlobId::from_bytes(digest));
+                Ok(())
+            })?;
         }
         live.mark_layers(inner)?;
         live.mark_blobs(inner)?;
