@@ -51,4 +51,4 @@ pub use handover::{Handover, MountRecord, Offer};
 pub use mount::{HostSupport, MountError, MountState, host_support, mount_state, reap};
 pub use node::{MAX_DIRECTORY_ENTRY, MAX_DIRECTORY_LAYER, MAX_FILE_ENTRY, MAX_TREE};
 pub use server::{Attr, Entry, Kind, Lookup, Server, Time};
-pub use view::{Inheritance, MountOptions, View};
+pub use view::{Aside, Inheritance, MountOptions, View};

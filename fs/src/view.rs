@@ -13,6 +13,8 @@
 //! gone. An `O_PATH` descriptor makes sure that the last user is a thread of ours in the background;
 //! programs with open files go on being served until they close them or the process ends.
 //!
+//! [`View::set_aside`] keeps it for a while instead, for an environment that is made again.
+//!
 //! # Succession
 //! [`View::hand_over`] gives away what the mount needs to outlive this process, [`View::take_over`] goes on
 //! where one died: node numbers mean the same to every process, so what the kernel caches stays true, but
@@ -50,6 +52,10 @@ use crate::mount::{self, MountError, MountState, SOURCE};
 use crate::node::{Ino, Node, Place};
 use crate::recent::lock;
 use crate::server::{Change, GENERATIONS, Server};
+
+mod aside;
+
+pub use aside::Aside;
 
 /// How to mount.
 #[derive(Debug, Clone, Copy)]

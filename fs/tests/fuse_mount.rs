@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use blast_fs::memory::MemoryContent;
-use blast_fs::{MountError, MountOptions, MountState, View, mount_state, reap};
+use blast_fs::{Aside, MountError, MountOptions, MountState, View, mount_state, reap};
 use blast_harness::{Means, require};
 use blast_store::LayerBuilder;
 use mounted::{Mount, list, wait_until};
@@ -57,6 +57,72 @@ fn fuse_unmounting_is_quick_and_disturbs_no_open_file() {
     assert_eq!(mount_state(&mount.live()), MountState::Alive);
     assert!(mount.view().is_serving());
     assert_eq!(list(mount.live()), ["again"]);
+}
+
+/// Sets the mount's view aside, which only root may.
+fn set_aside(mount: &mut Mount) -> Option<Aside> {
+    let aside = mount.view.take().unwrap().set_aside().unwrap();
+    assert_eq!(mount_state(&mount.live()), MountState::NotMounted);
+    assert_eq!(list(mount.live()), [""; 0]);
+    assert_eq!(aside.is_some(), nix::unistd::geteuid().is_root());
+    aside
+}
+
+#[test]
+fn fuse_a_view_that_was_set_aside_comes_back_with_all_that_is_cached() {
+    let Some(mut mount) = Mount::new() else {
+        return;
+    };
+    let tree = mount.tree(&[("module", "some text")]);
+    mount.show("demo", tree);
+    let open = File::open(mount.path("demo/module")).unwrap();
+    assert_eq!(
+        fs::read_to_string(mount.path("demo/module")).unwrap(),
+        "some text"
+    );
+    let Some(aside) = set_aside(&mut mount) else {
+        return;
+    };
+    fs::remove_dir(mount.live()).unwrap();
+    let mut bytes = [0; 4];
+    open.read_exact_at(&mut bytes, 5).unwrap();
+    assert_eq!(&bytes, b"text");
+
+    mount.view = Some(aside.put_back().unwrap());
+    assert_eq!(list(mount.live()), [""; 0], "environments are to be named");
+    mount.show("other", tree);
+    let before = mount.view().counters();
+    assert_eq!(
+        fs::read_to_string(mount.path("other/module")).unwrap(),
+        "some text"
+    );
+    let after = mount.view().counters();
+    assert_eq!(before["read"], after["read"]);
+    // The name of the environment, which is new, and nothing of what it shows.
+    assert_eq!(after["lookup"] - before["lookup"], 1);
+    assert_eq!(list(mount.live()), ["other"]);
+    mount.view.take().unwrap().unmount().unwrap();
+    assert_eq!(mount_state(&mount.live()), MountState::NotMounted);
+}
+
+#[test]
+fn fuse_a_view_that_was_set_aside_leaves_what_is_mounted_meanwhile() {
+    let Some(mut mount) = Mount::new() else {
+        return;
+    };
+    let Some(aside) = set_aside(&mut mount) else {
+        return;
+    };
+    mount.view = Some(mount.mount());
+    mount.show("demo", mount.tree(&[("module", "other text")]));
+    let refused = aside.put_back().unwrap_err();
+    assert!(matches!(refused, MountError::Mounted(_)), "{refused}");
+    // The session of the old one ends now.
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(
+        fs::read_to_string(mount.path("demo/module")).unwrap(),
+        "other text"
+    );
 }
 
 #[test]

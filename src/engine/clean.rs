@@ -23,6 +23,7 @@ pub(crate) fn clean(
     keep_of: BTreeMap<EnvName, Keep>,
     reporter: &dyn Reporter,
 ) -> Result<Cleaned, EngineError> {
+    home.drop_aside();
     home.retire_old_trees();
     let (trees, going) = if dry_run {
         let going = home.files.retirable();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use blast_fs::View;
+use blast_fs::{Aside, View};
 use blast_index::Sources;
 use blast_store::{EnvState, Generation, Store, TreeNumber};
 use blast_types::EnvName;
@@ -44,6 +44,8 @@ pub(crate) struct Home {
     pub(super) files: Files,
     pub(super) mode: Mode,
     view: Arc<Mutex<Option<View>>>,
+    /// The last view, while there is none: mounted nowhere, until this home rests. Locked after `view`.
+    aside: Arc<Mutex<Option<Aside>>>,
     /// Where the last command took packages from, see `refresh`.
     sources: Mutex<Option<Sources>>,
     keeper: Arc<dyn Keeper>,
@@ -172,6 +174,7 @@ impl Home {
         if let Some(view) = &*lock(&self.view) {
             view.rest();
         }
+        self.drop_aside();
         if let Err(error) = self.store.rest() {
             tracing::warn!(%error, "the store's index cannot be written");
         }

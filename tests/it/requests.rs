@@ -96,3 +96,28 @@ fn ten_environments_with_one_layer_read_its_bytes_once() {
     assert!(first > MODULES, "{first} reads");
     assert!(rest < 10 * others.len(), "{rest} reads of nine others");
 }
+
+#[test]
+fn an_environment_that_is_made_again_finds_its_files_in_memory() {
+    let Some(world) = world_with_large() else {
+        return;
+    };
+    import(&world, "demo");
+    // A second time, as bytecode may have come in between.
+    import(&world, "demo");
+    let before = requests(&world);
+    world.blast(["envs", "rm", "demo"]).success();
+    let live = world.blast_home().join("live");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("readable");
+    assert!(!mounts.contains(&live.display().to_string()), "{mounts}");
+    world.start("demo");
+    world.install("demo", &["large"]).success();
+    import(&world, "demo");
+    let more = asked(&before, &requests(&world));
+    let of = |kind: &str| more.get(kind).copied().unwrap_or_default() as usize;
+    assert!(of("read") < MODULES / 10, "{more:?}");
+    assert!(of("lookup") < MODULES / 10, "{more:?}");
+    // Gone for good, the directory is like any other.
+    world.blast(["envs", "rm", "demo"]).success();
+    std::fs::remove_dir_all(world.blast_home()).expect("nothing is mounted");
+}

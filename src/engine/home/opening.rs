@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use blast_fs::{Handover, Inheritance, MountOptions, View};
+use blast_fs::{Aside, Handover, Inheritance, MountOptions, View};
 use blast_store::{LayerNumber, MachineStore, Store, StoreError};
 
 use super::{Home, lock};
@@ -26,7 +26,11 @@ use crate::settings::Settings;
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Passes on to whatever shows environments that bytecode is ready.
-pub(super) struct ViewListener(Arc<Mutex<Option<View>>>, Files);
+pub(super) struct ViewListener {
+    view: Arc<Mutex<Option<View>>>,
+    aside: Arc<Mutex<Option<Aside>>>,
+    files: Files,
+}
 
 impl std::fmt::Debug for ViewListener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,10 +40,15 @@ impl std::fmt::Debug for ViewListener {
 
 impl Listener for ViewListener {
     fn bytecode_ready(&self, layer: LayerNumber) {
-        if let Some(view) = &*lock(&self.0) {
+        // Locked for both: one may become the other in between.
+        let view = lock(&self.view);
+        if let Some(view) = &*view {
             view.bytecode_ready(layer);
+        } else if let Some(aside) = &*lock(&self.aside) {
+            aside.bytecode_ready(layer);
         }
-        self.1.add_bytecode(layer);
+        drop(view);
+        self.files.add_bytecode(layer);
     }
 }
 
@@ -111,7 +120,12 @@ impl Home {
         // Not by its path, which leads into the mount where there is one.
         let below = File::from(skeletons.below().map_err(at(&live))?);
         let files = Files::open(Arc::clone(&store), content, &live, below);
-        let listener = Arc::new(ViewListener(Arc::clone(&view), files.clone()));
+        let aside = Arc::default();
+        let listener = Arc::new(ViewListener {
+            view: Arc::clone(&view),
+            aside: Arc::clone(&aside),
+            files: files.clone(),
+        });
         let weak: std::sync::Weak<dyn Listener> =
             Arc::downgrade(&(Arc::clone(&listener) as Arc<dyn Listener>));
         compiler.set_listener(weak);
@@ -124,6 +138,7 @@ impl Home {
             compiler,
             live,
             view,
+            aside,
             sources: Mutex::default(),
             keeper,
             news: Mutex::new(news),

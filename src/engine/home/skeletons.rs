@@ -53,7 +53,7 @@ impl Home {
     }
 
     /// After environments were deleted: takes them out of the view, and the view away with the
-    /// last of them. Blocks.
+    /// last of them; for a while it can come back. Blocks.
     pub(in crate::engine) fn forget(&self, names: &[EnvName]) -> Result<(), EngineError> {
         if self.files.is_any_shown() {
             self.files.retire_in_background();
@@ -62,7 +62,7 @@ impl Home {
         let mut view = lock(&self.view);
         if left.is_empty() {
             if let Some(view) = view.take() {
-                self.take_down(view)?;
+                self.set_aside(view)?;
             }
         } else if let Some(view) = &*view {
             for name in names {

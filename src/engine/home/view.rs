@@ -29,8 +29,12 @@ impl Home {
         if view.is_some() {
             return Ok(());
         }
-        let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
-        let mounted = View::mount(&self.live, Arc::new(content), MountOptions::default())?;
+        let mounted = if let Some(view) = self.put_back() {
+            view
+        } else {
+            let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
+            View::mount(&self.live, Arc::new(content), MountOptions::default())?
+        };
         for (name, tree) in self.trees()? {
             mounted.set_environment(&name, tree);
         }
@@ -141,6 +145,7 @@ impl Home {
                 self.hide_files(name)?;
             }
             None if force || !view.as_ref().is_some_and(|_| self.is_used()) => {
+                self.drop_aside();
                 if let Some(view) = view.take() {
                     self.take_down(view)?;
                 }
@@ -152,6 +157,31 @@ impl Home {
             }
         }
         Ok(())
+    }
+
+    /// Takes a view away, though the next may be this one again.
+    pub(super) fn set_aside(&self, view: View) -> Result<(), EngineError> {
+        let aside = view.set_aside();
+        self.keeper.release(self.store.home());
+        *lock(&self.aside) = aside?;
+        Ok(())
+    }
+
+    /// The view that was set aside, where it was before.
+    fn put_back(&self) -> Option<View> {
+        let aside = lock(&self.aside).take()?;
+        aside
+            .put_back()
+            .inspect_err(|error| {
+                let error = error as &dyn std::error::Error;
+                tracing::debug!(error, "the view cannot be put back");
+            })
+            .ok()
+    }
+
+    /// Lets the kernel forget all of a view that was set aside.
+    pub(crate) fn drop_aside(&self) {
+        drop(lock(&self.aside).take());
     }
 
     /// Takes a view away for good.
