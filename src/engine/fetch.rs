@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blast_resolver::{Inputs, resolve};
-use blast_types::{DistKind, Event, PackageName, Reporter};
+use blast_types::{DistKind, Event, PackageName, Reporter, Target};
 use futures::FutureExt as _;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
@@ -17,6 +17,7 @@ use super::change::complete;
 use super::error::{EngineError, at};
 use super::home::Home;
 use super::ingest::Artifact;
+use super::lock_target::aimed_at;
 use super::provider::IndexProvider;
 use super::requirements::{applies, understand};
 use super::resolve::{artifact, resolver_options, with_options};
@@ -55,14 +56,18 @@ pub(crate) async fn fetch(
     } else {
         builder
     };
-    let markers = interpreter.markers.environment()?;
+    let (markers, platform) = aimed_at(
+        &interpreter,
+        request.python.as_deref(),
+        request.platform.as_ref(),
+    )?;
+    let target = Target::new(&markers, &platform)?;
     let asked = understand(&builder, &request.requirements.requirements).await?;
     let requirements = asked
         .iter()
         .map(|asked| asked.requirement.clone())
-        .filter(|requirement| applies(requirement, &markers))
+        .filter(|requirement| applies(requirement, &target.markers))
         .collect();
-    let target = interpreter.target()?;
     let mut inputs: Inputs = with_options(requirements, target, &request.options, &*reporter)?;
     inputs.options.no_deps = request.no_deps;
     reporter.report(Event::Phase {

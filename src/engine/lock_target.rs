@@ -1,11 +1,11 @@
 //! What a lock is made for: a Python, which need not be installed, on a platform.
 
-use blast_types::{Interpreter, MarkerTree, MarkerVariables, Version};
+use blast_types::{Interpreter, MarkerTree, MarkerVariables, NamedPlatform, PlatformInfo, Version};
 
 use super::environment::find_interpreter;
 use super::error::EngineError;
 use super::home::Home;
-use crate::interpreter::FindError;
+use crate::interpreter::{FindError, RequestError};
 use crate::ipc::protocol::LockRequest;
 
 /// The interpreter to lock for, and the marker values of the Python asked for. A version that is
@@ -48,6 +48,29 @@ pub(super) fn plain_version(text: &str) -> Option<Version> {
     let release = version.release().to_vec();
     let supported = matches!(*release, [3, 8..=14] | [3, 8..=14, _]);
     supported.then_some(version)
+}
+
+/// The marker values of another Python on another platform, where those are named; the interpreter's own else.
+///
+/// # Errors
+/// Nothing is made for that Python.
+pub(super) fn aimed_at(
+    interpreter: &Interpreter,
+    python: Option<&str>,
+    platform: Option<&NamedPlatform>,
+) -> Result<(MarkerVariables, PlatformInfo), EngineError> {
+    let python = match python {
+        None => interpreter.markers.clone(),
+        Some(text) => {
+            let version =
+                plain_version(text).ok_or_else(|| RequestError::Implementation(text.to_owned()))?;
+            of_version(&interpreter.markers, &version)
+        }
+    };
+    Ok(match platform {
+        None => (python, interpreter.platform.clone()),
+        Some(named) => (named.markers(&python), named.platform()),
+    })
 }
 
 /// The same platform with another Python. A version without a patch number stands for all of

@@ -49,7 +49,7 @@ pub(crate) enum RequestError {
     /// Control characters, which no version and no sane path holds.
     #[error("`{0}` names no Python: it holds a control character")]
     Control(String),
-    /// Another implementation than `CPython`.
+    /// Another implementation than `CPython`, or another of its versions.
     #[error("`{0}` is not supported yet: environments are made for {range}", range = super::SUPPORTED)]
     Implementation(String),
     /// It begins like a version and is none.

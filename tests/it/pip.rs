@@ -209,6 +209,97 @@ fn distributions_are_fetched_without_touching_the_environment() {
 }
 
 #[test]
+fn downloads_are_aimed_at_another_python_and_platform() {
+    let far = "cp39-cp39-manylinux_2_17_x86_64";
+    let other = "cp39-cp39-win_amd64";
+    let built = |tag: &str| {
+        WheelSpec::simple("native", "1.0")
+            .tag(tag)
+            .requires("near; python_version < '3.10'")
+    };
+    let Some(world) = World::started([
+        built(far),
+        built(other),
+        built("cp313-cp313-manylinux_2_17_x86_64"),
+        WheelSpec::simple("near", "1.0"),
+    ]) else {
+        return;
+    };
+    let fetch = |words: &[&str]| {
+        let all = [&["download", "-d", "files", "native"], words].concat();
+        pip(&world, &all)
+    };
+    let wheels = "--only-binary=:all:";
+    let aimed = [
+        "--implementation",
+        "cp",
+        "--python-version",
+        "39",
+        "--abi",
+        "cp39",
+    ];
+    let at = |platforms: &[&str], wanted: &[&str]| {
+        let run = fetch(&[&aimed[..], platforms, &[wheels]].concat()).success();
+        assert!(
+            run.stdout
+                .ends_with("Successfully downloaded native near\n"),
+            "{run}"
+        );
+        let folder = world.project().join("files");
+        let mut names: Vec<_> = fs::read_dir(&folder)
+            .expect("made")
+            .map(|entry| {
+                entry
+                    .expect("readable")
+                    .file_name()
+                    .into_string()
+                    .expect("text")
+            })
+            .collect();
+        names.sort();
+        assert_eq!(names, wanted);
+        fs::remove_dir_all(folder).expect("made");
+    };
+    let linux = [
+        "--platform",
+        "manylinux1_x86_64",
+        "--platform",
+        "manylinux2014_x86_64",
+    ];
+    at(
+        &linux,
+        &[
+            &format!("native-1.0-{far}.whl"),
+            "near-1.0-py3-none-any.whl",
+        ],
+    );
+    at(
+        &["--platform", "win_amd64"],
+        &[
+            &format!("native-1.0-{other}.whl"),
+            "near-1.0-py3-none-any.whl",
+        ],
+    );
+    // pip's own words, and exit status.
+    fetch(&aimed)
+        .exits(1)
+        .says("--only-binary=:all: must be set");
+    // Nothing fits.
+    fetch(&["--platform", "macosx_13_0_arm64", wheels]).exits(1);
+    for refused in [
+        &["--platform", "any"][..],
+        &["--platform", "win_amd64", "--platform", "manylinux1_x86_64"],
+        &["--implementation", "pp"],
+        &["--python-version", "3"],
+        &["--python-version", "2.7"],
+        &["--python-version", "3.9", "--abi", "cp38"],
+    ] {
+        let run = fetch(&[refused, &["--no-deps"]].concat()).exits(2);
+        assert!(run.stderr.contains(refused[1]), "{run}");
+    }
+}
+
+#[test]
 fn a_pip_that_is_installed_takes_the_place_of_ours() {
     let real = WheelSpec::simple("pip", "99.0")
         .file("pip/__main__.py", "print('the real one')\n")

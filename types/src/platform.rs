@@ -118,6 +118,8 @@ fn os_of(name: &str, arch: Arch) -> Option<Os> {
         name => {
             if let Some(rest) = name.strip_prefix("manylinux_") {
                 numbers(rest).map(|(major, minor)| Os::Manylinux { major, minor })
+            } else if let Some(rest) = name.strip_prefix("macosx_") {
+                numbers(rest).map(|(major, minor)| Os::Macos { major, minor })
             } else {
                 let (major, minor) = numbers(name.strip_prefix("musllinux_")?)?;
                 Some(Os::Musllinux { major, minor })
@@ -127,6 +129,47 @@ fn os_of(name: &str, arch: Arch) -> Option<Os> {
 }
 
 impl NamedPlatform {
+    /// The platform that wheels with this tag are for (PEP 425, 600, 656): `manylinux2014_x86_64`, `win_amd64`,
+    /// `macosx_13_0_arm64`. Those for older C libraries and systems fit it too.
+    ///
+    /// # Errors
+    /// No platform has it; `any` and `linux_x86_64` are not enough to know one by.
+    pub fn of_tag(tag: &str) -> Result<Self, PlatformNameError> {
+        let unknown = || PlatformNameError(tag.to_owned());
+        let windows = match tag {
+            "win32" => Some("i686"),
+            "win_amd64" => Some("x86_64"),
+            "win_arm64" => Some("aarch64"),
+            _ => None,
+        };
+        if let Some(arch) = windows {
+            return format!("{arch}-pc-windows-msvc").parse();
+        }
+        let kinds = ["manylinux", "musllinux_", "macosx_"];
+        if !kinds.iter().any(|kind| tag.starts_with(kind)) {
+            return Err(unknown());
+        }
+        // Names of architectures have `_` too: the longest that makes sense.
+        tag.match_indices('_')
+            .map(|(at, _)| tag.split_at(at))
+            .find_map(|(system, arch)| format!("{}-{system}", arch.get(1..)?).parse().ok())
+            .ok_or_else(unknown)
+    }
+
+    /// Of two for one machine that differ in the age of their C library or system alone, the newer one, which what is made
+    /// for the other fits.
+    pub fn newer(self, other: Self) -> Option<Self> {
+        let age = |platform: &Self| match platform.os {
+            Os::Manylinux { major, minor } => Some(("manylinux", major, minor)),
+            Os::Musllinux { major, minor } => Some(("musllinux", major, minor)),
+            Os::Macos { major, minor } => Some(("macos", major, minor)),
+            Os::Windows => Some(("windows", 0, 0)),
+            _ => None,
+        };
+        let (own, its) = (age(&self)?, age(&other)?);
+        (self.arch == other.arch && own.0 == its.0).then_some(if own < its { other } else { self })
+    }
+
     fn exists(&self) -> bool {
         match self.os {
             Os::Windows => matches!(self.arch, Arch::X86_64 | Arch::Aarch64 | Arch::X86),
@@ -197,6 +240,36 @@ mod tests {
             python_full_version: text("3.12.1"),
             python_version: text("3.12"),
             sys_platform: text("linux"),
+        }
+    }
+
+    #[test]
+    fn tags_of_wheels_name_platforms() {
+        for (tag, name) in [
+            ("manylinux2014_x86_64", "x86_64-manylinux2014"),
+            ("manylinux1_i686", "i686-manylinux1"),
+            ("manylinux_2_28_aarch64", "aarch64-manylinux_2_28"),
+            ("musllinux_1_2_x86_64", "x86_64-musllinux_1_2"),
+            ("macosx_13_0_arm64", "arm64-macosx_13_0"),
+            ("macosx_10_9_x86_64", "x86_64-macosx_10_9"),
+            ("win_amd64", "x86_64-pc-windows-msvc"),
+            ("win32", "i686-pc-windows-msvc"),
+        ] {
+            let named = NamedPlatform::of_tag(tag).expect(tag);
+            assert_eq!(named.to_string(), name);
+            let target = Target::new(&named.markers(&python()), &named.platform());
+            let tags = target.expect("a target").tags.to_string();
+            assert!(tags.contains(&format!("-{tag}")), "{tag}");
+        }
+        for tag in [
+            "any",
+            "linux_x86_64",
+            "manylinux2014",
+            "win_x86",
+            "macosx_13_0_universal2",
+            "x",
+        ] {
+            NamedPlatform::of_tag(tag).expect_err(tag);
         }
     }
 

@@ -137,7 +137,7 @@ pub(super) enum Command {
     /// Say whether installed packages have what they require
     Check,
     /// Download packages
-    Download(Box<Fetch>),
+    Download(Box<Download>),
     /// Make wheels of packages
     Wheel(Box<Fetch>),
     /// Describe the environment as JSON
@@ -377,4 +377,30 @@ pub(super) struct Fetch {
     pub(super) dest: PathBuf,
     #[command(flatten)]
     pub(super) choice: Choice,
+}
+
+/// `pip download`.
+#[derive(Debug, Args)]
+pub(super) struct Download {
+    #[command(flatten)]
+    pub(super) fetch: Fetch,
+    #[command(flatten)]
+    pub(super) aim: Aim,
+}
+
+/// What distributions are for, where not for the environment's interpreter.
+#[derive(Debug, Args)]
+pub(super) struct Aim {
+    /// For this platform: `manylinux2014_x86_64`, `win_amd64`, `macosx_13_0_arm64`; of several for one machine the newest
+    #[arg(long, value_name = "TAG")]
+    pub(super) platform: Vec<String>,
+    /// For this Python: `3.12`, `312` or `3.12.1`
+    #[arg(long, value_name = "VERSION")]
+    pub(super) python_version: Option<String>,
+    /// For this implementation: `cp`, the only one
+    #[arg(long, value_name = "NAME")]
+    pub(super) implementation: Option<String>,
+    /// For this ABI: that of the Python, as `cp312`; `abi3` and `none` are meant with it
+    #[arg(long, value_name = "ABI")]
+    pub(super) abi: Vec<String>,
 }

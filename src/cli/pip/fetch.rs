@@ -1,16 +1,20 @@
 //! `pip download` and `pip wheel`.
 
+mod aim;
+
 use std::path::Path;
 
 use super::Target;
-use super::arguments::Fetch;
+use super::arguments::{Aim, Fetch};
 use super::install::{chosen, gather};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{self, Reply, Request};
 
-/// Fetches what is asked for and what it needs, as wheels if so wanted. The environment stays as it is.
-pub(super) fn run(args: &Fetch, wheels: bool, target: &Target) -> Result<Exit, Error> {
+/// Fetches what is asked for and what it needs, as wheels where that is no download, which can be aimed at others. The
+/// environment stays as it is.
+pub(super) fn run(args: &Fetch, aim: Option<&Aim>, target: &Target) -> Result<Exit, Error> {
+    let wheels = aim.is_none();
     let verb = if wheels { "wheel" } else { "download" };
     if args.wanted.is_empty() {
         return Err(Error::no(format!(
@@ -19,6 +23,10 @@ pub(super) fn run(args: &Fetch, wheels: bool, target: &Target) -> Result<Exit, E
     }
     let wanted = gather(&args.wanted, &args.choice, target)?;
     let (options, sources) = chosen(&args.choice, &wanted, target)?;
+    let aimed = match aim {
+        Some(aim) => aim::read(aim, args.choice.no_deps, &options, target)?,
+        None => aim::Aimed::default(),
+    };
     let request = protocol::Fetch {
         env: target.env.clone(),
         requirements: wanted.set,
@@ -26,6 +34,8 @@ pub(super) fn run(args: &Fetch, wheels: bool, target: &Target) -> Result<Exit, E
         options,
         sources,
         wheels,
+        platform: aimed.platform,
+        python: aimed.python,
         to: target.context.cwd()?.join(&args.dest),
     };
     let Reply::Fetched { files } = target.context.ask(Request::Fetch(Box::new(request)))? else {

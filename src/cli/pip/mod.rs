@@ -198,8 +198,8 @@ fn dispatch(pip: Pip, target: &Target) -> Result<Exit, Error> {
         Command::Show(args) => show::run(&args, pip.general.verbose > 0, target),
         Command::Check => show::check(target),
         Command::Inspect(_) => show::inspect(target),
-        Command::Download(args) => fetch::run(&args, false, target),
-        Command::Wheel(args) => fetch::run(&args, true, target),
+        Command::Download(args) => fetch::run(&args.fetch, Some(&args.aim), target),
+        Command::Wheel(args) => fetch::run(&args, None, target),
         Command::Lock(args) => lock::run(&args, target),
         Command::Index(args) => {
             let IndexCommand::Versions(args) = args.command;

@@ -90,6 +90,8 @@ fn wheel(target: &Target) -> Result<PathBuf, Error> {
             &sources::FromFiles::default(),
         )?,
         wheels: true,
+        platform: None,
+        python: None,
         to: folder,
     };
     let Reply::Fetched { files } = context.ask(Request::Fetch(Box::new(request)))? else {

@@ -115,6 +115,8 @@ fn fetched(
         options,
         sources,
         wheels: true,
+        platform: None,
+        python: None,
         to: folder.path().to_owned(),
     };
     let Reply::Fetched { files } = target.context.ask(Request::Fetch(Box::new(request)))? else {

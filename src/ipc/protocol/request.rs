@@ -450,6 +450,12 @@ pub(crate) struct Fetch {
     pub(crate) sources: Sources,
     /// Only wheels, built where there are none.
     pub(crate) wheels: bool,
+    /// The platform that they are for, by name; the interpreter's own where absent.
+    #[serde(default)]
+    pub(crate) platform: Option<NamedPlatform>,
+    /// The version of Python that they are for, as `3.12` or `3.12.1`; likewise.
+    #[serde(default)]
+    pub(crate) python: Option<String>,
     /// Where to: absolute, made where it is missing.
     pub(crate) to: PathBuf,
 }
