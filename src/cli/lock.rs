@@ -140,6 +140,12 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
         Some(path) => Some(cwd.join(path)),
         None => Some(root.join(LOCK)),
     };
+    if let Some(output) = output.as_deref().filter(|output| !is_lock_name(output)) {
+        context.printer.warn(format!(
+            "other tools do not know {} as a lock: they look for `pylock.toml` and `pylock.NAME.toml` (PEP 751)",
+            output.display()
+        ));
+    }
     let previous = output.as_deref().map(read_previous).transpose()?.flatten();
     let requires_python = wanted
         .project
@@ -204,6 +210,21 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
         .printer
         .say(format!("{verb} {packages} in {}", output.display()));
     Ok(Exit::Ok)
+}
+
+/// `pylock.toml` or `pylock.NAME.toml`, as PEP 751 has it.
+pub(super) fn is_lock_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let Some(rest) = name.strip_prefix("pylock.") else {
+        return false;
+    };
+    match rest.strip_suffix("toml") {
+        None => false,
+        Some("") => true,
+        Some(middle) => middle
+            .strip_suffix('.')
+            .is_some_and(|middle| !middle.is_empty() && !middle.contains('.')),
+    }
 }
 
 /// Has the daemon lock, and says what `-v` wants to know.
@@ -478,5 +499,20 @@ mod tests {
             read_previous(&folder.path().join("pylock.toml")).expect("none yet"),
             None
         );
+    }
+
+    #[test]
+    fn only_two_forms_of_names_are_those_of_locks() {
+        for name in ["pylock.toml", "a/pylock.dev.toml"] {
+            assert!(is_lock_name(Path::new(name)), "{name}");
+        }
+        for name in [
+            "lock.toml",
+            "pylock.a.b.toml",
+            "pylock..toml",
+            "pylock.json",
+        ] {
+            assert!(!is_lock_name(Path::new(name)), "{name}");
+        }
     }
 }

@@ -38,11 +38,15 @@ fn locking_again_gives_the_same_bytes() {
     let Some(world) = World::started(demo_wheels()) else {
         return;
     };
+    let lock = |name| {
+        let run = world.blast(["lock", "demo", "--env", "demo", "--output", name]);
+        run.success()
+    };
     for name in ["pylock.one.toml", "pylock.two.toml"] {
-        world
-            .blast(["lock", "demo", "--env", "demo", "--output", name])
-            .success();
+        let run = lock(name);
+        assert!(!run.stderr.contains("PEP 751"), "{run}");
     }
+    lock("mine.toml").says("mine.toml").says("pylock.NAME.toml");
     let read = |name: &str| fs::read_to_string(world.project().join(name)).expect("written");
     assert_eq!(read("pylock.one.toml"), read("pylock.two.toml"));
 }

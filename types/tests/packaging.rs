@@ -39,6 +39,7 @@ fn comparisons_mean_what_the_specification_says() {
         "'3.1' in python_version",
         "python_full_version ~= '3.12.0'",
         "python_full_version in 'before 3.12.1 after'",
+        "'' in implementation_version and '' in python_version",
         "implementation_version != '3.12.1+local'",
         "os_name >= 'posix'",
         "os.name == 'posix'",

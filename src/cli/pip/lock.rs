@@ -24,7 +24,7 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
     let wanted = wanted.limited(&args.resolver, PipSettings::default(), cwd)?;
     let output = (args.output != Path::new("-")).then(|| cwd.join(&args.output));
     if let Some(output) = &output
-        && !is_lock_name(output)
+        && !lock::is_lock_name(output)
     {
         let line = format!("{} is not a valid lock file name.", args.output.display());
         target.context.printer.warn(&line);
@@ -51,39 +51,4 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
         None => target.context.printer.data(&locked.text)?,
     }
     Ok(Exit::Ok)
-}
-
-/// `pylock.toml` or `pylock.NAME.toml`, as PEP 751 has it.
-fn is_lock_name(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let Some(rest) = name.strip_prefix("pylock.") else {
-        return false;
-    };
-    match rest.strip_suffix("toml") {
-        None => false,
-        Some("") => true,
-        Some(middle) => middle
-            .strip_suffix('.')
-            .is_some_and(|middle| !middle.is_empty() && !middle.contains('.')),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_two_forms_of_names_are_those_of_locks() {
-        for name in ["pylock.toml", "a/pylock.dev.toml"] {
-            assert!(is_lock_name(Path::new(name)), "{name}");
-        }
-        for name in [
-            "lock.toml",
-            "pylock.a.b.toml",
-            "pylock..toml",
-            "pylock.json",
-        ] {
-            assert!(!is_lock_name(Path::new(name)), "{name}");
-        }
-    }
 }

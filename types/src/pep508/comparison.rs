@@ -441,6 +441,9 @@ fn is_release(text: &str) -> bool {
 
 /// `'3.' in python_version`: the value holds the text.
 fn version_holding(variable: Variable, text: &str) -> MarkerTree {
+    if text.is_empty() {
+        return MarkerTree::TRUE;
+    }
     if variable == Variable::PythonVersion {
         let found = minors()
             .map(|(major, minor)| format!("{major}.{minor}"))
