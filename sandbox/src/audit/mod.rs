@@ -142,8 +142,31 @@ impl Entry {
         (self.decision == Decision::Denied)
             .then_some(self.allow.as_ref())
             .flatten()
-            .map(|what| format!("blast allow {what}"))
+            .and_then(|what| command(what))
     }
+}
+
+/// Before what is to be allowed to builds.
+const TO_BUILDS: &str = "--build ";
+
+/// The command that allows this, a kind and a target, as a shell takes it: programs make names of files and hosts up, and people
+/// copy the command. `None` where it could not be typed.
+pub(crate) fn command(allow: &str) -> Option<String> {
+    let (option, allow) = match allow.strip_prefix(TO_BUILDS) {
+        Some(allow) => (TO_BUILDS, allow),
+        None => ("", allow),
+    };
+    let (kind, target) = allow.split_once(' ')?;
+    if target.chars().any(char::is_control) {
+        return None;
+    }
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=@%+,[]".contains(letter);
+    let target = if !target.is_empty() && target.chars().all(is_plain) {
+        target.to_owned()
+    } else {
+        format!("'{}'", target.replace('\'', r"'\''"))
+    };
+    Some(format!("blast allow {option}{kind} {target}"))
 }
 
 /// Where decisions are told: the log, and whoever wants to hear of denials at once.

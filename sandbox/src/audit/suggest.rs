@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Entry;
+use super::{Entry, command};
 
 /// A command that would have allowed something.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -29,7 +29,8 @@ pub fn suggest<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<Suggesti
             suggestion.last_ms = suggestion.last_ms.max(entry.at_ms);
         } else {
             // Somebody allowed it meanwhile.
-            found.remove(&format!("blast allow {} {}", entry.kind, entry.target));
+            let command = command(&format!("{} {}", entry.kind, entry.target));
+            command.and_then(|command| found.remove(&command));
         }
     }
     // A name that is denied as such says more than that name with a port.
@@ -86,5 +87,30 @@ mod tests {
             ]
         );
         assert_eq!((suggested[1].times, suggested[1].last_ms), (2, 3));
+    }
+
+    #[test]
+    fn what_a_program_made_up_is_one_word_for_a_shell_or_not_suggested() {
+        for (target, suggested) in [
+            ("a.org; touch x", Some("blast allow net 'a.org; touch x'")),
+            ("$(id)", Some("blast allow net '$(id)'")),
+            ("it's", Some(r"blast allow net 'it'\''s'")),
+            (
+                "[2001:db8::1]:443",
+                Some("blast allow net [2001:db8::1]:443"),
+            ),
+            ("\u{1b}]0;x\u{7}", None),
+            ("a\nb", None),
+        ] {
+            let log = [entry(1, target, Decision::Denied)];
+            let found = suggest(&log);
+            let found = found.first().map(|suggestion| suggestion.allow.as_str());
+            assert_eq!(found, suggested, "{target:?}");
+            let allowed = [
+                entry(1, target, Decision::Denied),
+                entry(2, target, Decision::Allowed),
+            ];
+            assert_eq!(suggest(&allowed), []);
+        }
     }
 }

@@ -20,7 +20,7 @@ use super::names::Names;
 use super::relay::{Counted, relay, reset};
 use super::resolve::{Own, Resolver};
 use super::{dns, proxy, watch};
-use crate::audit::{Decision, Entry, Kind, Listener, Traffic, Who, now_ms};
+use crate::audit::{Decision, Entry, Kind, Listener, Traffic, Who, command, now_ms};
 use crate::policy::Network;
 use crate::policy::target::Named;
 use crate::policy::verdict::{Reason, Rules, Verdict};
@@ -327,8 +327,8 @@ impl Shared {
     fn refuse(&self, target: &str, to: Option<SocketAddr>, verdict: Verdict<'_>) -> Refused {
         let allow = lesson(target, to.map(|to| to.to_string()).as_deref(), verdict);
         let rule = verdict.describe();
-        let way_out = match &allow {
-            Some(what) => format!("; allow it: blast allow {what}"),
+        let way_out = match allow.as_deref().and_then(command) {
+            Some(command) => format!("; allow it: {command}"),
             None => String::new(),
         };
         let message = format!("blast: {target} is denied: {rule}{way_out}");
