@@ -159,11 +159,11 @@ fn plan(args: &Args, context: &Context) -> Result<Plan, Error> {
         let title = project.as_ref().and_then(Project::name);
         naming::choose(title, &root, &live, &environments)?
     };
-    // The first operation makes it, the second fills it.
+    // The first operation makes it, the second fills it. Where it is not there yet, another command may make it meanwhile.
     let is_fresh = environments
         .iter()
         .find(|env| env.name == name)
-        .is_some_and(|env| env.operation <= 1);
+        .is_none_or(|env| env.operation <= 1);
     Ok(Plan {
         name,
         root: Some(root),

@@ -120,7 +120,7 @@ async fn answer_of(
         Request::Start(request) => {
             let _turn = home.turn(&request.name).await;
             let home = Arc::clone(&home);
-            tokio::task::spawn_blocking(move || environment::start(&home, request, asker)).await?
+            tokio::task::spawn_blocking(move || environment::start(&home, &request, asker)).await?
         }
         Request::Compile { env } => environment::compile(home, env, reporter).await,
         request @ (Request::Save { .. } | Request::DeleteSnapshot { .. }) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use blast_store::{
     EnvRecord, EnvState, Generation, InterpreterRef, OperationDraft, OperationKind, Staging,
+    StoreError,
 };
 use blast_types::{EnvName, Event, Interpreter, Reporter};
 
@@ -18,13 +19,9 @@ use crate::interpreter::{self, FoundState, PythonRequest, Search};
 use crate::ipc::protocol::{EnvironmentView, PackageView, PythonSearch, PythonView, Reply, Start};
 
 /// Makes an environment unless it exists. Blocks.
-pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, EngineError> {
+pub(crate) fn start(home: &Home, start: &Start, asker: Asker) -> Result<Reply, EngineError> {
     if let Some(state) = home.store.env(&start.name)? {
-        let state = restart(home, state, &start)?;
-        return Ok(Reply::Started {
-            created: false,
-            place: home.place(&state, false)?,
-        });
+        return there(home, state, start);
     }
     let started_ms = now_ms();
     let interpreter = find_interpreter(
@@ -42,8 +39,8 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
     }
     let record = EnvRecord {
         name: start.name.clone(),
-        project: start.project,
-        variables: start.variables,
+        project: start.project.clone(),
+        variables: start.variables.clone(),
         interpreter,
         created_ms: started_ms,
     };
@@ -56,13 +53,29 @@ pub(crate) fn start(home: &Home, start: Start, asker: Asker) -> Result<Reply, En
         started_ms,
         note: None,
     };
-    home.store
-        .create_env(record, &generation, staging, draft, now_ms())?;
+    match home
+        .store
+        .create_env(record, &generation, staging, draft, now_ms())
+    {
+        Ok(_) => {}
+        // Another command made it meanwhile, one that was killed perhaps and is asked for again: then it is there.
+        Err(StoreError::EnvExists(_)) => return there(home, home.env(&start.name)?, start),
+        Err(error) => return Err(error.into()),
+    }
     let state = home.env(&start.name)?;
     home.make_skeleton(&state)?;
     home.swap(&start.name, state.head)?;
     Ok(Reply::Started {
         created: true,
+        place: home.place(&state, false)?,
+    })
+}
+
+/// What is answered where it exists.
+fn there(home: &Home, state: EnvState, start: &Start) -> Result<Reply, EngineError> {
+    let state = restart(home, state, start)?;
+    Ok(Reply::Started {
+        created: false,
         place: home.place(&state, false)?,
     })
 }

@@ -53,6 +53,7 @@ mod pip_commands;
 mod pip_settings;
 mod policy_file;
 mod project;
+mod project_kills;
 mod real;
 mod real_python;
 mod real_sandbox;
