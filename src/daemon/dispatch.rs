@@ -118,9 +118,12 @@ async fn answer_of(
             Ok(Reply::Environments { environments })
         }
         Request::Start(request) => {
-            let _turn = home.turn(&request.name).await;
-            let home = Arc::clone(&home);
-            tokio::task::spawn_blocking(move || environment::start(&home, &request, asker)).await?
+            let turn = home.turn(&request.name).await;
+            blocking(home, move |home| {
+                let _turn = turn;
+                environment::start(home, &request, asker)
+            })
+            .await
         }
         Request::Compile { env } => environment::compile(home, env, reporter).await,
         request @ (Request::Save { .. } | Request::DeleteSnapshot { .. }) => {
@@ -161,8 +164,9 @@ async fn name_states(
     let (Request::Save { env, .. } | Request::DeleteSnapshot { env, .. }) = &request else {
         return Err(EngineError::Bug("a request about no snapshot".to_owned()));
     };
-    let _turn = home.turn(env).await;
+    let turn = home.turn(env).await;
     blocking(home, move |home| {
+        let _turn = turn;
         let snapshots = match request {
             Request::Save { env, name, dry_run } => {
                 snapshots::save(home, &env, name, dry_run, asker)?

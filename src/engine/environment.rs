@@ -287,7 +287,8 @@ pub(crate) async fn remove(
     for name in &sorted {
         turns.push(home.turn(name).await);
     }
-    let views = tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(move || {
+        let _turns = turns;
         let states = sorted
             .iter()
             .map(|name| home.env(name))
@@ -311,11 +312,9 @@ pub(crate) async fn remove(
             home.store.remove_env(name, draft, now_ms())?;
         }
         home.forget(&sorted)?;
-        Ok::<_, EngineError>(views)
+        Ok(views)
     })
-    .await??;
-    drop(turns);
-    Ok(views)
+    .await?
 }
 
 /// What an environment holds. Blocks.

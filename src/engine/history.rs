@@ -16,8 +16,12 @@ use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationDetail, Operation
 
 /// Carries out one move.
 pub(crate) async fn go(home: Arc<Home>, to: Move, asker: Asker) -> Result<Changed, EngineError> {
-    let _turn = home.turn(&to.env).await;
-    tokio::task::spawn_blocking(move || go_now(&home, &to, asker)).await?
+    let turn = home.turn(&to.env).await;
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        go_now(&home, &to, asker)
+    })
+    .await?
 }
 
 fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> {

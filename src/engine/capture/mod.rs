@@ -112,8 +112,9 @@ pub(crate) async fn capture(
     asker: Asker,
     reporter: Arc<dyn Reporter>,
 ) -> Result<Changed, EngineError> {
-    let _turn = home.turn(&request.env).await;
+    let turn = home.turn(&request.env).await;
     tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let folder = area(&home, &request)?;
         if request.discard {
             let found = Difference::read(&folder.join("upper")).map_err(at(&folder))?;

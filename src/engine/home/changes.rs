@@ -49,7 +49,8 @@ impl Drop for Changing {
     }
 }
 
-/// The right to change one environment.
+/// The right to change one environment. Who works on a blocking thread takes it there: a client that goes away drops
+/// the future that waits for the thread, and not the work.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(super) _right: OwnedMutexGuard<()>,

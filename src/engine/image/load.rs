@@ -89,7 +89,7 @@ pub(crate) async fn load(
         .env
         .clone()
         .unwrap_or_else(|| description.name.clone());
-    let _turn = home.turn(&env).await;
+    let turn = home.turn(&env).await;
     let asking = Asking::default();
     let stop = asking.flag();
     let (dry_run, no_bytecode) = (request.dry_run, request.no_bytecode);
@@ -105,6 +105,7 @@ pub(crate) async fn load(
     };
     // On a blocking thread and not cancellable from here on: it is one short write.
     tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let operation = loading.publish(staged, &asker, started_ms)?;
         let home = &loading.home;
         home.unpack_in_background();
