@@ -17,9 +17,9 @@ use super::Daemon;
 /// Threads for blocking work end when they had none for so long.
 pub(super) const KEEP_THREADS: Duration = Duration::from_secs(3);
 
-/// Quiet for so long: trees that a swap left behind are retired. Longer than a script pauses
-/// between two commands.
-const RETIRE: Duration = Duration::from_secs(2);
+/// Quiet for so long: trees that a swap left behind are retired. Longer than somebody looks at a new
+/// state before he goes back to the old one, whose files the kernel still has then.
+const RETIRE: Duration = Duration::from_secs(10);
 /// Quiet for so long: what is kept to answer faster is given back.
 const REST: Duration = Duration::from_secs(20);
 /// After rest, when all threads for blocking work are gone: freed memory goes back to the system.
@@ -122,7 +122,7 @@ mod tests {
     fn each_step_is_taken_once_and_then_nothing_wakes_up() {
         let taken = run(Plan::new(), |_, _| false);
         let expected = [
-            (2, Step::Retire),
+            (10, Step::Retire),
             (20, Step::Rest),
             (25, Step::ReturnMemory),
             (600, Step::End),
@@ -140,7 +140,7 @@ mod tests {
             .filter(|(_, step)| *step == Step::Retire)
             .collect();
         assert_eq!(tries.len(), 15);
-        assert_eq!(tries[3].0, 16);
+        assert_eq!(tries[3].0, 80);
         let distances: Vec<_> = tries.windows(2).map(|pair| pair[1].0 - pair[0].0).collect();
         assert!(distances.is_sorted());
         assert_eq!(distances.last(), Some(&LONGEST.as_secs()));
