@@ -2,8 +2,8 @@
 //!
 //! # What is shared
 //! Blobs and layers, by name, and what wheels became: `store/wheels/ab/<62 digits>.<16 digits>`, where the digits are
-//! the SHA-256 of the wheel and the first of the BLAKE3 of its scheme. Who keeps such a store writes these ([`Store::share`]); histories, bytecode and all else stay
-//! with each user.
+//! the SHA-256 of the wheel and the first of the BLAKE3 of its scheme. Who keeps such a store writes these
+//! ([`Store::share`]); histories, bytecode and all else stay with each user.
 //!
 //! # Trust
 //! Which layer a wheel became cannot be told from the bytes, so its keeper is trusted: root, or the user. Nobody else:

@@ -158,9 +158,12 @@ fn reads(act: impl FnOnce()) -> u64 {
     now() - before
 }
 
-#[test]
-fn only_environments_that_changed_are_looked_into_for_copies() {
-    const MANY: u64 = 40;
+/// How many environments [`reads_of_first_rests`] has beside the one that it changes.
+const MANY: u64 = 40;
+
+/// What the first rest of a daemon's life reads: where nothing changed, where one environment did, and where it is not
+/// known which.
+fn reads_of_first_rests() -> (u64, u64, u64) {
     let home = Home::new();
     let path = home.path();
     let store = Twin::Sled.open(&path);
@@ -179,11 +182,22 @@ fn only_environments_that_changed_are_looked_into_for_copies() {
     let unchanged = first_rest(&|_| {});
     let changed = first_rest(&|store| drop(install(store, "demo", &[("flask", 2)])));
     let unknown = first_rest(&|_| fs::remove_file(path.join("store/copied")).unwrap());
-    // How many rows are on a page of the index depends on when its threads ran; an environment that is looked into
-    // costs more than two reads beside its row's.
-    assert!(unchanged < 2 * MANY, "{unchanged}");
-    assert!(changed < unchanged + MANY, "{unchanged}, {changed}");
-    assert!(unknown > unchanged + 2 * MANY, "{unchanged}, {unknown}");
+    (unchanged, changed, unknown)
+}
+
+#[test]
+fn only_environments_that_changed_are_looked_into_for_copies() {
+    // A page of the index has the rows of several environments; how many, depends on when sled's threads ran. So it
+    // may be tried again, in a store of its own.
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        let (unchanged, changed, unknown) = reads_of_first_rests();
+        seen.push((unchanged, changed, unknown));
+        if unchanged < MANY && changed < unchanged + 20 && unknown > unchanged + 2 * MANY {
+            return;
+        }
+    }
+    panic!("unchanged, changed, unknown: {seen:?}");
 }
 
 #[test]
