@@ -12,6 +12,17 @@ fn pip(world: &World, words: &[&str]) -> blast_harness::Run {
     world.blast(all.iter().chain(words))
 }
 
+/// What is in a folder, sorted.
+fn names_in(folder: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("made");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("readable").file_name();
+    let mut names: Vec<_> = entries
+        .map(|entry| name(entry).into_string().expect("text"))
+        .collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn every_way_to_call_pip_is_one_operation_that_revert_takes_back() {
     let Some(world) = World::started(demo_wheels()) else {
@@ -186,20 +197,7 @@ fn distributions_are_fetched_without_touching_the_environment() {
         "{run}"
     );
     pip(&world, &["wheel", "-w", "wheels", "--no-deps", "demo==2.0"]).success();
-    let names = |folder: &str| {
-        let entries = fs::read_dir(world.project().join(folder)).expect("made");
-        let mut names: Vec<_> = entries
-            .map(|entry| {
-                entry
-                    .expect("readable")
-                    .file_name()
-                    .into_string()
-                    .expect("text")
-            })
-            .collect();
-        names.sort();
-        names
-    };
+    let names = |folder: &str| names_in(&world.project().join(folder));
     assert_eq!(
         names("files"),
         ["demo-1.0-py3-none-any.whl", "helper-1.0-py3-none-any.whl"]
@@ -246,18 +244,7 @@ fn downloads_are_aimed_at_another_python_and_platform() {
             "{run}"
         );
         let folder = world.project().join("files");
-        let mut names: Vec<_> = fs::read_dir(&folder)
-            .expect("made")
-            .map(|entry| {
-                entry
-                    .expect("readable")
-                    .file_name()
-                    .into_string()
-                    .expect("text")
-            })
-            .collect();
-        names.sort();
-        assert_eq!(names, wanted);
+        assert_eq!(names_in(&folder), wanted);
         fs::remove_dir_all(folder).expect("made");
     };
     let linux = [

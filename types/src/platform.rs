@@ -222,11 +222,11 @@ impl fmt::Display for NamedPlatform {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Target;
 
-    fn python() -> MarkerVariables {
+    pub(crate) fn python() -> MarkerVariables {
         let text = str::to_owned;
         MarkerVariables {
             implementation_name: text("cpython"),

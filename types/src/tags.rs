@@ -57,25 +57,12 @@ fn is_older(tag: &PlatformTag, platform: &Platform) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::{MarkerVariables, NamedPlatform, Target};
+    use crate::platform::tests::python;
+    use crate::{NamedPlatform, Target};
 
     fn target(platform: &str) -> Target {
-        let text = str::to_owned;
-        let python = MarkerVariables {
-            implementation_name: text("cpython"),
-            implementation_version: text("3.12.1"),
-            os_name: text("posix"),
-            platform_machine: text("x86_64"),
-            platform_python_implementation: text("CPython"),
-            platform_release: text("6.1.0"),
-            platform_system: text("Linux"),
-            platform_version: text("#1 SMP"),
-            python_full_version: text("3.12.1"),
-            python_version: text("3.12"),
-            sys_platform: text("linux"),
-        };
         let named: NamedPlatform = platform.parse().expect(platform);
-        Target::new(&named.markers(&python), &named.platform()).expect("tags")
+        Target::new(&named.markers(&python()), &named.platform()).expect("tags")
     }
 
     /// The tags that `packaging` 26 has for each machine, by the ends of their ranges.
