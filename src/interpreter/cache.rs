@@ -1,7 +1,7 @@
 //! Answers of interpreters, kept.
 //!
 //! ```text
-//! $BLAST_CACHE/interpreters-v1/
+//! $BLAST_CACHE/interpreters-v2/
 //!   <blake3 of the path>.json         the answer (`Stored<Answer>`)
 //!   <blake3 of the path>.index.json   its pip's default index (`Stored<String>`)
 //! ```
@@ -26,7 +26,7 @@ use super::probe::{Answer, ProbeError, ask_default_index, probe};
 
 /// Folder below the cache directory. The number changes with the form of the entries and with what
 /// the probe asks.
-const BUCKET: &str = "interpreters-v1";
+const BUCKET: &str = "interpreters-v2";
 
 /// What interpreters said of themselves, remembered across runs.
 #[derive(Debug, Clone)]

@@ -60,6 +60,25 @@ def glibc():
     return {"name": "manylinux", "major": int(major), "minor": int(minor)}
 
 
+def refused_glibc(library, arch):
+    # PEP 600: a module of the distribution may refuse what its glibc would be good for.
+    if library["name"] != "manylinux" or library["major"] != 2:
+        return []
+    try:
+        import _manylinux
+    except ImportError:
+        return []
+    former = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+
+    def takes(minor):
+        if hasattr(_manylinux, "manylinux_compatible"):
+            said = _manylinux.manylinux_compatible(2, minor, arch)
+            return True if said is None else bool(said)
+        return bool(getattr(_manylinux, former.get(minor, "") + "_compatible", True))
+
+    return [minor for minor in range(5, library["minor"] + 1) if not takes(minor)]
+
+
 def musl():
     # musl's loader prints its version on stderr when run without arguments.
     import subprocess
@@ -128,14 +147,16 @@ def interpreter():
     import sysconfig
 
     magic = importlib.util.MAGIC_NUMBER
+    library, arch = c_library(), machine()
     return {
         "executable": sys.executable,
         "markers": markers(),
         "platform": {
-            "os": c_library(),
-            "arch": machine(),
+            "os": library,
+            "arch": arch,
             "gil_disabled": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
             "debug": bool(sysconfig.get_config_var("Py_DEBUG")),
+            "refused_glibc": refused_glibc(library, arch),
         },
         "scheme": scheme(),
         "cache_tag": sys.implementation.cache_tag,

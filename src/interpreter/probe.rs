@@ -18,7 +18,7 @@ use super::run::{Output, RunError, run};
 /// How long an interpreter may take to answer; a cold one on a slow disk needs a second.
 const LIMIT: Duration = Duration::from_secs(10);
 
-const PROBE: &str = include_str!("probe.py");
+pub(super) const PROBE: &str = include_str!("probe.py");
 const INDEX: &str = include_str!("index.py");
 
 /// Why an interpreter did not tell what it is.

@@ -371,7 +371,7 @@ fn an_interpreter_is_asked_once_until_it_changes() {
     assert_eq!(version_of(find_on(&machine, None)), "3.12.10");
     assert_eq!(machine.runs("bin/python3"), 2);
 
-    for entry in fs::read_dir(machine.at("cache/interpreters-v1")).expect("entries") {
+    for entry in fs::read_dir(machine.at("cache/interpreters-v2")).expect("entries") {
         fs::write(entry.expect("an entry").path(), "{ damaged").expect("a file");
     }
     assert_eq!(version_of(find_on(&machine, None)), "3.12.10");

@@ -55,6 +55,10 @@ pub struct PlatformInfo {
     pub gil_disabled: bool,
     /// Debug build (`Py_DEBUG`).
     pub debug: bool,
+    /// Minor versions of glibc 2 whose `manylinux` tags the distribution refuses, by a module
+    /// `_manylinux` (PEP 600). Almost always none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_glibc: Vec<u16>,
 }
 
 /// Where a wheel's parts go, relative to the environment's prefix (`sysconfig`, scheme `venv`).
@@ -79,6 +83,8 @@ pub struct Target {
     pub markers: MarkerEnvironment,
     /// Wheel tags, most wanted first.
     pub tags: Tags,
+    /// [`PlatformInfo::refused_glibc`]; to be asked by [`Target::fit`] only.
+    pub(crate) refused_glibc: Vec<u16>,
 }
 
 /// An interpreter whose answers make no sense.
@@ -126,6 +132,7 @@ impl Target {
         Ok(Self {
             markers: markers.environment()?,
             tags,
+            refused_glibc: platform.refused_glibc.clone(),
         })
     }
 
@@ -156,6 +163,7 @@ impl Target {
                 .with_python_full_version(full.clone())
                 .with_implementation_version(full),
             tags,
+            refused_glibc: self.refused_glibc.clone(),
         })
     }
 }

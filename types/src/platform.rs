@@ -185,6 +185,7 @@ impl NamedPlatform {
             arch: self.arch,
             gil_disabled: false,
             debug: false,
+            refused_glibc: Vec::new(),
         }
     }
 

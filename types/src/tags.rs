@@ -1,6 +1,7 @@
-//! How well a wheel fits a target (PEP 425, 600, 656), by the library but for one thing: it knows
+//! How well a wheel fits a target (PEP 425, 600, 656), by the library but for two things: it knows
 //! no `manylinux` older than the first that wheels of RISC-V (2.31) and `LoongArch` (2.36) are built
-//! for, where the specification and `packaging` have every glibc from 2.17 on.
+//! for, where the specification and `packaging` have every glibc from 2.17 on; and it takes the
+//! word of a module `_manylinux` (PEP 600) for all versions of glibc or for none.
 
 use uv_distribution_filename::WheelFilename;
 use uv_platform_tags::{Arch, Os, Platform, PlatformTag, TagCompatibility, TagPriority};
@@ -14,27 +15,51 @@ impl Target {
     /// How much the wheel is wanted here, by the best of its tags; `None`: it cannot be used.
     pub fn fit(&self, wheel: &WheelFilename) -> Option<TagPriority> {
         let platform = self.tags.python_platform();
-        match wheel.compatibility(&self.tags) {
-            TagCompatibility::Compatible(priority) => Some(priority),
-            TagCompatibility::Incompatible(_) => {
-                let arch = platform.arch();
-                if !matches!(arch, Arch::Riscv64 | Arch::LoongArch64) {
-                    return None;
-                }
-                let mut tags = wheel.platform_tags().iter();
-                if !tags.any(|tag| is_older(tag, platform)) {
-                    return None;
-                }
-                // Less wanted than what the library knows, as the last of its tags is.
-                let last = [PlatformTag::Linux { arch }];
-                let (pythons, abis) = (wheel.python_tags(), wheel.abi_tags());
-                let found = (self.tags).compatibility(pythons.iter(), abis.iter(), last.iter());
-                match found {
-                    TagCompatibility::Compatible(priority) => Some(priority),
-                    TagCompatibility::Incompatible(_) => None,
-                }
-            }
+        let of_platform: Vec<PlatformTag> = (wheel.platform_tags().iter())
+            .filter(|tag| !self.refuses(tag))
+            .cloned()
+            .collect();
+        if let Some(priority) = self.priority(wheel, &of_platform) {
+            return Some(priority);
         }
+        let arch = platform.arch();
+        let unknown = matches!(arch, Arch::Riscv64 | Arch::LoongArch64);
+        if !unknown || !of_platform.iter().any(|tag| is_older(tag, platform)) {
+            return None;
+        }
+        // Less wanted than what the library knows, as the last of its tags is.
+        self.priority(wheel, &[PlatformTag::Linux { arch }])
+    }
+
+    /// How much a wheel for these platforms is wanted.
+    fn priority(&self, wheel: &WheelFilename, platforms: &[PlatformTag]) -> Option<TagPriority> {
+        let (pythons, abis) = (wheel.python_tags(), wheel.abi_tags());
+        match (self.tags).compatibility(pythons.iter(), abis.iter(), platforms.iter()) {
+            TagCompatibility::Compatible(priority) => Some(priority),
+            TagCompatibility::Incompatible(_) => None,
+        }
+    }
+
+    /// Whether the distribution's `_manylinux` says no to the tag.
+    fn refuses(&self, tag: &PlatformTag) -> bool {
+        // Empty nearly always, so the tag is not even looked at.
+        !self.refused_glibc.is_empty()
+            && glibc(tag).is_some_and(|(minor, _)| self.refused_glibc.contains(&minor))
+    }
+}
+
+/// The minor version of the glibc 2 that a tag asks for, and the machine.
+fn glibc(tag: &PlatformTag) -> Option<(u16, Arch)> {
+    match tag {
+        PlatformTag::Manylinux {
+            major: 2,
+            minor,
+            arch,
+        } => Some((*minor, *arch)),
+        PlatformTag::Manylinux1 { arch } => Some((5, *arch)),
+        PlatformTag::Manylinux2010 { arch } => Some((12, *arch)),
+        PlatformTag::Manylinux2014 { arch } => Some((17, *arch)),
+        _ => None,
     }
 }
 
@@ -43,16 +68,8 @@ fn is_older(tag: &PlatformTag, platform: &Platform) -> bool {
     let Os::Manylinux { major: 2, minor } = platform.os() else {
         return false;
     };
-    let (built, of) = match tag {
-        PlatformTag::Manylinux {
-            major: 2,
-            minor,
-            arch,
-        } => (*minor, *arch),
-        PlatformTag::Manylinux2014 { arch } => (OLDEST, *arch),
-        _ => return false,
-    };
-    of == platform.arch() && (OLDEST..=*minor).contains(&built)
+    glibc(tag)
+        .is_some_and(|(built, arch)| arch == platform.arch() && (OLDEST..=*minor).contains(&built))
 }
 
 #[cfg(test)]
@@ -122,6 +139,38 @@ mod tests {
                 let name = format!("a-1-py3-none-{platform}_{machine}.whl");
                 let fit = target.fit(&name.parse().expect("well formed"));
                 assert_eq!(fit.is_some(), fits, "{machine} {platform}");
+            }
+        }
+    }
+
+    /// What a distribution refuses by its module `_manylinux` is not taken, by no name of it.
+    #[test]
+    fn refused_versions_of_glibc_are_not_taken() {
+        let named: NamedPlatform = "x86_64-manylinux_2_28".parse().expect("known");
+        let mut platform = named.platform();
+        platform.refused_glibc = vec![5, 17, 24];
+        let target = Target::new(&named.markers(&python()), &platform).expect("tags");
+        for target in [target.clone(), target.with_python(3, 12).expect("tags")] {
+            let fits = |tag: &str| {
+                let wheel = format!("a-1-cp312-cp312-{tag}.whl").parse().expect(tag);
+                target.fit(&wheel).is_some()
+            };
+            for tag in [
+                "manylinux1_x86_64",
+                "manylinux_2_5_x86_64",
+                "manylinux2014_x86_64",
+                "manylinux_2_17_x86_64.manylinux2014_x86_64",
+                "manylinux_2_24_x86_64",
+            ] {
+                assert!(!fits(tag), "{tag}");
+            }
+            for tag in [
+                "manylinux2010_x86_64",
+                "manylinux_2_28_x86_64",
+                "manylinux_2_24_x86_64.manylinux_2_25_x86_64",
+                "linux_x86_64",
+            ] {
+                assert!(fits(tag), "{tag}");
             }
         }
     }

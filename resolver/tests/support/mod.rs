@@ -281,6 +281,7 @@ pub fn target_on(python: &str, sys_platform: &str) -> Target {
         arch: uv_platform_tags::Arch::X86_64,
         gil_disabled: false,
         debug: false,
+        refused_glibc: Vec::new(),
     };
     Target::new(&markers, &platform).expect("the target makes sense")
 }

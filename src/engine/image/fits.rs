@@ -75,6 +75,7 @@ pub(super) fn in_words(python: &Python) -> String {
         arch,
         gil_disabled,
         debug,
+        refused_glibc: _,
     } = &python.platform;
     let implementation = match python.implementation.as_str() {
         "cpython" => "CPython",

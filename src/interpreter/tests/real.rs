@@ -7,7 +7,7 @@ use std::process::Command;
 use blast_harness::HostPython;
 use serde_json::Value;
 
-use crate::interpreter::probe::{Answer, ask_default_index, probe};
+use crate::interpreter::probe::{Answer, PROBE, ask_default_index, probe};
 use crate::interpreter::{Interpreter, ProbeCache, is_supported};
 
 /// Every interpreter that the harness knows, at least one, with blast's idea of it.
@@ -131,6 +131,61 @@ fn markers_and_tags_are_those_of_pip() {
             .filter(|tag| **tag != newer)
             .collect();
         assert!(extra.is_empty(), "{}: {extra:?}", python.version);
+    });
+}
+
+/// A distribution's `_manylinux` (PEP 600, and the older attributes) is asked as pip asks it.
+#[test]
+fn a_distribution_refuses_platform_tags_as_it_does_for_pip() {
+    const ORACLE: &str = "import json\n\
+        from pip._vendor.packaging import tags\n\
+        print(json.dumps([str(tag) for tag in tags.sys_tags() if 'linux' in str(tag)]))";
+    let modules = [
+        "module.manylinux_compatible = lambda *asked: None if asked[1] % 3 else asked[1] == 12",
+        "module.manylinux1_compatible = module.manylinux2014_compatible = False",
+        "module.manylinux2010_compatible, module.manylinux2014_compatible = 1, ''",
+    ];
+    each(|python, usual| {
+        let asked = "import importlib.util as u; print(int(bool(u.find_spec('pip'))))";
+        if ask(&python.executable, asked) == 0 {
+            return;
+        }
+        for module in modules {
+            let distribution = format!(
+                "import sys, types\nmodule = types.ModuleType('_manylinux')\n{module}\n\
+                sys.modules['_manylinux'] = module\n"
+            );
+            let theirs: Vec<String> =
+                serde_json::from_value(ask(&python.executable, &format!("{distribution}{ORACLE}")))
+                    .expect("tags");
+            let answer = ask(&python.executable, &format!("{distribution}{PROBE}"));
+            let interpreter: Interpreter =
+                serde_json::from_value(answer["interpreter"].clone()).expect("an interpreter");
+            let target = interpreter.target().expect("tags");
+            let fit = |target: &blast_types::Target, tag: &str| {
+                let wheel = format!("a-1-{tag}.whl").parse().expect(tag);
+                target.fit(&wheel).is_some()
+            };
+            let mut refused = 0;
+            let all = usual.target().expect("tags");
+            for tag in all
+                .tags
+                .to_string()
+                .lines()
+                .filter(|tag| tag.contains("linux"))
+            {
+                assert!(fit(&all, tag), "{tag}");
+                let here = theirs.iter().any(|their| their == tag);
+                assert_eq!(
+                    fit(&target, tag),
+                    here,
+                    "{}: {tag}, {module}",
+                    python.version
+                );
+                refused += usize::from(!here);
+            }
+            assert!(refused > 0, "{}: {module}", python.version);
+        }
     });
 }
 
