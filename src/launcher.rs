@@ -178,7 +178,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<Exit, Error> {
             printer.warn(message);
         }
     };
-    let client = Client::new(places, settings.view, &command);
+    let client = Client::new(places, settings.view, &command).with_writes(settings.writes);
     let Reply::Entered { place } = client.ask(request, &mut tell)? else {
         return Err(Error::unexpected_reply());
     };

@@ -3,7 +3,7 @@
 //!
 //! ```toml
 //! view = "auto"        # or "fuse" or "files"; BLAST_VIEW
-//! writes = "capture"   # or "discard" or "deny", of programs under `blast run`; BLAST_WRITES
+//! writes = "capture"   # or "discard" or "deny"; BLAST_WRITES
 //! keep = { operations = 100, days = 90 }     # what `blast clean` leaves of histories
 //! machine-store = "/var/lib/blast"           # a store for all users (also in the system's file); BLAST_MACHINE_STORE
 //! ```
@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use crate::env_vars;
 use crate::error::Error;
-use crate::ipc::protocol::{Keep, ViewChoice};
+use crate::ipc::protocol::{Keep, ViewChoice, Writes};
 use crate::known_keys;
 
 /// The table of the policy of sandboxes, which `cli::policy` reads.
@@ -42,18 +42,6 @@ pub(crate) struct Settings {
     pub(crate) keep: Keep,
     /// What happens to what programs write into environments.
     pub(crate) writes: Option<Writes>,
-}
-
-/// What happens to what a program under `blast run` writes into its environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Writes {
-    /// It becomes an operation when the program has ended.
-    Capture,
-    /// The program sees it, and it goes with the program.
-    Discard,
-    /// The environment can only be read.
-    Deny,
 }
 
 impl Settings {

@@ -77,9 +77,9 @@ impl Context {
         if let Some(home) = &self.home {
             places.home.clone_from(home);
         }
-        Ok(self
-            .client
-            .get_or_init(|| Client::new(places, settings.view, &self.command)))
+        Ok(self.client.get_or_init(|| {
+            Client::new(places, settings.view, &self.command).with_writes(settings.writes)
+        }))
     }
 
     /// The user's settings.

@@ -28,9 +28,8 @@ use crate::activation::TOOLS;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Place, Reply, Request};
+use crate::ipc::protocol::{Place, Reply, Request, Writes};
 use crate::namespace;
-use crate::settings::Writes;
 use blast_types::EnvName;
 
 /// Run a command in an environment, without activating it

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use blast_types::{EnvName, Event, Reporter};
 use nix::unistd::{Uid, User};
 
-use super::Daemon;
+use super::{Daemon, drift};
 use crate::engine::{
     Asker, EngineError, Home, blame, capture, change, clean, environment, fetch, graph, history,
     image, lock, materialise, outdated, refresh, repair, snapshots, status, versions,
@@ -87,6 +87,7 @@ async fn answer_of(
         who: user_name(),
         command: envelope.command,
     };
+    drift::settle(&home, &envelope.request, envelope.writes, &asker, &reporter).await?;
     match envelope.request {
         Request::Change(request) => Ok(Reply::Changed(
             change::change(home, *request, asker, reporter).await?,

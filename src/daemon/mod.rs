@@ -11,6 +11,7 @@
 
 mod connection;
 mod dispatch;
+mod drift;
 mod error;
 mod homes;
 mod quiet;

@@ -78,6 +78,16 @@ impl Home {
         lock(&self.news).take()
     }
 
+    /// Has the next client hear this.
+    pub(super) fn tell_next(&self, message: String) {
+        tracing::warn!("{message}");
+        let mut news = lock(&self.news);
+        *news = Some(match news.take() {
+            None => message,
+            Some(earlier) => format!("{earlier}; {message}"),
+        });
+    }
+
     fn trees(&self) -> Result<Vec<(EnvName, TreeNumber)>, EngineError> {
         let envs = self.store.envs()?.into_iter();
         envs.map(|state| Ok((state.record.name, self.store.tree_of(state.head)?.number)))

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex};
 
 use blast_fs::MountError;
 use blast_store::Unpublished;
-use blast_types::{EnvName, Reporter};
+use blast_types::{EnvName, GenerationId, Reporter};
 
+use super::capture;
 use super::error::EngineError;
 use super::files::Hold;
 use super::home::{Home, lock};
@@ -98,6 +99,21 @@ impl Home {
         self.mode.reason()
     }
 
+    /// Whether any environment may be plain files; costs no look at the disk.
+    pub(crate) fn has_plain_files(&self) -> bool {
+        self.files.is_any_shown()
+    }
+
+    /// The environments that are plain files.
+    pub(crate) fn plain_files(&self) -> Vec<EnvName> {
+        self.files.environments()
+    }
+
+    /// Whether a view is about to take their place. Blocks.
+    pub(crate) fn is_leaving_files(&self) -> bool {
+        self.why_files().is_none()
+    }
+
     /// Mounts the view, if that is how environments are shown; true where they are plain files, by
     /// choice or because the mount failed. Blocks.
     pub(super) fn show_somehow(&self) -> Result<bool, EngineError> {
@@ -165,16 +181,39 @@ impl Home {
         if self.why_files().is_none() && !self.files.shows(env) {
             return Ok(());
         }
-        self.files.show(env)
+        let old = self.files.shown(env);
+        self.files.show(env)?;
+        if let Some(old) = old {
+            self.leave_tree(env, old);
+        }
+        Ok(())
+    }
+
+    /// Sees to it that nothing which programs wrote into a tree goes with it unasked.
+    fn leave_tree(&self, env: &EnvName, tree: GenerationId) {
+        let kept = self.store.home().join(capture::AREAS).join(env.as_str());
+        match self.files.leave(env, tree, &kept) {
+            Ok(None) => {}
+            Ok(Some(kept)) => self.tell_next(format!(
+                "programs wrote into environment {env} while it changed: what they left is kept in {}",
+                kept.display()
+            )),
+            // The change stands whatever happens here.
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "a tree that was left cannot be looked at");
+            }
+        }
     }
 
     /// Puts the skeleton, if there is one, in the place of an environment's files, which go when nobody
     /// uses them.
     pub(super) fn hide_files(&self, env: &EnvName) -> Result<(), EngineError> {
-        if self.files.shows(env) {
+        if let Some(tree) = self.files.shown(env) {
             self.files.hide(env)?;
             // What a build went on in has none.
             if let Some(state) = self.store.env(env)? {
+                self.leave_tree(env, tree);
                 self.make_skeleton(&state)?;
             }
             self.files.retire_in_background();

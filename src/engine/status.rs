@@ -7,6 +7,9 @@ use super::home::Home;
 use super::{environment, findings, history, views};
 use crate::ipc::protocol::{DriftView, EnvironmentStatus, Reply, StoreStatus, ViewStatus};
 
+/// So many files are named.
+const NAMED: usize = 3;
+
 /// The view of a home.
 pub(crate) fn view_status(home: &Home) -> ViewStatus {
     let files = home.why_files();
@@ -84,6 +87,7 @@ fn drift(home: &Home) -> Result<Vec<DriftView>, EngineError> {
             continue;
         };
         let environment = &state.record.name;
+        drift.extend(not_taken(home, environment));
         for package in generation.packages.iter().filter(|p| p.artifact.captured) {
             let (name, version) = (&package.name, &package.version);
             let message = if package.artifact.sha256.is_some() {
@@ -106,4 +110,33 @@ fn drift(home: &Home) -> Result<Vec<DriftView>, EngineError> {
         }
     }
     Ok(drift)
+}
+
+/// What programs wrote into plain files since the last request that looked.
+fn not_taken(home: &Home, env: &EnvName) -> Option<DriftView> {
+    let message = match home.files.drift(env) {
+        Ok(None) => return None,
+        Ok(Some((_, drift))) if drift.is_empty() => return None,
+        Ok(Some((_, drift))) => {
+            let paths = drift.written.keys().chain(&drift.removed);
+            let mut named: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+            let more = named.len().saturating_sub(NAMED);
+            named.truncate(NAMED);
+            let rest = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!(
+                "programs wrote to its plain files, which is not in the history yet: {}{rest}",
+                named.join(", ")
+            )
+        }
+        Err(error) => format!("its plain files cannot be looked at: {error}"),
+    };
+    Some(DriftView {
+        environment: env.clone(),
+        package: None,
+        message,
+    })
 }

@@ -22,7 +22,9 @@ use nix::unistd::{Pid, Uid};
 use super::images::ImageRequest;
 use super::launch;
 use super::paths::Places;
-use super::protocol::{Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION, ViewChoice};
+use super::protocol::{
+    Envelope, ErrorKind, Failure, Frame, Reply, Request, VERSION, ViewChoice, Writes,
+};
 use super::redaction::hide_credentials;
 use crate::error::Error;
 use crate::holder;
@@ -38,6 +40,7 @@ const FORCED_PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Client {
     places: Places,
     view: ViewChoice,
+    writes: Option<Writes>,
     command: Vec<String>,
 }
 
@@ -59,8 +62,15 @@ impl Client {
         Self {
             places,
             view,
+            writes: None,
             command,
         }
+    }
+
+    /// Says what is to become of what programs wrote into plain files.
+    pub(crate) fn with_writes(mut self, writes: Option<Writes>) -> Self {
+        self.writes = writes;
+        self
     }
 
     /// Where the daemon and its stores are.
@@ -211,6 +221,7 @@ impl Client {
             home: self.places.home.clone(),
             cache: self.places.cache.clone(),
             view: self.view,
+            writes: self.writes,
             command: self.command.clone(),
             request,
         };

@@ -26,7 +26,7 @@ pub(crate) fn table(operations: &[OperationView], zone: &TimeZone) -> String {
             units::duration_ms(operation.duration_ms),
             operation.summary.clone(),
             changes::summary(&operation.changes),
-            cut(command_line(&operation.command)),
+            cut(command(operation)),
         ]);
     }
     table.render()
@@ -44,8 +44,10 @@ pub(crate) fn whole(operation: &OperationView, zone: &TimeZone) -> String {
             operation.who,
             units::duration_ms(operation.duration_ms)
         ),
-        format!("   {}", command_line(&operation.command)),
     ];
+    if !operation.command.is_empty() {
+        lines.push(format!("   {}", command_line(&operation.command)));
+    }
     lines.extend(operation.note.iter().map(|note| format!("   {note}")));
     lines.push(style::faint(&format!("   generation {}", operation.after)));
     lines.extend(
@@ -54,6 +56,15 @@ pub(crate) fn whole(operation: &OperationView, zone: &TimeZone) -> String {
             .map(|line| format!("  {line}")),
     );
     lines.join("\n") + "\n"
+}
+
+/// What made it; where no command is known, what is.
+fn command(operation: &OperationView) -> String {
+    if operation.command.is_empty() {
+        let note = operation.note.clone();
+        return note.map_or_else(String::new, |note| format!("({note})"));
+    }
+    command_line(&operation.command)
 }
 
 fn cut(line: String) -> String {

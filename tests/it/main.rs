@@ -18,6 +18,7 @@ mod concurrency;
 mod crashes;
 mod denials;
 mod doctor;
+mod drift;
 mod entry;
 mod envs;
 mod errors;

@@ -9,10 +9,12 @@
 //!   it. Bytecode that is compiled already is written with it.
 //! - [`add_bytecode`] adds to a tree what was compiled later, file by file, each by a rename.
 //!   Programs may have written their own meanwhile; both are right.
+//! - [`fn@drift`] tells what programs did to a tree since.
 //! - [`LinkKind`] says how bytes get there; [`probe`] finds out what the file system can.
 //!
 //! Nothing here is made durable: that is the caller's, once for the whole tree.
 
+mod drift;
 mod links;
 mod plan;
 mod write;
@@ -24,6 +26,7 @@ use std::sync::atomic::AtomicBool;
 use blast_store::LayerNumber;
 use blast_types::{BlobId, LayerId};
 
+pub use self::drift::{Drift, Look, drift};
 pub use self::links::{LinkKind, probe, try_hard_link};
 use self::plan::Plan;
 use self::write::Writer;
@@ -35,6 +38,14 @@ pub enum PlainError {
     /// The file system refused something.
     #[error("cannot write {}", path.display())]
     Write {
+        /// Where in the tree.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file system does not give back what is there.
+    #[error("cannot read {}", path.display())]
+    Read {
         /// Where in the tree.
         path: PathBuf,
         /// Why.
@@ -76,7 +87,7 @@ impl PlainError {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
                 )
             }
-            Self::Damaged { .. } | Self::Content(_) | Self::Stopped => false,
+            Self::Read { .. } | Self::Damaged { .. } | Self::Content(_) | Self::Stopped => false,
         }
     }
 }

@@ -16,8 +16,7 @@ use crate::cli::sandbox::{self, SandboxOptions};
 use crate::cli::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Fetch, Reply, Request, RequirementLine, RequirementSet};
-use crate::settings::Writes;
+use crate::ipc::protocol::{Fetch, Reply, Request, RequirementLine, RequirementSet, Writes};
 
 /// Folder below the cache directory.
 const BUCKET: &str = "real-pip";

@@ -23,10 +23,9 @@ use crate::cli::context::Context;
 use crate::env_vars;
 use crate::error::Error;
 use crate::exit_code::Exit;
-use crate::ipc::protocol::{Area, Capture, Reply, Request};
+use crate::ipc::protocol::{Area, Capture, Reply, Request, Writes};
 use crate::namespace;
 use crate::overlay;
-use crate::settings::Writes;
 
 /// The file that marks an area as kept.
 const KEPT: &str = "kept";

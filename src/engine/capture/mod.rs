@@ -14,6 +14,7 @@
 
 mod apply;
 mod distribution;
+mod drift;
 mod merge;
 mod upper;
 
@@ -35,10 +36,11 @@ use super::{generated, overtaken, views};
 use crate::ipc::protocol::{Area, Capture, Changed};
 use apply::{Before, Outcome, apply};
 use distribution::Workshop;
+pub(crate) use drift::settle;
 use upper::Difference;
 
 /// Where areas are, below the home.
-const AREAS: &str = "upper";
+pub(super) const AREAS: &str = "upper";
 
 /// Makes an area for the writes of one program. Blocks.
 pub(crate) fn begin(
@@ -173,10 +175,24 @@ fn capture_now(
     asker: Asker,
     reporter: &dyn Reporter,
 ) -> Result<Changed, EngineError> {
-    let (started, started_ms) = (Instant::now(), now_ms());
-    let state = home.env(&request.env)?;
     failpoint::hit(Point::CaptureRead).map_err(at(folder))?;
     let difference = Difference::read(&folder.join("upper")).map_err(at(folder))?;
+    let note = None;
+    take(home, request, &difference, asker, note, reporter)
+}
+
+/// Makes an operation of a difference to the generation that the request names, if it is one.
+fn take(
+    home: &Home,
+    request: &Capture,
+    difference: &Difference,
+    asker: Asker,
+    note: Option<String>,
+    reporter: &dyn Reporter,
+) -> Result<Changed, EngineError> {
+    let (started, started_ms) = (Instant::now(), now_ms());
+    let folder = &request.folder;
+    let state = home.env(&request.env)?;
     let transaction = home.store.begin(&request.env)?;
     // What the program saw.
     let base = home.store.generation(request.generation)?;
@@ -191,7 +207,7 @@ fn capture_now(
             interpreter: &record.interpreter,
             prefix: &prefix.to_string_lossy(),
         };
-        apply(&seen, &difference, &workshop)?
+        apply(&seen, difference, &workshop)?
     };
     let outcome = if state.head == request.generation {
         outcome
@@ -202,29 +218,23 @@ fn capture_now(
         })
         .map_err(|contested| overtaken::refuse(home, &state, request, contested))?
     };
-    for path in &difference.unfit {
-        reporter.warn(format!(
-            "{} cannot be part of an environment",
-            path.display()
-        ));
-    }
-    if !outcome.lost.is_empty() {
-        reporter.warn(format!(
-            "blast writes these files anew for each state, so changes of them are lost: {}",
-            outcome.lost.join(", ")
-        ));
-    }
     let Outcome {
         packages,
         fresh,
         captured,
         requirements,
-        ..
+        lost,
     } = outcome;
-    let is_same = fresh.is_empty()
-        && packages.len() == generation.packages.len()
+    let is_same = packages
+        .iter()
+        .map(|(package, _)| package)
+        .eq(&generation.packages)
         && captured == generation.captured
         && requirements == generation.requirements;
+    // Of plain files, what is no change stays where it is: nothing is lost.
+    if !(is_same && note.is_some()) {
+        tell_left_out(difference, &lost, reporter);
+    }
     if is_same {
         return Ok(unchanged(home, request, 0));
     }
@@ -254,7 +264,7 @@ fn capture_now(
         command: request.command.clone(),
         who: asker.who,
         started_ms,
-        note: None,
+        note,
     };
     failpoint::hit(Point::CapturePublish).map_err(at(folder))?;
     let operation = unpublished.publish(draft, now_ms())?;
@@ -274,6 +284,22 @@ fn capture_now(
         )),
         ..Changed::default()
     })
+}
+
+/// What of a difference becomes part of nothing.
+fn tell_left_out(difference: &Difference, lost: &[String], reporter: &dyn Reporter) {
+    for path in &difference.unfit {
+        reporter.warn(format!(
+            "{} cannot be part of an environment",
+            path.display()
+        ));
+    }
+    if !lost.is_empty() {
+        reporter.warn(format!(
+            "blast writes these files anew for each state, so changes of them are lost: {}",
+            lost.join(", ")
+        ));
+    }
 }
 
 fn before<'a>(home: &Home, generation: &'a Generation) -> Result<Before<'a>, EngineError> {

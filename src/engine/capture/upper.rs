@@ -1,7 +1,7 @@
 //! What programs wrote into a writable area, read from the upper directory of an overlay
 //! (Documentation/filesystems/overlayfs.rst of the kernel): a file there was written, a character
 //! device 0:0 stands for what was removed, and a directory that is marked opaque hides what was below
-//! it. Bytecode caches are no history and are passed over.
+//! it. Bytecode caches are no history and are passed over. Of plain files the same is found by comparing ([`super::drift`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
@@ -25,6 +25,30 @@ pub(super) struct Written {
     pub(super) size: u64,
     /// Where it leads, if it is a link.
     pub(super) target: Option<String>,
+}
+
+impl Written {
+    /// The file or link at a path; none of anything else, and of a link that leads to no text.
+    pub(super) fn of(path: PathBuf) -> io::Result<Option<Self>> {
+        let meta = path.symlink_metadata()?;
+        let target = if meta.is_symlink() {
+            let Some(target) = fs::read_link(&path)?.to_str().map(str::to_owned) else {
+                return Ok(None);
+            };
+            Some(target)
+        } else if meta.is_file() {
+            None
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            mode: meta.mode() & 0o777,
+            mtime: meta.mtime(),
+            size: meta.size(),
+            target,
+            source: path,
+        }))
+    }
 }
 
 /// How a prefix was changed. Paths are relative to it.
@@ -91,26 +115,10 @@ impl Difference {
             self.removed.insert(place);
             return Ok(());
         }
-        let target = if kind.is_symlink() {
-            let Some(target) = fs::read_link(&path)?.to_str().map(str::to_owned) else {
-                self.unfit.push(path);
-                return Ok(());
-            };
-            Some(target)
-        } else if kind.is_file() {
-            None
-        } else {
-            self.unfit.push(path);
-            return Ok(());
-        };
-        let written = Written {
-            mode: meta.mode() & 0o777,
-            mtime: meta.mtime(),
-            size: meta.size(),
-            target,
-            source: path,
-        };
-        self.written.insert(place, written);
+        match Written::of(path.clone())? {
+            Some(written) => drop(self.written.insert(place, written)),
+            None => self.unfit.push(path),
+        }
         Ok(())
     }
 }

@@ -7,6 +7,7 @@
 //! live/.generation/<64 digits>/    the prefix of one generation, as `blast_fs::plain` writes it
 //! live/.generation/.new-…          being written; appears under its name by one rename, when whole
 //! live/.generation/.old-…          being removed
+//! live/.generation/.drifted-…      written to by programs, and no environment's any more ([`drift`])
 //! live/.said                       why there is no view, as it was last told to the user
 //! ```
 //!
@@ -15,15 +16,17 @@
 //! before anything was mounted over it, so that a view and files can take turns.
 //!
 //! # What programs may write
-//! A tree is an environment as `venv` makes it, and as writable: what programs write there (their
-//! bytecode, say) is no history and goes when the tree goes. Files that share their bytes with the
-//! store by a hard link have no write bits; root, whom that does not stop, gets copies.
+//! A tree is an environment as `venv` makes it, and as writable. Their bytecode is no history and goes when
+//! the tree goes; all else that programs write there is found by comparing ([`drift`]) and becomes an
+//! operation (`engine/capture/drift.rs`). Files that share their bytes with the store by a hard link have no
+//! write bits; root, whom that does not stop, gets copies.
 //!
 //! # Concurrency
 //! A tree is written by one thread at a time ([`Hold::writing`]); others that want it wait. A link is
 //! set under a lock of its environment, after the head was read. A tree that anybody holds
 //! ([`Files::hold`]) is not removed.
 
+mod drift;
 mod retire;
 
 use std::collections::HashMap;
@@ -36,7 +39,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-use blast_fs::plain::{self, LinkKind};
+use blast_fs::plain::{self, Drift, LinkKind};
 use blast_fs::{Content as _, TreeSpec};
 use blast_store::{LayerNumber, Store};
 use blast_types::{EnvName, GenerationId};
@@ -70,6 +73,8 @@ struct Shared {
     /// Trees whose path was given to a program that will only just start.
     pinned: Mutex<HashMap<GenerationId, Instant>>,
     retiring: Mutex<()>,
+    /// What programs did to trees, where that is dealt with.
+    noted: Mutex<HashMap<GenerationId, Drift>>,
     /// Trees removed so far.
     removed: AtomicU64,
 }
@@ -96,6 +101,7 @@ impl Files {
                 held: Mutex::default(),
                 pinned: Mutex::default(),
                 retiring: Mutex::default(),
+                noted: Mutex::default(),
                 removed: AtomicU64::new(0),
             }),
         };
@@ -135,7 +141,7 @@ impl Files {
     }
 
     /// The generation that the environment's link leads to.
-    fn shown(&self, env: &EnvName) -> Option<GenerationId> {
+    pub(super) fn shown(&self, env: &EnvName) -> Option<GenerationId> {
         let target = fs::read_link(self.root().join(env.as_str())).ok()?;
         let name = target.strip_prefix(GENERATIONS).ok()?;
         name.to_str()?.parse().ok()
@@ -301,7 +307,8 @@ impl Files {
         PathBuf::from(format!("/proc/self/fd/{}", self.shared.below.as_raw_fd()))
     }
 
-    fn tree(&self, generation: GenerationId) -> PathBuf {
+    /// Where a tree is, whatever is mounted over it.
+    pub(super) fn tree(&self, generation: GenerationId) -> PathBuf {
         self.root().join(GENERATIONS).join(generation.to_hex())
     }
 

@@ -41,6 +41,7 @@ impl Files {
             return 0;
         }
         let used = self.used();
+        let drifted = self.retire_drifted(&used);
         let gone: Vec<_> = trees
             .into_iter()
             .filter(|tree| !used.contains(&OsString::from(tree.to_hex())))
@@ -49,7 +50,7 @@ impl Files {
         for folder in &gone {
             remove(folder);
         }
-        gone.len()
+        gone.len() + drifted
     }
 
     /// [`Files::retire`], while nobody waits.
@@ -74,7 +75,7 @@ impl Files {
         trees.filter(|tree| !stays(tree)).collect()
     }
 
-    fn used(&self) -> HashSet<OsString> {
+    pub(super) fn used(&self) -> HashSet<OsString> {
         // From inside a namespace, programs outside cannot be looked into: they may use any.
         if blast_fs::namespace::is_inside() {
             let all = self.trees().into_iter();
@@ -116,7 +117,7 @@ impl Files {
 
     /// Removes what a daemon that died was at: trees in the background, the rest at once.
     pub(super) fn clear_leftovers(&self) {
-        let begins = |name: &OsString, prefixes: [&str; 2]| {
+        let begins = |name: &OsString, prefixes: &[&str]| {
             let name = name.as_encoded_bytes();
             prefixes
                 .iter()
@@ -128,7 +129,7 @@ impl Files {
         };
         let (root, trees) = (self.root(), self.root().join(GENERATIONS));
         for name in names(&root) {
-            if begins(&name, [".link-", ".probe-"]) {
+            if begins(&name, &[".link-", ".probe-"]) {
                 remove(&root.join(name));
             }
         }
@@ -139,7 +140,7 @@ impl Files {
             }
         }
         let mut left = names(&trees);
-        left.retain(|name| begins(name, [".new-", ".old-"]));
+        left.retain(|name| begins(name, &[".new-", ".renewed-", ".old-"]));
         if left.is_empty() {
             return;
         }

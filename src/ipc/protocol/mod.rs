@@ -43,6 +43,9 @@ pub(crate) struct Envelope {
     /// How environments shall be shown.
     #[serde(default)]
     pub(crate) view: ViewChoice,
+    /// What is to become of what programs wrote into plain files, where that is said.
+    #[serde(default)]
+    pub(crate) writes: Option<Writes>,
     /// What the user typed, for the history.
     pub(crate) command: Vec<String>,
     /// What is asked.
@@ -60,6 +63,18 @@ pub(crate) enum ViewChoice {
     Fuse,
     /// As plain files.
     Files,
+}
+
+/// What becomes of what programs write into environments: the setting `writes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Writes {
+    /// It becomes an operation when the program has ended.
+    Capture,
+    /// The program sees it, and it goes with the program.
+    Discard,
+    /// The environment can only be read.
+    Deny,
 }
 
 impl ViewChoice {
