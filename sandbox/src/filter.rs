@@ -135,6 +135,9 @@ fn forbidden() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError>
     rules.insert(libc::SYS_clone, new_namespaces()?);
     rules.insert(libc::SYS_ioctl, terminals()?);
     rules.insert(libc::SYS_socket, sockets()?);
+    let unix = u64::from(libc::AF_UNIX.cast_unsigned());
+    let other = word(0, SeccompCmpOp::Ne, unix)?;
+    rules.insert(libc::SYS_socketpair, vec![one(vec![other])?]);
     rules.insert(libc::SYS_personality, personalities()?);
     for (number, mode) in MODES {
         let set = word(*mode, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?;

@@ -2,9 +2,11 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 /// A chain of links longer than this goes round in circles (`ELOOP`).
@@ -28,7 +30,13 @@ pub trait Look {
 
     /// Which file is at this path, its last part not followed.
     fn identity(&self, path: &Path) -> Option<FileId>;
+
+    /// A plain file of at most 64 KiB, or as much of its beginning; `None` if there is none, or it is no text.
+    fn text(&self, path: &Path) -> Option<String>;
 }
+
+/// How much of a file is read, in bytes.
+const MOST_TEXT: u64 = 1 << 16;
 
 /// A file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +52,22 @@ pub struct FileId {
 pub struct Host;
 
 impl Look for Host {
+    fn text(&self, path: &Path) -> Option<String> {
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)
+            .ok()?;
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut text = String::new();
+        file.take(MOST_TEXT).read_to_string(&mut text).ok()?;
+        Some(text)
+    }
+
     fn look(&self, path: &Path) -> Option<Kind> {
         let meta = fs::symlink_metadata(path).ok()?;
         Some(if meta.is_dir() {
@@ -162,6 +186,10 @@ pub(crate) mod tests {
                 device: 0,
                 inode: u64::try_from(inode).ok()?,
             })
+        }
+
+        fn text(&self, _path: &Path) -> Option<String> {
+            None
         }
     }
 

@@ -24,6 +24,7 @@ use nix::sys::signal::{Signal, raise};
 use nix::unistd::Uid;
 
 use super::context::Context;
+use super::venv_link;
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -203,7 +204,7 @@ pub(super) fn run(
             ..
         }) => Ok(Outcome::NotStarted(io::Error::from_raw_os_error(errno))),
         // Nobody asked for it by name, so it is told and does not stop anybody; a limit or a rule is asked for.
-        Err(failure) if merged.lines.is_empty() && is_of_the_machine(failure.stage) => {
+        Err(failure) if merged.lines.is_empty() && failure.is_of_the_machine() => {
             tell_missing(&failure, places, context.printer);
             Ok(Outcome::NoSandbox)
         }
@@ -223,14 +224,6 @@ fn tell_unmapped(plan: &Plan, printer: Printer) {
             path.display()
         ));
     }
-}
-
-/// Whether a stage fails because of what the machine lacks.
-fn is_of_the_machine(stage: Stage) -> bool {
-    matches!(
-        stage,
-        Stage::Namespaces | Stage::Identity | Stage::Lock | Stage::Mounts | Stage::Processes
-    )
 }
 
 /// Says that there is no sandbox: aloud the first time after the machine began, then only to who asks for details.
@@ -258,11 +251,19 @@ fn environment(
     variables: BTreeMap<OsString, OsString>,
 ) -> Result<Environment, Error> {
     let places = context.places()?;
+    let project = place.project.as_deref();
+    // By it people, and their editors, start the environment's Python outside.
+    let link = project
+        .filter(|project| venv_link::leads_to(project, &place.env, &places.live()))
+        .map(venv_link::path);
     Ok(Environment {
         prefix: Some(place.prefix.clone()),
         interpreter: Some(place.interpreter.clone()),
         project: place.project.clone(),
-        frozen: super::policy::paths(place.project.as_deref()),
+        frozen: super::policy::paths(project)
+            .into_iter()
+            .chain(link)
+            .collect(),
         own: Vec::new(),
         secret: [&places.home, &places.cache, &places.runtime]
             .map(Clone::clone)
@@ -310,7 +311,7 @@ fn unmade(failure: &Failure) -> Error {
         Stage::Network => {
             error.hint("nothing passes without a filter; a port of `--publish` may be taken")
         }
-        Stage::Namespaces | Stage::Identity | Stage::Lock | Stage::Processes => {
+        _ if failure.is_of_the_machine() => {
             error.hint("`blast doctor` says what this machine lacks")
         }
         _ => error,

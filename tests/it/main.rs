@@ -69,6 +69,7 @@ mod sandbox_escapes;
 mod sandbox_limits;
 mod sandbox_places;
 mod sandbox_streams;
+mod sandbox_system;
 mod sandbox_user;
 mod scale;
 mod skeleton;

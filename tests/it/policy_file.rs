@@ -1,6 +1,7 @@
 //! The file that says what programs of a project may do: a program that may change the project may not change that.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +10,6 @@ use blast_harness::{Background, Means, Run, require};
 use crate::world::World;
 
 const PROJECT: &str = "[project]\nname = \"p\"\nversion = \"1\"\n";
-const FREE: &str = "[tool.blast.sandbox]\nlevel = \"none\"\n";
 
 /// Every way to have another text there, each with what became of it. The first argument is the file.
 const WAYS: &str = r#"
@@ -139,13 +139,56 @@ fn a_file_that_was_replaced_from_outside_is_as_safe_as_the_first() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_said() {
-    let text = format!("{PROJECT}{FREE}");
-    let Some(world) = started(World::with([]), &text) else {
+fn a_link_to_it_stays_and_so_does_what_it_leads_to() {
+    let Some(world) = started(World::with([]), PROJECT) else {
         return;
     };
-    fs::rename(file(&world), world.root().join("elsewhere.toml")).expect("ours");
-    std::os::unix::fs::symlink("../elsewhere.toml", file(&world)).expect("ours");
+    world.write("settings/real.toml", PROJECT);
+    fs::remove_file(file(&world)).expect("ours");
+    symlink("settings/real.toml", file(&world)).expect("ours");
+    nothing_changes_it(&world);
+    let away = "import os; os.rename('settings', 'other')";
+    let run = world.blast(["run", "--", "python", "-c", away]);
+    run.exits(1).says("busy");
+}
+
+#[test]
+fn the_link_by_which_its_python_is_started_stays() {
+    let code = r"
+import os
+def unlink(): os.unlink('.venv')
+def rename_away(): os.rename('.venv', 'other'); os.rename('other', '.venv')
+def rename_over(): os.symlink(os.readlink('.venv'), 'other'); os.rename('other', '.venv')
+for way in rename_away, rename_over, unlink:
+    try:
+        way(); print(way.__name__, 'changed')
+    except OSError:
+        print(way.__name__, 'kept')
+    if os.path.lexists('other'): os.unlink('other')
+";
+    for world in [World::with([]), World::unprivileged([])] {
+        let Some(world) = started(world, PROJECT) else {
+            continue;
+        };
+        let python = world.project().join(".venv/bin/python");
+        let python = python.to_string_lossy();
+        for run in [
+            world.blast(["run", "--", "python", "-c", code]),
+            world.run(world.command(&*python, ["-c", code])),
+        ] {
+            assert_eq!(run.success().stdout.matches(" kept\n").count(), 3);
+        }
+        let run = world.blast(["run", "--sandbox", "none", "--", "python", "-c", code]);
+        assert_eq!(run.success().stdout.matches(" changed\n").count(), 3);
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_is_said() {
+    let Some(world) = started(World::with([]), PROJECT) else {
+        return;
+    };
+    fs::remove_file(file(&world)).expect("ours");
     let run = world.blast(["run", "--sandbox", "standard", "--", "python", "-c", "pass"]);
-    run.success().says("pyproject.toml is a link, or not there");
+    run.success().says("pyproject.toml is not there");
 }

@@ -4,6 +4,9 @@
 //! starts a program in a sandbox that is kept does, and the program's own user namespace knows that one alone: nothing
 //! leads back. What is worked on is shown by mounts that swap the two owners (`mount_setattr(2)`,
 //! `MOUNT_ATTR_IDMAP`): inside, root's files are the program's own, and what the program writes is root's on the disk.
+//!
+//! Where programs run as root itself, the system is shown by such mounts too, as owned by nobody: without a
+//! capability they then read of it what everybody may.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,7 +27,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use super::init::end;
 use super::message::{Failure, Stage};
-use crate::plan::{Ids, Mount, Plan};
+use crate::plan::{Ids, Mount, Owner, Plan};
 use crate::sys::{Fork, OneThread, fork_into, map_owners};
 
 /// What of a plan is shown as the program's own.
@@ -36,34 +39,42 @@ pub(super) struct Mapped {
     lacking: Vec<PathBuf>,
 }
 
-/// Makes the trees of a plan that are shown as the program's own; none where nobody else runs inside.
+/// Makes the trees of a plan that are shown as another's than on the host.
 pub(super) fn mapped(plan: &Plan, thread: OneThread) -> io::Result<Mapped> {
     let mut mapped = Mapped::default();
-    let Some(maker) = plan.maker else {
-        return Ok(mapped);
+    let is_wanted = |wanted: Owner| owners_of(plan).any(|(_, _, owner)| owner == wanted);
+    let own = match plan.maker {
+        Some(maker) => Some(swapped(maker, plan.ids, thread)?),
+        None => None,
     };
-    let owners = swapped(maker, plan.ids, thread)?;
-    for step in &plan.mounts {
-        let (at, source) = match step {
-            Mount::Bind {
-                at, mapped: true, ..
-            } => (at, at),
-            Mount::Elsewhere {
-                at,
-                source,
-                mapped: true,
-                ..
-            } => (at, source),
-            _ => continue,
+    // Who may not do this, root in a container, shows the system in another way.
+    let nobodys = (is_wanted(Owner::Nobody).then(|| disowned(thread).ok())).flatten();
+    for (at, source, owner) in owners_of(plan) {
+        let owners = match owner {
+            Owner::Same => continue,
+            Owner::Program => &own,
+            Owner::Nobody => &nobodys,
         };
-        match tree(source, &owners) {
-            Ok(tree) => {
+        match owners.as_ref().map(|owners| tree(source, owners)) {
+            Some(Ok(tree)) => {
                 mapped.trees.insert(at.clone(), tree);
             }
-            Err(_) => mapped.lacking.push(source.clone()),
+            _ if owner == Owner::Program => mapped.lacking.push(source.clone()),
+            _ => {}
         }
     }
     Ok(mapped)
+}
+
+/// The host's places of a plan: where they are inside, where outside, and whose.
+fn owners_of(plan: &Plan) -> impl Iterator<Item = (&PathBuf, &PathBuf, Owner)> {
+    plan.mounts.iter().filter_map(|step| match step {
+        Mount::Bind { at, owner, .. } => Some((at, at, *owner)),
+        Mount::Elsewhere {
+            at, source, owner, ..
+        } => Some((at, source, *owner)),
+        _ => None,
+    })
 }
 
 /// The places of a plan whose files keep their owners inside, though somebody else than their owner runs there: their file
@@ -96,6 +107,24 @@ fn tree(at: &Path, owners: &OwnedFd) -> io::Result<OwnedFd> {
 
 /// A user namespace in which these two have each other's place, and everybody else their own.
 fn swapped(one: Ids, other: Ids, thread: OneThread) -> io::Result<OwnedFd> {
+    let swap = |one: u32, other: u32| [(one, Some(other)), (other, Some(one))];
+    owners(swap(one.uid, other.uid), swap(one.gid, other.gid), thread)
+}
+
+/// A user namespace in which nobody has root's place, and everybody else their own.
+fn disowned(thread: OneThread) -> io::Result<OwnedFd> {
+    let moved = [(0, Some(NOBODY)), (NOBODY, None)];
+    owners(moved, moved, thread)
+}
+
+/// Who has nothing, as user and group (`overflowuid` of proc(5)).
+const NOBODY: u32 = 65534;
+
+/// Who takes whose place: none means that nobody does.
+type Places = [(u32, Option<u32>); 2];
+
+/// A user namespace in which these users and groups have others' places, and everybody else their own.
+fn owners(users: Places, groups: Places, thread: OneThread) -> io::Result<OwnedFd> {
     let (waits, stays) = pipe2(OFlag::O_CLOEXEC)?;
     let child = match fork_into(thread, CloneFlags::CLONE_NEWUSER)? {
         Fork::Child => {
@@ -107,12 +136,9 @@ fn swapped(one: Ids, other: Ids, thread: OneThread) -> io::Result<OwnedFd> {
         Fork::Parent(child) => child,
     };
     let made = (|| {
-        for (file, one, other) in [
-            ("uid_map", one.uid, other.uid),
-            ("gid_map", one.gid, other.gid),
-        ] {
+        for (file, places) in [("uid_map", users), ("gid_map", groups)] {
             let known = fs::read_to_string(Path::new("/proc/self").join(file))?;
-            fs::write(of(child, file), map(&known, one, other))?;
+            fs::write(of(child, file), map(&known, places))?;
         }
         File::open(of(child, "ns/user")).map(OwnedFd::from)
     })();
@@ -125,8 +151,9 @@ fn of(process: Pid, file: &str) -> PathBuf {
     Path::new("/proc").join(process.to_string()).join(file)
 }
 
-/// The lines of a map (`user_namespaces(7)`) of all that `known`, such a map itself, knows, with two swapped.
-fn map(known: &str, one: u32, other: u32) -> String {
+/// The lines of a map (`user_namespaces(7)`) of all that `known`, such a map itself, knows, with some moved.
+fn map(known: &str, mut places: Places) -> String {
+    places.sort_unstable();
     let mut lines = String::new();
     let mut add = |inside: u64, outside: u64, count: u64| {
         if count > 0 {
@@ -134,7 +161,6 @@ fn map(known: &str, one: u32, other: u32) -> String {
             writeln!(lines, "{inside} {outside} {count}").unwrap_or_default();
         }
     };
-    let (one, other) = (u64::from(one), u64::from(other));
     for line in known.lines() {
         let mut numbers = line.split_whitespace().map(str::parse);
         let (Some(Ok(first)), _, Some(Ok(count))) =
@@ -143,13 +169,13 @@ fn map(known: &str, one: u32, other: u32) -> String {
             continue;
         };
         let (mut at, end): (u64, u64) = (first, first + count);
-        for (this, that) in [
-            (one.min(other), one.max(other)),
-            (one.max(other), one.min(other)),
-        ] {
+        for (this, that) in places {
+            let this = u64::from(this);
             if (at..end).contains(&this) {
                 add(at, at, this - at);
-                add(this, that, 1);
+                if let Some(that) = that {
+                    add(this, that.into(), 1);
+                }
                 at = this + 1;
             }
         }
@@ -212,17 +238,27 @@ mod tests {
     #[test]
     fn two_are_swapped_and_all_others_keep_their_place() {
         let all = "         0          0 4294967295\n";
+        let swapped =
+            |known: &str, one, other| map(known, [(one, Some(other)), (other, Some(one))]);
         assert_eq!(
-            map(all, 0, 1000),
+            swapped(all, 0, 1000),
             "0 1000 1\n1 1 999\n1000 0 1\n1001 1001 4294966294\n"
         );
-        assert_eq!(map(all, 1000, 0), map(all, 0, 1000));
+        assert_eq!(swapped(all, 1000, 0), swapped(all, 0, 1000));
         // In a container: what is not known there is not named.
         let some = "0 100000 65536\n";
         assert_eq!(
-            map(some, 0, 65534),
+            swapped(some, 0, 65534),
             "0 65534 1\n1 1 65533\n65534 0 1\n65535 65535 1\n"
         );
-        assert_eq!(map("0 5 1\n7 7 2\n", 0, 8), "0 8 1\n7 7 1\n8 0 1\n");
+        assert_eq!(swapped("0 5 1\n7 7 2\n", 0, 8), "0 8 1\n7 7 1\n8 0 1\n");
+    }
+
+    #[test]
+    fn who_loses_a_place_gives_it_to_one_and_takes_none() {
+        assert_eq!(
+            map("0 0 4294967295\n", [(0, Some(NOBODY)), (NOBODY, None)]),
+            "0 65534 1\n1 1 65533\n65535 65535 4294901760\n"
+        );
     }
 }

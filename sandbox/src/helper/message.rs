@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub enum Stage {
     Network,
     /// What is seen.
     Mounts,
+    /// The environment, under private files (overlayfs).
+    Overlay,
     /// Its own `/proc`.
     Processes,
     /// The second user namespace, which locks the mounts.
@@ -62,6 +65,7 @@ impl fmt::Display for Stage {
             Self::Identity => "mapping its user",
             Self::Network => "making its network",
             Self::Mounts => "mounting what it sees",
+            Self::Overlay => "covering its environment by an overlayfs",
             Self::Processes => "mounting its /proc",
             Self::Lock => "locking its mounts",
             Self::Privileges => "giving up privileges",
@@ -93,6 +97,24 @@ impl Failure {
             errno: error.raw_os_error(),
             reason: error.to_string(),
         }
+    }
+
+    /// Whether it is the machine that has no sandboxes for us, so that this fails for every program. What a program could have
+    /// brought about, by what it wrote where it may or by what it used up, is none of that: else it could take its sandbox
+    /// away from the next.
+    pub fn is_of_the_machine(&self) -> bool {
+        const USED_UP: [Errno; 5] = [
+            Errno::EAGAIN,
+            Errno::EINTR,
+            Errno::EMFILE,
+            Errno::ENFILE,
+            Errno::ENOMEM,
+        ];
+        let is_used_up = |number: i32| USED_UP.contains(&Errno::from_raw(number));
+        matches!(
+            self.stage,
+            Stage::Namespaces | Stage::Identity | Stage::Overlay | Stage::Processes | Stage::Lock
+        ) && !self.errno.is_some_and(is_used_up)
     }
 
     /// The same for a path.
@@ -132,5 +154,36 @@ impl Speaker {
     pub(crate) fn number(&self) -> i32 {
         use std::os::fd::AsRawFd as _;
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_a_program_could_have_done_is_not_the_machines() {
+        let of = |stage, errno: Errno| Failure::new(stage, errno).is_of_the_machine();
+        for stage in [
+            Stage::Namespaces,
+            Stage::Identity,
+            Stage::Overlay,
+            Stage::Processes,
+            Stage::Lock,
+        ] {
+            assert!(of(stage, Errno::EPERM), "{stage}");
+            assert!(of(stage, Errno::ENOSPC), "{stage}");
+            for used_up in [Errno::EAGAIN, Errno::ENOMEM, Errno::EMFILE] {
+                assert!(!of(stage, used_up), "{stage}");
+            }
+        }
+        // A place of the project that was there a moment ago.
+        let gone = Failure::at(Stage::Mounts, Path::new("/p/.git"), Errno::ENOENT);
+        assert!(!gone.is_of_the_machine());
+        for stage in [Stage::Holder, Stage::Network, Stage::Filter, Stage::Limits] {
+            assert!(!of(stage, Errno::EPERM), "{stage}");
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! looked up in the new root alone, and is made only in memory, never on a file system of the host.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,20 +14,22 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::{Mode, fstat, fstatat, mkdirat};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{
     Gid, Uid, UnlinkatFlags, chdir, fchdir, fchownat, pivot_root, symlinkat, unlinkat,
 };
-use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::message::{Failure, Stage};
-use crate::plan::{Access, Mount, Plan, Scratch};
+use crate::plan::{Access, Mount, Owner, Plan, Scratch};
 use crate::sys::{MountFlags, restrict_mount};
 
 /// Where the new root is made: a directory of every system, which it covers only in our namespace.
 const BASE: &str = "/tmp";
 const EMPTY: &str = ".empty";
+/// Where secrets of the system are; other places of it are large, and nobody keeps secrets there.
+const CLOSED_BELOW: &str = "/etc";
 const SCRATCH: &str = ".scratch";
 const PLAIN: MountFlags = MountFlags::NO_SET_ID.and(MountFlags::NO_DEVICES);
 const SEALED: MountFlags = PLAIN.and(MountFlags::READ_ONLY);
@@ -78,7 +81,7 @@ pub(super) fn carry_out(
     plan: &Plan,
     owned: &BTreeMap<PathBuf, OwnedFd>,
 ) -> Result<Untouched, Failure> {
-    let failed = |error: Errno| Failure::new(Stage::Mounts, error);
+    let failed = |error: Errno| Failure::new(Stage::Namespaces, error);
     mount(
         None::<&str>,
         "/",
@@ -141,7 +144,8 @@ fn by_number(descriptor: impl AsFd) -> PathBuf {
 impl Root {
     fn make(plan: &Plan) -> Result<Self, Failure> {
         let failed = |error: Errno| Failure::at(Stage::Mounts, Path::new(BASE), error);
-        memory(Path::new(BASE), "size=8m,mode=0755").map_err(failed)?;
+        memory(Path::new(BASE), "size=8m,mode=0755")
+            .map_err(|error| Failure::at(Stage::Namespaces, Path::new(BASE), error))?;
         let root = directory(BASE).map_err(failed)?;
         mkdirat(&root, SCRATCH, Mode::S_IRWXU).map_err(failed)?;
         let empty = openat(
@@ -198,6 +202,7 @@ impl Root {
     ) -> Result<(), Failure> {
         let stage = match step {
             Mount::Processes { .. } => Stage::Processes,
+            Mount::View { .. } => Stage::Overlay,
             _ => Stage::Mounts,
         };
         self.try_step(step, sources, owned)
@@ -216,7 +221,7 @@ impl Root {
                 access,
                 directory,
                 optional,
-                mapped,
+                owner,
             } => {
                 let Some(source) = sources.get(at) else {
                     return Ok(());
@@ -225,19 +230,22 @@ impl Root {
                     Err(Errno::EROFS) if *optional => return Ok(()),
                     placed => placed?,
                 };
-                let tree = owned.get(at).filter(|_| *mapped);
-                self.show(at, *access, source, tree, &placed)
+                let tree = owned.get(at);
+                self.show(at, *access, source, tree, &placed)?;
+                if *owner == Owner::Nobody && tree.is_none() && at.starts_with(CLOSED_BELOW) {
+                    self.hide_closed(at)?;
+                }
+                Ok(())
             }
             Mount::Elsewhere {
                 at,
                 access,
                 directory,
-                mapped,
                 ..
             } => {
                 let source = sources.get(at).ok_or(Errno::ENOENT)?;
                 let placed = self.place(at, *directory)?;
-                let tree = owned.get(at).filter(|_| *mapped);
+                let tree = owned.get(at);
                 self.show(at, *access, source, tree, &placed)
             }
             Mount::Link { at, target } => self.link(at, target),
@@ -294,6 +302,17 @@ impl Root {
                     restrict_mount(self.at(at)?, SEALED, true)
                 }
             },
+            Mount::Pinned { at } => {
+                let link = self.at(at)?;
+                if fstat(&link)?.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFLNK.bits() {
+                    // It was one when this was planned.
+                    return Err(Errno::ESTALE.into());
+                }
+                let flags = OpenTreeFlags::OPEN_TREE_CLONE
+                    | OpenTreeFlags::OPEN_TREE_CLOEXEC
+                    | OpenTreeFlags::AT_EMPTY_PATH;
+                put(&open_tree(&link, "", flags)?, &link)
+            }
             Mount::Hidden { at, directory } => self.hide(at, *directory),
         }
     }
@@ -319,12 +338,41 @@ impl Root {
         restrict_mount(self.at(at)?, flags, true)
     }
 
+    /// Hides what not everybody may read, of a place whose owner the program is.
+    fn hide_closed(&mut self, at: &Path) -> io::Result<()> {
+        let place = match self.at(at) {
+            // Somebody outside removed it just now.
+            Err(Errno::ENOENT) => return Ok(()),
+            place => place?,
+        };
+        let meta = fstat(&place)?;
+        let kind = meta.st_mode & SFlag::S_IFMT.bits();
+        let is_directory = kind == SFlag::S_IFDIR.bits();
+        let mut needed = Mode::S_IROTH;
+        if is_directory {
+            needed |= Mode::S_IXOTH;
+        }
+        if kind != SFlag::S_IFLNK.bits() && meta.st_mode & needed.bits() != needed.bits() {
+            return self.hide(at, is_directory);
+        }
+        if is_directory {
+            for entry in fs::read_dir(by_number(&place))? {
+                self.hide_closed(&at.join(entry?.file_name()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn hide(&mut self, at: &Path, directory: bool) -> io::Result<()> {
         let placed = match self.at(at) {
             // What is not there is hidden.
             Err(Errno::ENOENT) => return Ok(()),
             placed => placed?,
         };
+        // What is in our memory is hidden already.
+        if self.ours.contains(&fstat(&placed)?.st_dev) {
+            return Ok(());
+        }
         if directory {
             memory(&by_number(&placed), "size=64k,mode=0555")?;
             self.ours.insert(fstat(self.at(at)?)?.st_dev);
@@ -376,8 +424,7 @@ impl Root {
             Some("overlay"),
             flags,
             Some(options.as_str()),
-        )
-        .map_err(|error| io::Error::other(format!("overlayfs: {}", error.desc())))?;
+        )?;
         if let Some((path, _)) = python {
             // The first who looks has the upper directory marked; that shall be nobody's doing.
             fstatat(&self.at(at)?, path, AtFlags::AT_SYMLINK_NOFOLLOW)?;

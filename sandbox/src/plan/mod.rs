@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer, WatchedLimits};
-pub use mounts::{Access, Mount, Scratch};
+pub use mounts::{Access, Mount, Owner, Scratch};
 pub use variables::INSIDE;
 
 use crate::cgroups::Cgroups;
@@ -242,7 +242,12 @@ pub fn plan(
             return Err(PlanError::NotEnforceable(degraded.clone()));
         }
     }
-    let seen = mounts::of(policy, environment, caller, user.is_some(), look)?;
+    let who = match (machine.uid, user) {
+        (_, Some(_)) => mounts::Who::Another,
+        (0, None) => mounts::Who::Root,
+        (_, None) => mounts::Who::Themselves,
+    };
+    let seen = mounts::of(policy, environment, caller, who, look)?;
     let variables = variables::of(policy, environment, caller, user, &seen.directory);
     Ok(Plan {
         level: policy.level,

@@ -6,6 +6,7 @@
 //! lead, and links on the way are made anew, so that a link can widen nothing.
 
 mod elsewhere;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,18 @@ pub enum Access {
     Write,
     /// Opened as the device it is.
     Device,
+}
+
+/// Who owns the files of a place, as a program sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Owner {
+    /// Who owns them on the host.
+    Same,
+    /// The program, where the file system can show that: who made the sandbox, and owns them, is somebody else.
+    Program,
+    /// Of root's nobody, so that a program that runs as root reads of them what everybody may. Where the file system cannot
+    /// show that, what not everybody may read stays away of `/etc`.
+    Nobody,
 }
 
 /// A part of the private files, which all live and end with the sandbox.
@@ -53,9 +66,8 @@ pub enum Mount {
         directory: bool,
         /// Whether it stays away if it cannot be opened.
         optional: bool,
-        /// Whether its files are shown as the program's own, where the file system can: who made the sandbox, and
-        /// owns them, is somebody else.
-        mapped: bool,
+        /// Whose its files are inside.
+        owner: Owner,
     },
     /// A place of the host, at another path.
     Elsewhere {
@@ -68,7 +80,7 @@ pub enum Mount {
         /// Whether it is a directory.
         directory: bool,
         /// As of [`Self::Bind`].
-        mapped: bool,
+        owner: Owner,
     },
     /// A link, as on the host.
     Link {
@@ -108,6 +120,11 @@ pub enum Mount {
         /// Where.
         at: PathBuf,
     },
+    /// A link that is there already and can be neither replaced nor removed now.
+    Pinned {
+        /// Where.
+        at: PathBuf,
+    },
     /// Nothing, over what is there.
     Hidden {
         /// Where.
@@ -129,6 +146,7 @@ impl Mount {
             | Self::Processes { at, .. }
             | Self::Terminals { at }
             | Self::Frozen { at }
+            | Self::Pinned { at }
             | Self::Hidden { at, .. } => at,
         }
     }
@@ -237,7 +255,15 @@ const PROC_SECRET: &[&str] = &[
     "/proc/vmallocinfo",
 ];
 /// Of `/proc`, what is read and never changed: its owner could, being root.
-const PROC_READ: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys"];
+const PROC_READ: &[&str] = &[
+    "/proc/bus",
+    "/proc/dynamic_debug",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/pressure",
+    "/proc/sys",
+];
 /// Where an environment's Python is, below its prefix (PEP 405).
 const PYTHON: &str = "bin/python";
 
@@ -253,10 +279,10 @@ pub(super) fn of(
     policy: &Policy,
     environment: &Environment,
     caller: &Caller,
-    for_another: bool,
+    who: Who,
     look: &dyn Look,
 ) -> Result<Seen, PlanError> {
-    let mut list = List::new(look, for_another);
+    let mut list = List::new(look, who);
     list.system(policy.level);
     let home = caller.home.clone().unwrap_or_else(|| "/".into());
     list.private(&home);
@@ -288,7 +314,9 @@ pub(super) fn of(
     }
     elsewhere::none_is_led(&policy.files, workplace.as_deref(), look)?;
     let mut kept = environment.frozen.clone();
-    kept.extend(obeyed(workplace.as_deref(), look));
+    if let Some(workplace) = &workplace {
+        kept.extend(kept::obeyed(workplace, policy, look));
+    }
     for (path, access) in given {
         let access = if list.is_kept_read_only(policy, path, false) {
             Access::Read
@@ -300,7 +328,7 @@ pub(super) fn of(
         }
     }
     list.show_elsewhere(policy, &kept)?;
-    let frozen = list.freeze(&kept, policy);
+    let frozen = list.freeze(&kept, &environment.secret, policy);
     list.hide(&hidden);
     if policy.network.is_nothing() {
         // Then names are asked for on the loopback, which fails at once and can be seen (resolv.conf(5)).
@@ -321,8 +349,8 @@ pub(super) fn of(
         .filter(|path| list.can_be_replaced(path))
         .map(|path| {
             format!(
-                "{} is a link, or not there, so a program in the sandbox can put another in its place, and with it the \
-                 policy of the next one",
+                "{} is not there, or leads through a link that is given to be written, so a program in the sandbox can \
+                 put another in its place, and with it the policy of the next one",
                 path.display()
             )
         })
@@ -339,7 +367,10 @@ pub(super) fn of(
     });
     Ok(Seen {
         frozen: (frozen.iter())
-            .filter(|path| matches!(list.mounts.get(*path), Some(Mount::Bind { .. })))
+            .filter(|path| {
+                let mount = list.mounts.get(*path);
+                matches!(mount, Some(Mount::Bind { .. } | Mount::Pinned { .. }))
+            })
             .filter_map(|path| look.identity(path))
             .collect(),
         mounts: list.in_order(),
@@ -374,22 +405,6 @@ fn workplace(
     (!system && !too_much).then_some(directory)
 }
 
-/// What of a repository git obeys, which people and their editors run outside: programs of its own (githooks(5)), and settings
-/// that name programs (git-config(1)). Where it is elsewhere, the file that says so (gitrepository-layout(5)).
-fn obeyed(workplace: Option<&Path>, look: &dyn Look) -> Vec<PathBuf> {
-    let Some(git) = workplace.map(|workplace| workplace.join(".git")) else {
-        return Vec::new();
-    };
-    let parts = match look.look(&git) {
-        Some(Kind::Directory) => vec![git.join("hooks"), git.join("config")],
-        Some(Kind::File) => vec![git],
-        _ => Vec::new(),
-    };
-    // What is a link can be replaced in any case.
-    let is_itself = |path: &PathBuf| resolve(look, path).is_some_and(|found| found.path == *path);
-    parts.into_iter().filter(is_itself).collect()
-}
-
 /// Why a place of the host is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -401,20 +416,31 @@ enum Place {
     Given,
 }
 
+/// Who runs inside, as far as owners of files matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Who makes the sandbox, and is not root.
+    Themselves,
+    /// Root.
+    Root,
+    /// Somebody else than root, who makes it.
+    Another,
+}
+
 /// The list while it grows: one entry per path, the last one said.
 struct List<'a> {
     look: &'a dyn Look,
-    for_another: bool,
+    who: Who,
     mounts: BTreeMap<PathBuf, Mount>,
     /// Directories that are mounts of their own whatever is above them.
     fixed: BTreeSet<PathBuf>,
 }
 
 impl<'a> List<'a> {
-    fn new(look: &'a dyn Look, for_another: bool) -> Self {
+    fn new(look: &'a dyn Look, who: Who) -> Self {
         Self {
             look,
-            for_another,
+            who,
             mounts: BTreeMap::new(),
             fixed: BTreeSet::new(),
         }
@@ -437,7 +463,13 @@ impl<'a> List<'a> {
             access,
             directory: found.kind == Kind::Directory,
             optional: place == Place::System,
-            mapped: place == Place::Given && self.for_another,
+            owner: match (place, self.who) {
+                (Place::Given, Who::Another) => Owner::Program,
+                (Place::System | Place::Interpreter, Who::Root) if access == Access::Read => {
+                    Owner::Nobody
+                }
+                _ => Owner::Same,
+            },
         });
         true
     }
@@ -539,60 +571,6 @@ impl<'a> List<'a> {
         Ok(())
     }
 
-    /// Makes these read only in a place that is given to be written, unless the policy gives the very path. A directory
-    /// above cannot be moved away then: each is a mount, and what is one cannot be renamed (`EBUSY`, rename(2)).
-    fn freeze(&mut self, files: &[PathBuf], policy: &Policy) -> Vec<PathBuf> {
-        let given: Vec<PathBuf> = (policy.files.read_write.iter())
-            .filter_map(|path| Some(resolve(self.look, path)?.path))
-            .collect();
-        let mut frozen = Vec::new();
-        for path in files {
-            let Some(found) = resolve(self.look, path) else {
-                continue;
-            };
-            let path = found.path;
-            if given.contains(&path) || !self.is_written(&path) {
-                continue;
-            }
-            let above: Vec<PathBuf> = path
-                .ancestors()
-                .skip(1)
-                .take_while(|at| self.is_written(at))
-                .map(Path::to_owned)
-                .collect();
-            for at in above {
-                self.bind(&at, Access::Write, Place::Given);
-                self.fixed.insert(at);
-            }
-            self.bind(&path, Access::Read, Place::Given);
-            frozen.push(path);
-        }
-        frozen
-    }
-
-    /// Whether a program can change what is at this path, which has no link.
-    fn is_written(&self, path: &Path) -> bool {
-        let held = self.holder(path);
-        matches!(
-            held,
-            Some(Mount::Bind {
-                access: Access::Write,
-                ..
-            })
-        )
-    }
-
-    /// Whether a program can put something of its own at a path that is to be frozen: it leads through a link there, or
-    /// nothing is there.
-    fn can_be_replaced(&self, path: &Path) -> bool {
-        match resolve(self.look, path) {
-            Some(found) => found.links.iter().any(|(at, _)| self.is_written(at)),
-            None => (path.ancestors().skip(1))
-                .find_map(|above| resolve(self.look, above))
-                .is_some_and(|found| self.is_written(&found.path)),
-        }
-    }
-
     /// Takes away what is at or below these, and hides what is above.
     fn hide(&mut self, hidden: &[PathBuf]) {
         for path in hidden {
@@ -624,7 +602,7 @@ impl<'a> List<'a> {
     /// The mount that a path is on.
     fn holder(&self, path: &Path) -> Option<&Mount> {
         path.ancestors().find_map(|at| match self.mounts.get(at) {
-            None | Some(Mount::Link { .. }) => None,
+            None | Some(Mount::Link { .. } | Mount::Pinned { .. }) => None,
             found => found,
         })
     }
@@ -648,11 +626,11 @@ impl<'a> List<'a> {
                 let above = at.parent().and_then(|parent| self.holder(parent));
                 match mount {
                     Mount::Link { .. } => !matches!(above, Some(Mount::Bind { .. })),
-                    Mount::Bind { access, mapped, .. } => {
+                    Mount::Bind { access, owner, .. } => {
                         self.fixed.contains(at)
                             || !matches!(above,
-                                Some(Mount::Bind { access: held, mapped: as_own, .. })
-                                    if held == access && as_own == mapped)
+                                Some(Mount::Bind { access: held, owner: above, .. })
+                                    if held == access && above == owner)
                     }
                     Mount::Hidden { .. } => matches!(
                         above,

@@ -140,6 +140,8 @@ fn the_file_of_the_policy_is_read_only_in_a_project_that_is_written() {
         "/home/u/.blast/live/demo/",
         "/home/u/work/p/pyproject.toml",
         "/home/u/work/linked/pyproject.toml -> ../p/pyproject.toml",
+        "/home/u/work/inner/pyproject.toml -> settings.toml",
+        "/home/u/work/inner/settings.toml",
         "/home/u/work/empty/",
         "/home/u/.config/blast/config.toml",
     ]);
@@ -195,8 +197,20 @@ fn the_file_of_the_policy_is_read_only_in_a_project_that_is_written() {
         );
     }
 
-    for replaced in ["/home/u/work/linked", "/home/u/work/empty"] {
-        let plan = made(replaced, &standard);
+    let link = "/home/u/work/linked/pyproject.toml";
+    let plan = made("/home/u/work/linked", &standard);
+    assert!(matches!(at(&plan, link), Some(Mount::Pinned { .. })));
+    assert_eq!(plan.frozen.len(), 1, "what it leads to is not given");
+    assert_eq!(plan.notes, [""; 0]);
+
+    for (replaced, given) in [
+        (
+            "/home/u/work/inner",
+            given("/home/u/work/inner/pyproject.toml"),
+        ),
+        ("/home/u/work/empty", standard.clone()),
+    ] {
+        let plan = made(replaced, &given);
         assert!(plan.frozen.is_empty(), "{replaced}");
         assert_eq!(plan.notes.len(), 1, "{replaced}");
         assert!(plan.notes[0].contains(replaced), "{:?}", plan.notes);
@@ -204,46 +218,128 @@ fn the_file_of_the_policy_is_read_only_in_a_project_that_is_written() {
 }
 
 #[test]
-fn what_git_obeys_is_read_only_wherever_it_is() {
+fn what_tools_outside_obey_is_read_only_wherever_it_is() {
     let paper = Paper::new([
         "/home/u/.blast/live/demo/",
         "/home/u/work/whole/.git/hooks/pre-commit",
         "/home/u/work/whole/.git/config",
+        "/home/u/work/whole/.git/objects/",
+        "/home/u/work/more/.git/hooks/",
+        "/home/u/work/more/.git/config",
+        "/home/u/work/more/.git/config.worktree",
+        "/home/u/work/more/.git/modules/sub/config",
+        "/home/u/work/more/.git/worktrees/other/",
+        "/home/u/work/more/.vscode/tasks.json",
+        "/home/u/work/more/.envrc",
         "/home/u/work/tree/.git",
         "/home/u/work/linked/.git -> ../whole/.git",
+        "/home/u/work/hooked/.git/hooks -> ../githooks",
+        "/home/u/work/hooked/.git/config",
+        "/home/u/work/hooked/githooks/",
+        "/home/u/work/without/.git/config",
+        "/home/u/work/closed/.git/",
         "/home/u/work/bare/",
     ]);
     let kept = |project: &str, policy: &Policy| -> Vec<String> {
+        let project = format!("/home/u/work/{project}");
         let environment = Environment {
-            project: Some(project.into()),
+            project: Some(project.clone().into()),
             ..environment()
         };
-        let plan = plan(policy, &environment, &caller(project), &machine(), &paper);
+        let plan = plan(policy, &environment, &caller(&project), &machine(), &paper);
         let plan = plan.expect("a plan");
         assert_eq!(plan.notes, [""; 0]);
-        let read_only = |mount: &Mount| match mount {
+        let kept = |mount: &Mount| match mount {
             Mount::Bind { at, access, .. } if *access == Access::Read => Some(at.clone()),
+            Mount::Pinned { at } => Some(at.clone()),
             _ => None,
         };
-        let paths = plan.mounts.iter().filter_map(read_only);
-        let below = paths.filter(|path| path.starts_with("/home/u/work"));
-        below.map(|path| path.display().to_string()).collect()
+        let paths = plan.mounts.iter().filter_map(kept);
+        let mut below: Vec<String> = paths
+            .filter_map(|path| Some(path.strip_prefix(&project).ok()?.display().to_string()))
+            .collect();
+        below.sort();
+        below
     };
-    let mut policy = policy(Level::Standard);
-    let (config, hooks) = (
-        "/home/u/work/whole/.git/config",
-        "/home/u/work/whole/.git/hooks",
-    );
-    assert_eq!(kept("/home/u/work/whole", &policy), [config, hooks]);
+    let mut standard = policy(Level::Standard);
+    let parts = [".git/config", ".git/hooks"];
+    assert_eq!(kept("whole", &standard), parts);
     assert_eq!(
-        kept("/home/u/work/tree", &policy),
-        ["/home/u/work/tree/.git"]
+        kept("more", &standard),
+        [
+            ".envrc",
+            ".git/config",
+            ".git/config.worktree",
+            ".git/hooks",
+            ".git/modules",
+            ".git/worktrees",
+            ".vscode"
+        ]
     );
-    for without in ["/home/u/work/linked", "/home/u/work/bare"] {
-        assert_eq!(kept(without, &policy), [""; 0]);
+    assert_eq!(kept("tree", &standard), [".git"]);
+    assert_eq!(kept("linked", &standard), [".git"], "the link");
+    assert_eq!(
+        kept("hooked", &standard),
+        [".git/config", ".git/hooks", "githooks"]
+    );
+    // A program could make what is missing, or let be seen again what it took the rights from.
+    assert_eq!(kept("without", &standard), [".git"]);
+    assert_eq!(kept("closed", &standard), [".git"]);
+    assert_eq!(kept("bare", &standard), [""; 0]);
+    let mut strict = policy(Level::Strict);
+    assert_eq!(kept("whole", &strict), [".git"]);
+    // Who gives a part gives that part.
+    strict
+        .files
+        .read_write
+        .push("/home/u/work/whole/.git".into());
+    assert_eq!(kept("whole", &strict), parts);
+    standard
+        .files
+        .read_write
+        .push("/home/u/work/whole/.git/hooks".into());
+    assert_eq!(kept("whole", &standard), [".git/config"]);
+}
+
+#[test]
+fn the_system_is_nobodys_for_root_and_as_it_is_for_others() {
+    let owner = |machine: &Machine, policy: &Policy, path: &str| {
+        let caller = caller("/home/u/work/p");
+        let plan = plan(policy, &environment(), &caller, machine, &paper()).expect("a plan");
+        match at(&plan, path) {
+            Some(Mount::Bind { owner, .. }) => Some(*owner),
+            _ => None,
+        }
+    };
+    let root = Machine {
+        uid: 0,
+        gid: 0,
+        user: Some(User {
+            uid: 1234,
+            gid: 1234,
+            name: None,
+        }),
+        ..machine()
+    };
+    let standard = policy(Level::Standard);
+    let somebody = Policy {
+        user: Some("1234".into()),
+        ..standard.clone()
+    };
+    for (path, of_root, of_another) in [
+        ("/usr", Owner::Nobody, Owner::Same),
+        ("/etc", Owner::Nobody, Owner::Same),
+        ("/dev/null", Owner::Same, Owner::Same),
+        ("/home/u/work/p", Owner::Same, Owner::Program),
+    ] {
+        assert_eq!(owner(&root, &standard, path), Some(of_root), "{path}");
+        assert_eq!(owner(&root, &somebody, path), Some(of_another), "{path}");
+        assert_eq!(
+            owner(&machine(), &standard, path),
+            Some(Owner::Same),
+            "{path}"
+        );
     }
-    policy.files.read_write.push(hooks.into());
-    assert_eq!(kept("/home/u/work/whole", &policy), [config]);
 }
 
 #[test]
@@ -543,7 +639,15 @@ fn root_makes_the_sandbox_of_somebody_else_and_shows_them_what_is_worked_on_as_t
         "nobody"
     );
     let mapped: Vec<_> = (plan.mounts.iter())
-        .filter(|mount| matches!(mount, Mount::Bind { mapped: true, .. }))
+        .filter(|mount| {
+            matches!(
+                mount,
+                Mount::Bind {
+                    owner: Owner::Program,
+                    ..
+                }
+            )
+        })
         .map(Mount::at)
         .collect();
     assert_eq!(

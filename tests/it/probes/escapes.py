@@ -4,7 +4,8 @@ A probe returns something true if it did what a sandbox must not allow, and some
 exception if it was stopped. `python escapes.py FACTS NAME...` prints one JSON object: name -> "done",
 or why not. FACTS is a JSON file with what the test prepared (paths, ports, process numbers). The same program run
 without a sandbox is the control: there a probe of the kind "control" must succeed. The kind says otherwise where even
-a user without a sandbox cannot do it: "root" needs root for the control, "kernel" and the rest are judged inside only.
+a user without a sandbox cannot do it: "root" needs root for the control, "strict" is kept at that level alone, "kernel" and the rest
+are judged inside only.
 
 Standard library only; nothing here harms: what is written is the test's own or is put back.
 """
@@ -1131,6 +1132,39 @@ def many_bytes_in_tmp():
                 os.unlink(path + str(part))
 
 
+def fills(folder):
+    """More into a place of private files than --tmp-size allows."""
+    path = os.path.join(folder, "probe-fills-%d" % os.getpid())
+    try:
+        with open(path, "wb") as file:
+            for _ in range(F["tmp_size"] // (1 << 20) + 8):
+                file.write(bytes(1 << 20))
+        return True
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+@probe()
+def many_bytes_in_shared_memory():
+    return fills("/dev/shm")
+
+
+@probe()
+def many_bytes_in_var_tmp():
+    return fills("/var/tmp")
+
+
+@probe()
+def many_bytes_in_home():
+    return fills(F["home"])
+
+
+@probe("inside")
+def many_bytes_in_environment():
+    return fills(sys.prefix)
+
+
 @probe("inside")
 def raise_limits():
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_NPROC):
@@ -1255,17 +1289,40 @@ def leave_trusted_attribute():
         os.unlink(path)
 
 
+def leaves(path, text="[probe]\n"):
+    """Whether a file of the project becomes another, whatever was there. It is put back."""
+    path = os.path.join(F["project"], path)
+    before = None
+    if os.path.exists(path):
+        with open(path) as file:
+            before = file.read()
+    beside = path + ".probe"
+    done = False
+    for put in (lambda: os.replace(beside, path), lambda: _write(path, text)):
+        try:
+            _write(beside, text)
+            put()
+            done = True
+        except OSError:
+            pass
+    if os.path.exists(beside):
+        os.unlink(beside)
+    if done and before is None:
+        os.unlink(path)
+    elif done:
+        _write(path, before)
+    return done
+
+
+def _write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
+
+
 @probe()
 def leave_program_for_git():
     """A hook, which git runs outside, and nothing that was there before is lost."""
-    path = os.path.join(F["project"], ".git/hooks/post-checkout")
-    try:
-        with open(path, "w") as file:
-            file.write("#!/bin/sh\n")
-        return True
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
+    return leaves(".git/hooks/post-checkout", "#!/bin/sh\n")
 
 
 @probe()
@@ -1274,11 +1331,90 @@ def name_program_for_git():
 
 
 @probe()
+def replace_settings_of_git():
+    return leaves(".git/config")
+
+
+@probe()
+def settings_of_one_working_tree():
+    return leaves(".git/config.worktree")
+
+
+@probe("strict")
+def lead_git_to_another_repository():
+    """Its file that says where hooks and settings are. At level standard the repository itself can be written."""
+    return leaves(".git/commondir", "../elsewhere\n")
+
+
+@probe()
+def leave_program_for_git_in_a_submodule():
+    return leaves(".git/modules/sub/hooks/post-checkout", "#!/bin/sh\n")
+
+
+@probe()
+def name_program_for_git_in_a_submodule():
+    return leaves(".git/modules/sub/config")
+
+
+@probe()
+def make_a_submodule():
+    return makes(os.path.join(F["project"], ".git/modules/sub"))
+
+
+@probe()
+def lead_a_submodule_elsewhere():
+    return leaves("sub/.git", "gitdir: ../elsewhere\n")
+
+
+@probe()
+def move_a_submodule_away():
+    folder = os.path.join(F["project"], "sub")
+    os.rename(folder, folder + ".away")
+    os.rename(folder + ".away", folder)
+    return True
+
+
+@probe()
+def lead_a_working_tree_elsewhere():
+    return leaves(".git/worktrees/other/commondir", "../elsewhere\n")
+
+
+@probe()
 def move_settings_of_git_away():
     folder = os.path.join(F["project"], ".git")
     os.rename(folder, folder + ".away")
     os.rename(folder + ".away", folder)
     return True
+
+
+@probe()
+def close_git_and_open_it_again():
+    """Who cannot be looked into when a sandbox is made must not be open in it."""
+    folder = os.path.join(F["project"], ".git/hooks")
+    mode = os.stat(folder).st_mode & 0o777
+    os.chmod(folder, 0)
+    os.chmod(folder, mode)
+    return True
+
+
+@probe()
+def leave_task_for_editor():
+    return leaves(".vscode/tasks.json", "{}")
+
+
+@probe()
+def leave_another_file_for_editor():
+    return leaves(".vscode/settings.json", "{}")
+
+
+@probe()
+def leave_program_for_another_editor():
+    return leaves(".idea/workspace.xml", "<project/>")
+
+
+@probe()
+def leave_commands_for_shell():
+    return leaves(".envrc", "true\n")
 
 
 # --- other processes by what numbers them -------------------------------------------------------------
@@ -1362,7 +1498,7 @@ def token_in_environment_of_any_process():
 @probe("inside")
 def anything_of_init():
     """What tells about process 1, beyond that it is there."""
-    for part in ("environ", "maps", "auxv", "stack", "syscall", "cwd", "exe", "root", "fdinfo", "map_files", "io"):
+    for part in ("environ", "maps", "auxv", "mountinfo", "stack", "syscall", "cwd", "exe", "root", "fdinfo", "map_files", "io"):
         try:
             path = "/proc/1/" + part
             if os.path.islink(path):
@@ -1439,6 +1575,65 @@ def write_binary_formats():
     return opens_to_write("/proc/sys/fs/binfmt_misc/register")
 
 
+@probe("root")
+def go_before_others_at_disks():
+    """ioprio_set(2), the class of real time."""
+    return call(251 if X86 else 30, 1, 0, 1 << 13) == 0
+
+
+@probe("root")
+def write_triggers_of_pressure():
+    return opens_to_write("/proc/pressure/memory")
+
+
+@probe("root")
+def write_any_file_of_the_kernel():
+    """One of /proc that is no process', or of /sys, whichever."""
+    for top in ("/proc", "/sys"):
+        for folder, folders, files in os.walk(top):
+            if folder == "/proc":
+                folders[:] = [name for name in folders if not name.isdigit() and "self" not in name]
+            if folder.count("/") > 4:
+                folders[:] = []
+            for name in files:
+                path = os.path.join(folder, name)
+                try:
+                    if not os.path.islink(path):
+                        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                        return True
+                except OSError:
+                    pass
+    return False
+
+
+@probe("root")
+def read_what_is_closed_in_etc():
+    """Any file there that not everybody may read: who is root owns it."""
+    for folder, _, files in os.walk("/etc"):
+        for name in files:
+            path = os.path.join(folder, name)
+            try:
+                mode = os.lstat(path).st_mode
+                if mode & 0o170004 == 0o100000 and os.stat(path).st_size > 0:
+                    return reads(path)
+            except OSError:
+                pass
+    return False
+
+
+@probe("root")
+def list_what_is_closed_in_etc():
+    for folder, folders, _ in os.walk("/etc"):
+        for name in folders:
+            path = os.path.join(folder, name)
+            try:
+                if os.lstat(path).st_mode & 0o170005 == 0o040000 and lists(path):
+                    return True
+            except OSError:
+                pass
+    return False
+
+
 @probe()
 def list_disks():
     return lists("/sys/block")
@@ -1469,6 +1664,52 @@ def calls_of_32_bits():
 @probe("root")
 def new_time_namespace():
     return in_child(lambda: call(number("unshare"), 0x80) == 0)
+
+
+@probe("root")
+def enter_namespace_of_host_process():
+    descriptor = call(number("pidfd_open"), F["outer"], 0)
+    return in_child(lambda: call(number("setns"), descriptor, 0x08000000) == 0)
+
+
+@probe()
+def shared_memory_of_host():
+    """By its number, as shmat(2) wants it: that of an IPC namespace."""
+    LIBC.shmat.restype = ctypes.c_void_p
+    return LIBC.shmat(F["shared_memory"], None, 0o10000) != ctypes.c_void_p(-1).value
+
+
+@probe()
+def secret_by_a_link_that_changes():
+    """A link that leads into the project and out of it by turns, while it is opened."""
+    import threading
+    link, over = (os.path.join(F["project"], "probe-turns%s-%d" % (end, os.getpid())) for end in ("", "-over"))
+    inside = os.path.join(F["project"], "facts.json")
+    ends = time.monotonic() + 2
+    stop = threading.Event()
+
+    def turn():
+        while not stop.is_set():
+            for target in (F["secret"], inside):
+                os.symlink(target, over)
+                os.replace(over, link)
+
+    os.symlink(inside, link)
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        while time.monotonic() < ends:
+            try:
+                with open(link, "rb") as file:
+                    if file.read(1) == b"s":
+                        return True
+            except OSError:
+                pass
+        return False
+    finally:
+        stop.set()
+        thread.join()
+        os.unlink(link)
 
 
 @probe()
@@ -1546,6 +1787,29 @@ def express_data_path_socket():
 def cluster_socket():
     with socket.socket(30, socket.SOCK_STREAM, 0):
         return True
+
+
+@probe("kernel")
+def pair_of_cluster_sockets():
+    pair = (ctypes.c_int * 2)()
+    return call(53 if X86 else 199, 30, 5, 0, ctypes.cast(pair, ctypes.c_void_p)) == 0
+
+
+@probe()
+def loopback_of_host_as_people_write_it():
+    """127.0.0.1 as inet_aton(3) takes it: a number, octal, hexadecimal, short."""
+    done = False
+    for text in ("2130706433", "0177.0.0.1", "0x7f.1", "127.1", "017700000001", "127.255.255.254"):
+        try:
+            done = connects((text, F["port"])) or done
+        except OSError:
+            pass
+    return done
+
+
+@probe()
+def loopback_of_host_by_no_address_6():
+    return connects(("::", F["port6"]), socket.AF_INET6)
 
 
 @probe()

@@ -6,7 +6,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{Access, List, Mount};
+use super::{Access, List, Mount, Owner, Who};
 use crate::Policy;
 use crate::places::{Kind, Look, resolve};
 use crate::plan::PlanError;
@@ -100,7 +100,10 @@ impl List<'_> {
                 source: found.path,
                 access: if write { Access::Write } else { Access::Read },
                 directory: found.kind == Kind::Directory,
-                mapped: self.for_another,
+                owner: match self.who {
+                    Who::Another => Owner::Program,
+                    Who::Root | Who::Themselves => Owner::Same,
+                },
             });
         }
         Ok(())

@@ -58,7 +58,7 @@ impl Step {
             Err(failure) if failure.stage == Stage::Program => {
                 Err(io::Error::other(failure.reason))
             }
-            Err(failure) if confinement.demanded || !is_lack(&failure) => {
+            Err(failure) if confinement.demanded || !failure.is_of_the_machine() => {
                 Err(report.refuse(failure.to_string()))
             }
             Err(failure) => {
@@ -120,14 +120,6 @@ impl Report {
         self.refused = Some(reason.clone());
         io::Error::other(reason)
     }
-}
-
-/// Whether it is the machine that has no sandboxes for us. What a program could have done is none of these.
-fn is_lack(failure: &Failure) -> bool {
-    matches!(
-        failure.stage,
-        Stage::Namespaces | Stage::Identity | Stage::Lock | Stage::Processes
-    )
 }
 
 impl Confinement {
