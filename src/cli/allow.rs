@@ -1,5 +1,6 @@
 //! `blast allow`: write a permission into a policy file.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use blast_sandbox::audit::Kind;
@@ -9,6 +10,7 @@ use clap::ValueEnum;
 use super::context::Context;
 use super::policy::{self, PolicyFile};
 use super::project::Project;
+use super::whole_file;
 use crate::error::Error;
 use crate::exit_code::Exit;
 
@@ -73,7 +75,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     })?;
     file.layer_of(&edited.text)?;
     if !edited.was_there {
-        write(&file.path, &edited.text)?;
+        if let Some(folder) = file.path.parent() {
+            fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))?;
+        }
+        whole_file::replace(&file.path, &edited.text, context)?;
     }
     let place = file.path.display();
     let verb = if edited.was_there {
@@ -147,25 +152,4 @@ fn variable(name: &str) -> Result<String, Error> {
         return Err(Error::usage(format!("`{name}` is no name of a variable")));
     }
     Ok(name.to_owned())
-}
-
-/// Replaces the file, or makes it, whole or not at all. A link is followed: its file is replaced.
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    use std::io::Write as _;
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().unwrap_or(&path);
-    let failed = |error: std::io::Error| Error::io("write", &path, &error);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut fresh = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    fresh.write_all(text.as_bytes()).map_err(failed)?;
-    let permissions = match std::fs::metadata(&path) {
-        Ok(there) => there.permissions(),
-        Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
-    };
-    fresh
-        .as_file()
-        .set_permissions(permissions)
-        .map_err(failed)?;
-    fresh.persist(&path).map_err(|error| failed(error.error))?;
-    Ok(())
 }

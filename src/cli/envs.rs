@@ -1,11 +1,13 @@
 //! `blast envs`: all environments.
 
+use blast_store::failpoint::{self, Point};
 use blast_types::EnvName;
 use clap::Subcommand;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::context::Context;
+use super::intent::{self, Meant, Recorded};
 use super::options::{DryRunOption, JsonOption};
 use super::venv_link;
 use crate::error::Error;
@@ -73,16 +75,28 @@ fn list(json: JsonOption, context: &Context) -> Result<Exit, Error> {
 }
 
 fn remove(names: Vec<EnvName>, dry_run: bool, context: &Context) -> Result<Exit, Error> {
+    let meant = if dry_run {
+        None
+    } else {
+        Some(Recorded::new(
+            Meant::links(links(&names, context)?),
+            context,
+        )?)
+    };
     let request = Request::RemoveEnvironments { names, dry_run };
     let answer = context.ask(request).map_err(|mut error| {
         // Who wants an environment gone does not want to hear how to make it.
         error.hints.retain(|hint| !hint.starts_with("`blast start"));
         error
     });
-    let Reply::Environments { environments } = answer? else {
-        return Err(Error::unexpected_reply());
+    let environments = match answer {
+        Ok(Reply::Environments { environments }) => environments,
+        Ok(_) => return Err(Error::unexpected_reply()),
+        Err(error) => return Err(intent::given_up(meant, error)),
     };
     let live = context.places()?.live();
+    failpoint::hit(Point::ClientLink)
+        .map_err(|error| Error::io("remove links to", &live, &error))?;
     for env in &environments {
         let packages = units::count(env.packages, "package");
         if dry_run {
@@ -102,7 +116,22 @@ fn remove(names: Vec<EnvName>, dry_run: bool, context: &Context) -> Result<Exit,
                 .warn(format!("{error}: {}", error.causes.join(": ")));
         }
     }
+    meant.map_or(Ok(()), Recorded::done)?;
     Ok(Exit::Ok)
+}
+
+/// The links that lead to nothing when these are gone.
+fn links(names: &[EnvName], context: &Context) -> Result<Vec<intent::Link>, Error> {
+    let environments = context.environments()?;
+    let links = environments.iter().filter(|env| names.contains(&env.name));
+    Ok(links
+        .filter_map(|env| {
+            Some(intent::Link {
+                project: env.project.clone()?,
+                env: env.name.clone(),
+            })
+        })
+        .collect())
 }
 
 fn render(environments: &[EnvironmentView], zone: &TimeZone) -> String {

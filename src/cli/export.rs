@@ -9,9 +9,9 @@ use blast_types::{ExtraName, GroupName};
 use clap::ValueEnum;
 
 use super::context::Context;
-use super::lock;
 use super::project::{Parts, Project};
 use super::sync::LOCK;
+use super::whole_file;
 use crate::convert::export::{self, Chosen};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -72,7 +72,7 @@ pub(super) fn run(
         return Ok(Exit::Ok);
     };
     let output = cwd.join(output);
-    lock::write(&output, &text)?;
+    whole_file::replace(&output, &text, context)?;
     context.printer.say(format!(
         "exported {} to {}",
         units::count(packages, "package"),

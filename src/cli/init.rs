@@ -1,7 +1,7 @@
 //! `blast init`: the `pyproject.toml` of a new project, or of one that another tool kept so far.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -13,6 +13,7 @@ use super::context::Context;
 use super::json_errors;
 use super::options::JsonOption;
 use super::project::FILE;
+use super::whole_file;
 use crate::convert::{self, ConvertError, NotCarried, Plan, pyproject};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -84,7 +85,11 @@ fn init(args: &Args, context: &Context) -> Result<Exit, Error> {
              it with `blast install`",
         )
     })?;
-    write(&path, &text, existing.is_some())?;
+    if existing.is_some() {
+        whole_file::replace(&path, &text, context)?;
+    } else {
+        whole_file::create(&path, &text, context)?;
+    }
     if existing.as_deref().is_some_and(pyproject::is_complete) {
         // It says itself what it needs, and got versions and no more.
         plan.dependencies.clear();
@@ -138,16 +143,6 @@ fn decide(args: &Args, cwd: &Path, plan: &mut Plan) -> Result<(), Error> {
         plan.version = Some("0.1.0".to_owned());
     }
     Ok(())
-}
-
-/// Writes the file whole. A new one never takes the place of one that appeared meanwhile.
-fn write(path: &Path, text: &str, replace: bool) -> Result<(), Error> {
-    let fail = |error: io::Error| Error::io("write", path, &error);
-    if !replace {
-        let mut file = fs::File::create_new(path).map_err(fail)?;
-        return file.write_all(text.as_bytes()).map_err(fail);
-    }
-    super::lock::write(path, text)
 }
 
 fn report(plan: &Plan, path: &Path, amended: bool, context: &Context) {

@@ -1,8 +1,7 @@
 //! `blast lock`: resolve once, and write down the answer with hashes (PEP 751).
 
-use std::fs::{self, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use blast_types::{EnvName, NamedPlatform};
@@ -14,6 +13,7 @@ use super::project::Project;
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
 use super::sync::{LOCK, PartOptions};
+use super::whole_file;
 use super::{export, json_errors, sources};
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -179,7 +179,7 @@ fn lock(args: &Args, context: &Context) -> Result<Exit, Error> {
     let unchanged = previous.as_deref() == Some(text.as_str());
     let dry_run = args.dry_run.dry_run;
     if !dry_run && !unchanged {
-        write(&output, text)?;
+        whole_file::replace(&output, text, context)?;
     }
     if args.json.json {
         context.printer.json(&Document {
@@ -274,7 +274,7 @@ pub(super) fn renew(
 ) -> Result<String, Error> {
     let locked = renewed(project, (path, &previous), (resolver, options), context)?;
     if !dry_run && locked.text != previous {
-        write(path, &locked.text)?;
+        whole_file::replace(path, &locked.text, context)?;
     }
     let file = super::project::FILE;
     context.printer.say(if dry_run {
@@ -433,57 +433,9 @@ fn read_previous(path: &Path) -> Result<Option<String>, Error> {
     Ok(Some(text).filter(|text| !text.trim().is_empty()))
 }
 
-/// Replaces the file at once, so that nobody ever reads half a lock.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), Error> {
-    let fail = |error: io::Error| Error::io("write", path, &error);
-    let existing = fs::metadata(path).ok();
-    if existing.as_ref().is_some_and(|meta| !meta.is_file()) {
-        return fs::OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .map_err(fail);
-    }
-    // A link stays a link to the file that is replaced.
-    let target = if existing.is_some() {
-        fs::canonicalize(path).map_err(fail)?
-    } else {
-        path.into()
-    };
-    let mode = existing.map_or(0o666, |meta| meta.permissions().mode() & 0o777);
-    let folder = target.parent().unwrap_or(Path::new("/"));
-    let mut file = tempfile::Builder::new()
-        .prefix(".pylock-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(fail)?;
-    file.write_all(text.as_bytes()).map_err(fail)?;
-    file.persist(&target).map_err(|error| fail(error.error))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
-
     use super::*;
-
-    #[test]
-    fn a_lock_is_replaced_whole_and_a_link_to_it_stays() {
-        let folder = tempfile::tempdir().expect("temporary directory");
-        let [real, link] = ["real.toml", "pylock.toml"].map(|name| folder.path().join(name));
-        fs::write(&real, "old").expect("written");
-        fs::set_permissions(&real, Permissions::from_mode(0o640)).expect("set");
-        symlink("real.toml", &link).expect("linked");
-        write(&link, "new").expect("replaced");
-        assert_eq!(fs::read_to_string(&real).expect("there"), "new");
-        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
-        assert_eq!(
-            fs::metadata(&real).expect("there").permissions().mode() & 0o777,
-            0o640
-        );
-        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 2);
-    }
 
     #[test]
     fn a_missing_directory_is_told_before_anything_is_resolved() {

@@ -71,6 +71,7 @@ mod update;
 mod venv_link;
 mod view;
 mod welcome;
+mod whole_file;
 mod why;
 
 use std::ffi::OsString;

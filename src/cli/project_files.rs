@@ -8,7 +8,7 @@ use blast_types::{EnvName, Requirement};
 use serde::Serialize;
 
 use super::context::Context;
-use super::intent::{self, Recorded};
+use super::intent::{self, Meant, Recorded};
 use super::options::SourceOptions;
 use super::project::{self, Project};
 use super::resolution::ResolverOptions;
@@ -92,13 +92,13 @@ impl Files {
     fn changes(&self, after: &Text) -> Vec<intent::Text> {
         let mut files = vec![intent::Text {
             path: self.root.join(project::FILE),
-            before: self.project.clone(),
+            before: Some(self.project.clone()),
             after: after.project.clone(),
         }];
         if let (Some(before), Some(locked)) = (&self.lock, &after.lock) {
             files.push(intent::Text {
                 path: self.root.join(LOCK),
-                before: before.clone(),
+                before: Some(before.clone()),
                 after: locked.text.clone(),
             });
         }
@@ -117,7 +117,11 @@ impl Files {
         let meant = (!dry_run)
             .then(|| {
                 let env = change.as_ref().map(|change| &change.env);
-                Recorded::new(env, self.changes(after), context)
+                let meant = Meant {
+                    environment: env,
+                    ..Meant::files(self.changes(after))
+                };
+                Recorded::new(meant, context)
             })
             .transpose()?;
         let outcome = meant.as_ref().map_or(Ok(()), Recorded::carry_out);

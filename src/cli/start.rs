@@ -8,11 +8,13 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use blast_store::failpoint::{self, Point};
 use blast_types::EnvName;
 use nix::unistd::getppid;
 
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
+use super::intent::{self, Meant, Recorded};
 use super::options::{DryRunOption, SourceOptions};
 use super::project::{Parts, Project};
 use super::resolution::ResolverOptions;
@@ -88,10 +90,20 @@ pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
         search: Context::python_search(plan.root.as_deref().unwrap_or(cwd)),
         dry_run: args.dry_run.dry_run,
     });
-    let reply = context.ask(request)?;
     if args.dry_run.dry_run {
-        return would_start(&plan, reply, &args, context);
+        return would_start(&plan, context.ask(request)?, &args, context);
     }
+    let meant = plan.root.as_ref().map(|root| intent::Link {
+        project: root.clone(),
+        env: plan.name.clone(),
+    });
+    let meant = meant
+        .map(|link| Recorded::new(Meant::links(vec![link]), context))
+        .transpose()?;
+    let reply = match context.ask(request) {
+        Ok(reply) => reply,
+        Err(error) => return Err(intent::given_up(meant, error)),
+    };
     let Reply::Started { created, place } = reply else {
         return Err(Error::unexpected_reply());
     };
@@ -109,6 +121,7 @@ pub(super) fn run(mut args: Args, context: &Context) -> Result<Exit, Error> {
     if let Some(root) = &plan.root {
         link(root, &place, context)?;
     }
+    meant.map_or(Ok(()), Recorded::done)?;
     if let Some(project) = &plan.project
         && (created || plan.is_fresh)
     {
@@ -229,6 +242,7 @@ fn would_start(plan: &Plan, reply: Reply, args: &Args, context: &Context) -> Res
 
 fn link(root: &Path, place: &Place, context: &Context) -> Result<(), Error> {
     let link = venv_link::path(root);
+    failpoint::hit(Point::ClientLink).map_err(|error| Error::io("link", &link, &error))?;
     match venv_link::link(root, &place.prefix, &context.places()?.live())? {
         Linked::Yes => {
             let shown = format!("{} -> {}", link.display(), place.prefix.display());

@@ -61,8 +61,15 @@ pub(super) fn leads_to(project: &Path, env: &EnvName, live: &Path) -> bool {
     select::linked_env(&path(project), live).as_ref() == Some(env)
 }
 
+/// Where a link is until it takes the place of another; of a command with this process id.
+pub(super) fn beside(project: &Path, pid: u32) -> PathBuf {
+    project.join(format!(".venv.blast-{pid}"))
+}
+
 fn replace(link: &Path, prefix: &Path) -> Result<Linked, Error> {
-    let fresh = link.with_file_name(format!(".venv.blast-{}", std::process::id()));
+    let fresh = link
+        .parent()
+        .map_or_else(PathBuf::new, |project| beside(project, std::process::id()));
     symlink(prefix, &fresh).map_err(|error| Error::io("link", &fresh, &error))?;
     match fs::rename(&fresh, link) {
         Ok(()) => Ok(Linked::Yes),

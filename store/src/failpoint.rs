@@ -123,6 +123,10 @@ points! {
     ClientRecord = "client.record",
     /// A file of a project is about to be written.
     ClientWrite = "client.write",
+    /// What a file of a project shall hold lies beside it.
+    ClientReplace = "client.replace",
+    /// The environment is there, or gone; the link to it is about to follow.
+    ClientLink = "client.link",
     /// Files of a project and its environment are changed; the intent is still there.
     ClientDone = "client.done",
     /// An image was checked and is about to be brought in.

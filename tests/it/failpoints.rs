@@ -276,3 +276,120 @@ fn files_of_a_project_change_with_its_environment_or_not_at_all() {
     }
     world.note(&format!("{cases} additions that failed, losses: 0"));
 }
+
+/// Points of commands that write one file, and of those that link to an environment.
+const OF_A_FILE: [Point; 4] = [
+    Point::ClientRecord,
+    Point::ClientWrite,
+    Point::ClientReplace,
+    Point::ClientDone,
+];
+const OF_A_LINK: [Point; 3] = [Point::ClientRecord, Point::ClientLink, Point::ClientDone];
+
+/// The names in a folder; nothing where it is not there.
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn files_that_commands_write_are_whole_and_nothing_stays_beside_them() {
+    let Some((world, points)) = world() else {
+        return;
+    };
+    let intents = world.blast_home().join("intents");
+    let mut cases = 0;
+    for point in OF_A_FILE {
+        for action in ["kill", "eio"] {
+            let folder = world.project().join(format!("{}-{action}", point.name()));
+            fs::create_dir(&folder).expect("ours");
+            let tried = |words: &[&str], file: &str| {
+                let case = format!("{} {action}: {}", point.name(), words.join(" "));
+                let path = folder.join(file);
+                let before = fs::read_to_string(&path).ok();
+                arm(&points, point, action);
+                let run = world.blast_in(&folder, words);
+                assert!(!points.join(point.name()).exists(), "{case}: never came by");
+                // The next command, whichever it is, settles what was left.
+                world.blast(["envs"]).success();
+                assert_eq!(names(&intents), BTreeSet::new(), "{case}: {run}");
+                let beside = names(&folder);
+                assert!(
+                    beside.iter().all(|name| !name.starts_with('.')),
+                    "{case}: {beside:?}"
+                );
+                let after = fs::read_to_string(&path).ok();
+                if run.code != 0 && before != after {
+                    assert_eq!(point, Point::ClientDone, "{case}: {run}");
+                }
+                world.blast_in(&folder, words);
+                let text = fs::read_to_string(&path).expect("by now");
+                text.parse::<toml::Table>().expect("whole");
+                if run.code == 0 {
+                    assert_eq!(Some(text), after, "{case}: told as done, and is not");
+                }
+            };
+            tried(&["init"], "pyproject.toml");
+            let pyproject = folder.join("pyproject.toml");
+            let text = fs::read_to_string(&pyproject).expect("made");
+            fs::write(&pyproject, text.replace("[]", "['demo==1.0']")).expect("ours");
+            tried(&["lock"], "pylock.toml");
+            tried(
+                &["lock", "demo==2.0", "--output", "pylock.more.toml"],
+                "pylock.more.toml",
+            );
+            cases += 3;
+        }
+    }
+    for point in OF_A_FILE {
+        let hit = points.join(format!("hit-{}", point.name()));
+        assert!(hit.exists(), "{} is never hit", point.name());
+    }
+    world.note(&format!(
+        "{cases} files that were not written at once, losses: 0"
+    ));
+}
+
+#[test]
+fn links_to_environments_follow_them() {
+    let Some((world, points)) = world() else {
+        return;
+    };
+    let intents = world.blast_home().join("intents");
+    let mut cases = 0;
+    for point in OF_A_LINK {
+        for action in ["kill", "eio"] {
+            cases += 1;
+            let case = format!("{} {action}", point.name());
+            let folder = world.project().join(format!("{}-{action}", point.name()));
+            fs::create_dir(&folder).expect("ours");
+            let name = format!("link{cases}");
+            let exists = || {
+                let json = world.blast(["envs", "--json"]).success().json();
+                let all = json["environments"].as_array().expect("a list");
+                all.iter().any(|env| env["name"] == *name)
+            };
+            let is_linked = || fs::symlink_metadata(folder.join(".venv")).is_ok();
+            arm(&points, point, action);
+            let start = ["start", &name, "--path", ".", "--shell", "bash"];
+            let run = world.blast_in(&folder, start);
+            assert!(!points.join(point.name()).exists(), "{case}: never came by");
+            assert_eq!(exists(), is_linked(), "{case}: {run}");
+            assert_eq!(names(&intents), BTreeSet::new(), "{case}: {run}");
+            world.blast_in(&folder, start).success();
+            assert!(exists() && is_linked(), "{case}");
+            arm(&points, point, action);
+            let run = world.blast(["envs", "remove", &name]);
+            assert!(!points.join(point.name()).exists(), "{case}: never came by");
+            assert_eq!(exists(), is_linked(), "{case}: {run}");
+            assert_eq!(names(&intents), BTreeSet::new(), "{case}: {run}");
+            if exists() {
+                world.blast(["envs", "remove", &name]).success();
+            }
+            assert!(names(&folder).is_empty(), "{case}: {:?}", names(&folder));
+        }
+    }
+    world.note(&format!("{cases} links, losses: 0"));
+}

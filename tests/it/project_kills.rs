@@ -87,6 +87,18 @@ fn a_project_is_whole_whenever_its_commands_are_killed() {
         );
     }
     world.blast(["check", "--deep"]).success();
+    // What was meant is settled by now, and nothing lies beside the files.
+    let left = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(left(&world.blast_home().join("intents")), [""; 0]);
+    for project in 0..PROJECTS {
+        let names = left(&world.project().join(format!("p{project}")));
+        let is_temporary = |name: &&String| name.starts_with('.') && *name != ".venv";
+        assert_eq!(names.iter().find(is_temporary), None);
+    }
     world.note(&format!(
         "{} kills, {done} of them after the file was written",
         PROJECTS * 4

@@ -13,9 +13,9 @@ use blast_index::config::{ConfigError, PipFiles, pip_values};
 
 use super::Target;
 use super::arguments::{Config, ConfigCommand, Scope};
-use crate::cli::lock;
 use crate::cli::options::SourceOptions;
 use crate::cli::sources::{self, FromFiles};
+use crate::cli::whole_file;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::redaction::hide_credentials;
@@ -189,7 +189,7 @@ fn read(path: &Path) -> Result<String, Error> {
 fn write(path: &Path, text: &str, target: &Target) -> Result<(), Error> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).map_err(|error| Error::io("make", folder, &error))?;
-    lock::write(path, text)?;
+    whole_file::replace(path, text, &target.context)?;
     target.tell(format!("Writing to {}", path.display()))
 }
 

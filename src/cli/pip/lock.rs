@@ -6,6 +6,7 @@ use super::Target;
 use super::arguments::Lock;
 use crate::cli::context::Context;
 use crate::cli::pip_settings::PipSettings;
+use crate::cli::whole_file;
 use crate::cli::{lock, requirements, resolution, sources};
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
     };
     let locked = lock::ask(&target.context, request)?;
     match output {
-        Some(output) => lock::write(&output, &locked.text)?,
+        Some(output) => whole_file::replace(&output, &locked.text, &target.context)?,
         None => target.context.printer.data(&locked.text)?,
     }
     Ok(Exit::Ok)

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::installed::Distribution;
 use super::show::metadata;
 use super::{Target, VERSION};
-use crate::cli::lock;
+use crate::cli::whole_file;
 use crate::error::Error;
 use crate::ipc::protocol::{
     Changed, Fetch, Origin, Reply, Request, RequirementLine, RequirementSet, ResolveOptions,
@@ -59,7 +59,7 @@ fn put(path: &Path, install: &[Value], target: &Target) -> Result<(), Error> {
     if path == Path::new("-") {
         return target.context.printer.data(&(text + "\n"));
     }
-    lock::write(&target.context.cwd()?.join(path), &text)
+    whole_file::replace(&target.context.cwd()?.join(path), &text, &target.context)
 }
 
 fn entry(origin: &Origin, described: &[Distribution]) -> Result<Value, Error> {
