@@ -18,11 +18,12 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use blast_sandbox::Level;
+use blast_sandbox::{Level, plan};
 
+use self::writing::Writer;
 use super::context::Context;
 use super::options::EnvOption;
-use super::sandbox::{self, Outcome, SandboxOptions};
+use super::sandbox::{self, Inside, Outcome, SandboxOptions};
 use super::venv_link;
 use crate::activation::TOOLS;
 use crate::env_vars;
@@ -130,28 +131,31 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
         return pip(&place, arguments, &given);
     }
     let merged = sandbox::policy(&args.sandbox, &given, context, &place)?;
-    // Looking after writes is asked for by name, so it goes before a sandbox that is not.
+    // Looking after writes is asked for by name, so it goes without a sandbox that nobody asked for.
     let merged = merged.filter(|merged| writes.is_none() || sandbox::is_asked_for(merged));
+    if let Some(writes) = writes {
+        let looked_after = Writer {
+            env: &env,
+            command: &args.command,
+            shown: words(&args.command),
+            writes,
+            given: &given,
+            kept: merged.as_ref().map(|merged| (&args.sandbox, merged)),
+        };
+        return looked_after.run(context);
+    }
     if let Some(merged) = merged {
-        if args.writes.is_some() {
-            return Err(writing::no_sandbox());
-        }
-        let (command, own) = (&args.command, variables.clone());
-        match sandbox::run(&args.sandbox, &merged, context, &place, own, command)? {
-            Outcome::Ended(exit) => return Ok(exit),
+        let inside = Inside {
+            place: &place,
+            variables: variables.clone(),
+            writes: plan::Writes::Private,
+            command: &args.command,
+        };
+        match sandbox::run(&args.sandbox, &merged, context, inside)? {
+            Outcome::Ended(end) => return Ok(sandbox::exit(end)),
             Outcome::NotStarted(failed) => return Err(not_run(program, &failed, &place)),
             Outcome::NoSandbox => {}
         }
-    }
-    if let Some(writes) = writes {
-        return writing::run(
-            &env,
-            &args.command,
-            words(&args.command),
-            writes,
-            &given,
-            context,
-        );
     }
     let failed = Command::new(program)
         .args(arguments)

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use blast_sandbox::audit::Who;
 use blast_sandbox::net::Config;
-use blast_sandbox::plan::WatchedLimits;
+use blast_sandbox::plan::{WatchedLimits, Writes};
 use blast_sandbox::policy::merge::{Layer, Merged};
 use blast_sandbox::{
     Caller, End, Environment, Failure, Level, Machine, Plan, PlanError, Policy, Program, Stage,
@@ -103,12 +103,24 @@ fn variable_level() -> Result<Option<Level>, Error> {
 
 /// What became of a command that was to run in a sandbox.
 pub(super) enum Outcome {
-    /// It ran, and ended so.
-    Ended(Exit),
+    /// It ran, and ended so ([`exit`]).
+    Ended(End),
     /// It could not be started.
     NotStarted(io::Error),
     /// There can be none on this machine, and nobody asked for one by name: it did not run.
     NoSandbox,
+}
+
+/// What runs inside, and where.
+pub(super) struct Inside<'a> {
+    /// The environment.
+    pub(super) place: &'a Place,
+    /// Variables that belong to it.
+    pub(super) variables: BTreeMap<OsString, OsString>,
+    /// What becomes of what is written into it.
+    pub(super) writes: Writes,
+    /// The program and its arguments.
+    pub(super) command: &'a [OsString],
 }
 
 /// Runs the command inside.
@@ -116,10 +128,15 @@ pub(super) fn run(
     options: &SandboxOptions,
     merged: &Merged,
     context: &Context,
-    place: &Place,
-    variables: BTreeMap<OsString, OsString>,
-    command: &[OsString],
+    inside: Inside<'_>,
 ) -> Result<Outcome, Error> {
+    let Inside {
+        place,
+        variables,
+        writes,
+        command,
+    } = inside;
+    let is_private = writes == Writes::Private;
     let directory = context.cwd()?;
     let mut policy = merged.policy.clone();
     let sources = place.sources.iter().cloned();
@@ -134,7 +151,10 @@ pub(super) fn run(
         (script.into_iter().chain(sources)).filter(|path| !is_written(path) && path.exists());
     policy.files.read_only.extend(given);
     let policy = &policy;
-    let environment = environment(context, place, variables)?;
+    let environment = Environment {
+        writes,
+        ..environment(context, place, variables)?
+    };
     let caller = Caller {
         directory: directory.to_owned(),
         home: env::home_dir(),
@@ -188,16 +208,16 @@ pub(super) fn run(
     };
     let places = context.places()?;
     let printer = context.printer;
-    let outcome = if order.plan.watched == WatchedLimits::default() {
+    let outcome = if is_private && order.plan.watched == WatchedLimits::default() {
         sandbox::run(&place.env, &order, &program, places, printer, &mut teller)
     } else {
-        // What is summed up is this program's alone.
+        // What is summed up, or written for good, is this program's alone.
         blast_sandbox::run(&order.plan, &program, &mut teller)
     };
     // The filter, if it is ours, ends before we do, or we could end before its last line.
     drop(teller);
     match outcome {
-        Ok(end) => Ok(Outcome::Ended(exit(end))),
+        Ok(end) => Ok(Outcome::Ended(end)),
         Err(Failure {
             stage: Stage::Program,
             errno: Some(errno),
@@ -260,6 +280,7 @@ fn environment(
         prefix: Some(place.prefix.clone()),
         interpreter: Some(place.interpreter.clone()),
         project: place.project.clone(),
+        writes: Writes::Private,
         frozen: super::policy::paths(project)
             .into_iter()
             .chain(link)
@@ -273,7 +294,7 @@ fn environment(
 }
 
 /// Ends as the command did, where that is possible by its signal.
-fn exit(end: End) -> Exit {
+pub(super) fn exit(end: End) -> Exit {
     let status = match end {
         End::Exited(status) => status,
         End::Killed(number) => {

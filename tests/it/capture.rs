@@ -262,6 +262,111 @@ fn writes_can_be_discarded_or_denied() {
     assert_eq!(std::fs::read_dir(upper).expect("readable").count(), 0);
 }
 
+/// What a program in a sandbox tries beside writing into its environment.
+const IN_A_SANDBOX: &str = r"
+import os, sys
+site, secret, home = sys.argv[1:]
+told = []
+def tries(name, work):
+    try:
+        work(); told.append(name)
+    except OSError:
+        pass
+tries('secret', lambda: open(secret).read())
+tries('area', lambda: os.listdir(home + '/upper'))
+tries('new', lambda: open(site + '/new.py', 'w').write('x = 1'))
+tries('edit', lambda: open(site + '/demo/__init__.py', 'a').write('edited = 1\n'))
+tries('folder', lambda: os.makedirs(sys.prefix + '/share/more'))
+tries('remove', lambda: os.unlink(site + '/demo/old.py'))
+tries('inside', lambda: 'BLAST_INSIDE' in os.environ or open('/no'))
+print(' '.join(told))
+sys.exit(5)
+";
+
+fn captured_in_a_sandbox(make: impl FnOnce([WheelSpec; 1]) -> Option<World>) {
+    if !require(Means::Overlay) || !require(Means::Namespaces) {
+        return;
+    }
+    let wheel = WheelSpec::new("demo", "1.0");
+    let wheel = wheel.file("demo/__init__.py", "version = 1\n");
+    let Some(mut world) = make([wheel.file("demo/old.py", "x = 1\n")]) else {
+        return;
+    };
+    world.sandbox.unset("BLAST_SANDBOX");
+    world.start("demo");
+    world.install("demo", &["demo"]);
+    let site = site(&world).to_string_lossy().into_owned();
+    let secret = world
+        .write("../home/secret", "s")
+        .to_string_lossy()
+        .into_owned();
+    let home = world.blast_home().to_string_lossy().into_owned();
+    let run = |writes: &str, level: &str| {
+        let options = [
+            "run",
+            "--env",
+            "demo",
+            "--writes",
+            writes,
+            "--sandbox",
+            level,
+        ];
+        let code = ["--", "python", "-c", IN_A_SANDBOX, &site, &secret, &home];
+        world.blast(options.iter().chain(&code)).exits(5)
+    };
+    let operations = || world.history_length("demo");
+    let before = operations();
+    assert_eq!(run("deny", "standard").out(), "inside");
+    assert_eq!(
+        run("discard", "strict").out(),
+        "new edit folder remove inside"
+    );
+    assert_eq!(operations(), before, "nothing stays");
+    let run = run("capture", "standard");
+    assert_eq!(run.out(), "new edit folder remove inside");
+    run.says("blast revert");
+    assert_ne!(operations(), before);
+    let code =
+        "import demo, new, importlib.util as u; print(demo.edited, new.x, u.find_spec('demo.old'))";
+    let seen = ["run", "--env", "demo", "--", "python", "-c", code];
+    assert_eq!(world.blast(seen).success().out(), "1 1 None");
+    let diff = world.blast(["diff", "--env", "demo", "--files", "--json"]);
+    assert!(diff.stdout.contains("demo/old.py"), "{diff}");
+    assert!(!diff.stdout.contains("bin/python"), "{diff}");
+    // What did not start changes nothing.
+    let none = [
+        "run",
+        "--env",
+        "demo",
+        "--writes",
+        "capture",
+        "--sandbox",
+        "strict",
+        "--",
+    ];
+    let after = operations();
+    world
+        .blast(none.iter().chain(&["no-such-thing"]))
+        .exits(127);
+    assert_eq!(operations(), after);
+    world.blast(["revert", "--env", "demo"]).success();
+    let code = "import demo.old, demo; print(hasattr(demo, 'edited'))";
+    let seen = ["run", "--env", "demo", "--", "python", "-c", code];
+    assert_eq!(world.blast(seen).success().out(), "False");
+    let upper = world.blast_home().join("upper/demo");
+    assert_eq!(std::fs::read_dir(upper).expect("readable").count(), 0);
+}
+
+#[test]
+fn writes_are_captured_in_a_sandbox_that_somebody_wants() {
+    captured_in_a_sandbox(World::with);
+}
+
+#[test]
+fn user_writes_are_captured_in_a_sandbox_that_somebody_wants() {
+    captured_in_a_sandbox(World::unprivileged);
+}
+
 #[test]
 fn the_exit_status_is_that_of_the_command() {
     let Some(world) = started([]) else {

@@ -117,6 +117,13 @@ impl Failure {
         ) && !self.errno.is_some_and(is_used_up)
     }
 
+    /// Whether what was to be opened is not there, or not for us.
+    pub(crate) fn is_absence(&self) -> bool {
+        let absent = [Errno::ENOENT, Errno::EACCES];
+        self.errno
+            .is_some_and(|number| absent.contains(&Errno::from_raw(number)))
+    }
+
     /// The same for a path.
     pub(crate) fn at(stage: Stage, path: &std::path::Path, error: impl Into<io::Error>) -> Self {
         let mut failure = Self::new(stage, error);

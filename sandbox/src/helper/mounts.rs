@@ -22,12 +22,14 @@ use nix::unistd::{
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::message::{Failure, Stage};
-use crate::plan::{Access, Mount, Owner, Plan, Scratch};
+use crate::plan::{Access, Mount, Owner, Plan, Scratch, Writes};
 use crate::sys::{MountFlags, restrict_mount};
 
 /// Where the new root is made: a directory of every system, which it covers only in our namespace.
 const BASE: &str = "/tmp";
 const EMPTY: &str = ".empty";
+/// What an area for writes has for an overlay.
+const AREA: [&str; 2] = ["upper", "work"];
 /// Where secrets of the system are; other places of it are large, and nobody keeps secrets there.
 const CLOSED_BELOW: &str = "/etc";
 const SCRATCH: &str = ".scratch";
@@ -106,21 +108,33 @@ fn sources(mounts: &[Mount]) -> Result<BTreeMap<PathBuf, OwnedFd>, Failure> {
         let (at, source, optional) = match step {
             Mount::Bind { at, optional, .. } => (at, at, *optional),
             Mount::Elsewhere { at, source, .. } => (at, source, false),
-            Mount::View { at, .. } => (at, at, false),
+            Mount::View { at, writes, .. } => {
+                if let Writes::Area(area) = writes {
+                    for part in AREA.map(|part| area.join(part)) {
+                        sources.insert(part.clone(), source(&part)?);
+                    }
+                }
+                (at, at, false)
+            }
             _ => continue,
         };
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(AT_FDCWD, source, how) {
+        match self::source(source) {
             Ok(opened) => {
                 sources.insert(at.clone(), opened);
             }
-            Err(Errno::ENOENT | Errno::EACCES) if optional => {}
-            Err(error) => return Err(Failure::at(Stage::Mounts, source, error)),
+            Err(failure) if optional && failure.is_absence() => {}
+            Err(failure) => return Err(failure),
         }
     }
     Ok(sources)
+}
+
+/// A place of the host, without following links.
+fn source(path: &Path) -> Result<OwnedFd, Failure> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(AT_FDCWD, path, how).map_err(|error| Failure::at(Stage::Mounts, path, error))
 }
 
 /// The new root while it is made.
@@ -262,7 +276,7 @@ impl Root {
                 self.parts.push(source);
                 restrict_mount(self.at(at)?, PLAIN, false)
             }
-            Mount::View { at, python } => self.view(at, python.as_ref(), sources),
+            Mount::View { at, python, writes } => self.view(at, python.as_ref(), writes, sources),
             Mount::Processes { at, only } => {
                 let placed = self.place(at, true)?;
                 // Process 1 is not looked into, by who is root either, so it is not shown (proc(5)).
@@ -384,39 +398,55 @@ impl Root {
         restrict_mount(self.at(at)?, SEALED, false)
     }
 
-    /// The tree of an environment, with private files above it that take what is written. Among them is its
-    /// `python`: outside, that is what leads into a sandbox, inside the interpreter itself.
+    /// The tree of an environment, with files above it that take what is written. Above it is also its `python`: outside,
+    /// that is what leads into a sandbox, inside the interpreter itself. Where what is written stays, it lies between the two,
+    /// and so is nobody's writing.
     fn view(
         &mut self,
         at: &Path,
         python: Option<&(PathBuf, PathBuf)>,
+        writes: &Writes,
         sources: &BTreeMap<PathBuf, OwnedFd>,
     ) -> io::Result<()> {
-        let Some(lower) = sources.get(at) else {
-            return Err(Errno::ENOENT.into());
-        };
+        let source = |path: &Path| sources.get(path).ok_or(Errno::ENOENT);
+        let lower = by_number(source(at)?);
         let placed = self.place(at, true)?;
-        let [upper, work] = ["upper", "work"].map(|name| format!("{name}{}", self.views));
+        let view = self.views;
         self.views += 1;
         let made = |name: &str| {
-            mkdirat(&self.scratch, name, Mode::from_bits_truncate(0o755))?;
-            openat(&self.scratch, name, PATH_ONLY, Mode::empty())
+            let name = format!("{name}{view}");
+            mkdirat(
+                &self.scratch,
+                name.as_str(),
+                Mode::from_bits_truncate(0o755),
+            )?;
+            openat(&self.scratch, name.as_str(), PATH_ONLY, Mode::empty())
         };
-        let (upper, work) = (made(&upper)?, made(&work)?);
+        let own = made("own")?;
         if let Some((path, target)) = python {
             for folder in path.ancestors().skip(1).collect::<Vec<_>>().iter().rev() {
                 if !folder.as_os_str().is_empty() {
-                    mkdirat(&upper, *folder, Mode::from_bits_truncate(0o755))?;
+                    mkdirat(&own, *folder, Mode::from_bits_truncate(0o755))?;
                 }
             }
-            symlinkat(target, &upper, path)?;
+            symlinkat(target, &own, path)?;
         }
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={},userxattr",
-            by_number(lower).display(),
-            by_number(&upper).display(),
-            by_number(&work).display()
-        );
+        let (lower, work) = (lower.display(), made("work")?);
+        let both = format!("lowerdir={}:{lower}", by_number(&own).display());
+        let above = |upper: PathBuf, work: PathBuf| {
+            format!("upperdir={},workdir={}", upper.display(), work.display())
+        };
+        let options = match writes {
+            Writes::Private => {
+                let above = above(by_number(&own), by_number(&work));
+                format!("lowerdir={lower},{above},userxattr")
+            }
+            Writes::Area(area) => {
+                let [upper, work] = AREA.map(|part| source(&area.join(part)).map(by_number));
+                format!("{both},{},userxattr", above(upper?, work?))
+            }
+            Writes::Denied => format!("{both},userxattr"),
+        };
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(
             Some("overlay"),
@@ -429,7 +459,7 @@ impl Root {
             // The first who looks has the upper directory marked; that shall be nobody's doing.
             fstatat(&self.at(at)?, path, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         }
-        self.parts.push(upper);
+        self.parts.push(own);
         Ok(())
     }
 

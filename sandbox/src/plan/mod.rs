@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use limits::{GroupLimits, Layer, ProcessLimits, UnknownLayer, WatchedLimits};
-pub use mounts::{Access, Mount, Owner, Scratch};
+pub use mounts::{Access, Mount, Owner, Scratch, Writes};
 pub use variables::INSIDE;
 
 use crate::cgroups::Cgroups;
@@ -28,6 +28,8 @@ pub struct Environment {
     pub prefix: Option<PathBuf>,
     /// Its base interpreter.
     pub interpreter: Option<PathBuf>,
+    /// What becomes of what is written into it.
+    pub writes: Writes,
     /// Root of its project.
     pub project: Option<PathBuf>,
     /// What nobody inside may see, whatever the policy says: the store, the cache, the daemon's socket.

@@ -53,6 +53,18 @@ pub enum Scratch {
     SharedMemory,
 }
 
+/// What becomes of what a program writes into its environment.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Writes {
+    /// It ends with the sandbox.
+    #[default]
+    Private,
+    /// It is left below this directory of the host, in `upper`, as overlayfs has it; `work` beside that is the overlay's own.
+    Area(PathBuf),
+    /// There is none: it fails.
+    Denied,
+}
+
 /// One step on the way to what a program sees. Paths are absolute, as they are seen inside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Mount {
@@ -102,6 +114,8 @@ pub enum Mount {
         at: PathBuf,
         /// A link that is there inside, from the tree's root: its path below that, and what it holds.
         python: Option<(PathBuf, PathBuf)>,
+        /// What becomes of what is written there.
+        writes: Writes,
     },
     /// Processes of this sandbox; of the kernel's own files a few, or all but the dangerous ones.
     Processes {
@@ -554,6 +568,7 @@ impl<'a> List<'a> {
             self.add(Mount::View {
                 at: found.path,
                 python: python.map(|python| (PYTHON.into(), python)),
+                writes: environment.writes.clone(),
             });
         }
         if let Some(interpreter) = &environment.interpreter

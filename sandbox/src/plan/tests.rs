@@ -45,6 +45,7 @@ fn environment() -> Environment {
     Environment {
         frozen: Vec::new(),
         own: Vec::new(),
+        writes: Writes::Private,
         prefix: Some("/home/u/.blast/live/demo".into()),
         interpreter: Some("/home/u/.pyenv/3.12/bin/python3".into()),
         project: Some("/home/u/work/p".into()),

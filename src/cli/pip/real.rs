@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::Target;
 use crate::cli::options::SourceOptions;
 use crate::cli::resolution::{self, ResolverOptions};
-use crate::cli::run::writing;
+use crate::cli::run::writing::{self, Writer};
 use crate::cli::sandbox::{self, SandboxOptions};
 use crate::cli::sources;
 use crate::error::Error;
@@ -44,14 +44,15 @@ pub(super) fn run(arguments: &[OsString], target: &Target) -> Result<Exit, Error
             .iter()
             .map(|word| word.to_string_lossy().into_owned()),
     );
-    writing::run(
-        &target.env,
-        &command,
+    let writer = Writer {
+        env: &target.env,
+        command: &command,
         shown,
-        Writes::Capture,
-        &BTreeMap::new(),
-        &target.context,
-    )
+        writes: Writes::Capture,
+        given: &BTreeMap::new(),
+        kept: None,
+    };
+    writer.run(&target.context)
 }
 
 /// The wheel, fetched where it is not there yet.

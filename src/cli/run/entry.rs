@@ -6,9 +6,11 @@ use std::env;
 use std::ffi::OsString;
 use std::path::Path;
 
+use blast_sandbox::plan::Writes;
+
 use super::{not_run, pip, shim};
 use crate::cli::context::Context;
-use crate::cli::sandbox::{self, Outcome, SandboxOptions};
+use crate::cli::sandbox::{self, Inside, Outcome, SandboxOptions};
 use crate::env_vars;
 use crate::error::Error;
 use crate::exit_code::Exit;
@@ -62,15 +64,14 @@ fn run(printer: Printer, program: &Path, arguments: &[OsString]) -> Result<Exit,
     let Some(merged) = sandbox::policy(&options, &BTreeMap::new(), &context, &place)? else {
         return Err(plain(&place));
     };
-    match sandbox::run(
-        &options,
-        &merged,
-        &context,
-        &place,
-        variables(&place),
-        &command,
-    )? {
-        Outcome::Ended(exit) => Ok(exit),
+    let inside = Inside {
+        place: &place,
+        variables: variables(&place),
+        writes: Writes::Private,
+        command: &command,
+    };
+    match sandbox::run(&options, &merged, &context, inside)? {
+        Outcome::Ended(end) => Ok(sandbox::exit(end)),
         Outcome::NotStarted(failed) => Err(not_run(program.as_os_str(), &failed, &place)),
         Outcome::NoSandbox => Err(plain(&place)),
     }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use blast_sandbox::audit::log::Log;
 use blast_sandbox::audit::{Decision, Entry, Kind, Listener as _, now_ms};
 use blast_sandbox::net::Config;
-use blast_sandbox::plan::Access;
+use blast_sandbox::plan::{Access, Writes};
 use blast_sandbox::{
     Attempt, Caller, End, Environment, Failure, Machine, Plan, Program, Stage, Watch, places,
 };
@@ -85,6 +85,7 @@ impl Step {
             project: Some(confinement.workshop.clone()),
             secret: confinement.secret.clone(),
             frozen: confinement.frozen.clone(),
+            writes: Writes::Private,
             own: reads
                 .chain([(&confinement.workshop, Access::Write)])
                 .map(|(path, access)| (path.clone(), access))
