@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 use super::{Daemon, drift};
 use crate::engine::{
     Asker, EngineError, Home, blame, capture, change, clean, environment, fetch, graph, history,
-    image, lock, materialise, outdated, refresh, repair, snapshots, status, versions,
+    image, install_to, lock, materialise, outdated, refresh, repair, snapshots, status, versions,
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -148,6 +148,9 @@ async fn answer_of(
             .await
         }
         Request::Image(request) => images(home, request, asker, reporter).await,
+        Request::InstallTo(request) => Ok(Reply::Changed(
+            install_to::install_to(home, *request, reporter).await?,
+        )),
         Request::Materialise(request) => materialise::materialise(home, request).await,
         reading => {
             let daemon = Arc::clone(daemon);

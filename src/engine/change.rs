@@ -143,7 +143,8 @@ pub(crate) async fn complete(
     Ok(sources)
 }
 
-async fn plan(
+/// What the action means for the environment of a job.
+pub(super) async fn plan(
     job: &Job,
     action: Action,
     options: &crate::ipc::protocol::ResolveOptions,
@@ -204,7 +205,7 @@ async fn plan(
 
 impl Job {
     /// Looks at the environment as it is now.
-    async fn begin(
+    pub(super) async fn begin(
         home: &Arc<Home>,
         change: &Change,
         reporter: &Arc<dyn Reporter>,
@@ -353,7 +354,7 @@ impl Job {
         .await?
     }
 
-    async fn bring_in(
+    pub(super) async fn bring_in(
         &self,
         plan: &Plan,
     ) -> Result<(Vec<super::ingest::Ingested>, Arc<blast_store::Staging>), EngineError> {

@@ -24,9 +24,9 @@ use super::{generated, records, target};
 use crate::ipc::protocol::{Materialise, Materialised, Reply};
 
 /// Number of the layer that is made for the directory, which the store never gives.
-const GENERATED: LayerNumber = LayerNumber(u32::MAX);
+pub(super) const GENERATED: LayerNumber = LayerNumber(u32::MAX);
 /// Likewise of the tree.
-const TREE: TreeNumber = TreeNumber(u32::MAX);
+pub(super) const TREE: TreeNumber = TreeNumber(u32::MAX);
 
 /// Writes a state of an environment to a directory. Dropping the future stops it.
 pub(crate) async fn materialise(
@@ -87,7 +87,7 @@ fn materialise_now(
 }
 
 /// Makes sure that nothing is lost at the place; gives the directory that will hold it.
-fn free<'a>(home: &Home, to: &'a Path) -> Result<&'a Path, EngineError> {
+pub(super) fn free<'a>(home: &Home, to: &'a Path) -> Result<&'a Path, EngineError> {
     let refuse = |what| {
         Err(EngineError::NotFree {
             path: to.to_owned(),
@@ -116,7 +116,12 @@ fn free<'a>(home: &Home, to: &'a Path) -> Result<&'a Path, EngineError> {
     Ok(parent)
 }
 
-fn link_kind(home: &Home, to: &Path, parent: &Path, link: bool) -> Result<LinkKind, EngineError> {
+pub(super) fn link_kind(
+    home: &Home,
+    to: &Path,
+    parent: &Path,
+    link: bool,
+) -> Result<LinkKind, EngineError> {
     let store = home.store.home().join("store");
     if link {
         let refused = |source| EngineError::NoHardLinks {
@@ -180,7 +185,7 @@ fn spec(
     })
 }
 
-fn write(
+pub(super) fn write(
     home: &Home,
     spec: &TreeSpec,
     to: &Path,

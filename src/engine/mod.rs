@@ -29,6 +29,7 @@ pub(crate) mod history;
 mod home;
 pub(crate) mod image;
 mod ingest;
+pub(crate) mod install_to;
 mod keeper;
 mod landing;
 pub(crate) mod lock;

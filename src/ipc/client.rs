@@ -288,6 +288,7 @@ fn is_repeatable(request: &Request) -> bool {
         | Request::DeleteSnapshot { .. }
         | Request::RemoveEnvironments { .. }
         // The directory is not empty the second time.
+        | Request::InstallTo(_)
         | Request::Materialise(_)
         | Request::Shutdown { .. } => false,
     }

@@ -98,7 +98,8 @@ fn last_lines_and_statuses_are_those_of_pip() {
     pip(&world, &["install", "missing"]).exits(1);
     pip(&world, &["install"]).exits(1);
     pip(&world, &["install", "--user", "demo"]).exits(1);
-    pip(&world, &["install", "--target", "x", "demo"]).exits(2);
+    pip(&world, &["install", "--prefix", "x", "demo"]).exits(2);
+    pip(&world, &["install", "--timeout", "none", "demo"]).exits(2);
     let unknown = pip(&world, &["install", "--frobnicate", "demo"]).exits(2);
     assert!(
         unknown.stderr.contains("no such option: --frobnicate"),
@@ -520,4 +521,75 @@ fn a_report_tells_where_it_was_that_something_was_taken_from() {
         hash.is_some_and(|hash| hash.starts_with("sha256=")),
         "{near:#}"
     );
+}
+
+#[test]
+fn a_folder_gets_modules_scripts_and_metadata_and_the_environment_stays() {
+    let tool = WheelSpec::simple("tool", "1.0")
+        .file(
+            "tool/cli.py",
+            "import sys, helper\ndef main():\n    print(sys.argv[1:])\n",
+        )
+        .file("tool/big.py", &"x = 1\n".repeat(4000))
+        .entry_point("tool", "tool.cli:main")
+        .script("old-tool", "#!python\nprint('old')\n")
+        .data("share/tool.txt", "data")
+        .requires("helper");
+    let Some(world) = World::started(demo_wheels().into_iter().chain([tool])) else {
+        return;
+    };
+    pip(&world, &["install", "helper==1.0"]).success();
+    let count = world.history_length("demo");
+    let dry = pip(&world, &["install", "--dry-run", "-t", "out", "tool"]).success();
+    assert_eq!(dry.out(), "Would install helper-2.0 tool-1.0");
+    let out = world.project().join("deep/out");
+    assert!(!out.exists());
+    let run = pip(&world, &["install", "--target", "./deep/out", "tool"]).success();
+    assert_eq!(run.out(), "Successfully installed helper-2.0 tool-1.0");
+    assert_eq!(world.history_length("demo"), count);
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+    let mut names: Vec<_> = std::fs::read_dir(&out)
+        .expect("made")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        })
+        .collect();
+    names.sort();
+    let all = [
+        "bin",
+        "helper",
+        "helper-2.0.dist-info",
+        "share",
+        "tool",
+        "tool-1.0.dist-info",
+    ];
+    assert_eq!(names, all);
+    let mut scripts: Vec<_> = std::fs::read_dir(out.join("bin"))
+        .expect("made")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    scripts.sort();
+    assert_eq!(scripts, ["old-tool", "tool"]);
+    // Any Python takes it from there, and it is the user's to change.
+    let code = "import sys; sys.path.insert(0, 'deep/out')\n\
+                import tool.big, helper, importlib.metadata as m\n\
+                assert m.version('tool') == '1.0' and m.version('helper') == '2.0'\n\
+                assert helper.__file__.startswith('deep/out') or 'deep/out' in helper.__file__\n\
+                open(tool.big.__file__, 'a').write('y = 2')";
+    let python = world.python().executable.clone();
+    world.run(world.command(&python, ["-c", code])).success();
+    let script = std::fs::read_to_string(out.join("bin/tool")).expect("a script");
+    let env = world.live().join("demo/bin/python");
+    assert!(script.contains(&*env.to_string_lossy()), "{script}");
+    // What is there already is left alone.
+    let again = pip(&world, &["install", "--target", "deep/out", "demo"]).exits(2);
+    assert!(again.stderr.contains("not empty"), "{again}");
+    assert!(out.join("tool").exists() && !out.join("demo").exists());
+    pip(&world, &["install", "--target", "x", "missing"]).exits(1);
+    assert!(!world.project().join("x").exists());
+    world.blast(["check", "--deep"]).success();
 }

@@ -58,7 +58,7 @@ pub(super) struct General {
     #[command(flatten)]
     fulfilled: Fulfilled,
     #[command(flatten)]
-    pub(super) without_effect: WithoutEffect,
+    pub(super) reach: Reach,
 }
 
 /// `--progress-bar`. `raw` is for programs that draw themselves, which is refused.
@@ -83,42 +83,23 @@ struct Fulfilled {
     no_python_version_warning: bool,
 }
 
-/// What blast does in its own way: taken, and said.
+/// What of the network is waited for.
 #[derive(Debug, Args)]
-pub(super) struct WithoutEffect {
+pub(super) struct Reach {
     /// Taken, without effect: packages are kept once for all environments
     #[arg(long, global = true)]
     no_cache_dir: bool,
-    /// Taken, without effect; the variable `PIP_TIMEOUT` has one
+    /// Give up an answer of an index after so many seconds
     #[arg(
         long,
         visible_alias = "default-timeout",
         global = true,
         value_name = "SEC"
     )]
-    timeout: Option<String>,
-    /// Taken, without effect; the variable `PIP_RETRIES` has one
+    pub(super) timeout: Option<f64>,
+    /// Ask an index so often again
     #[arg(long, global = true, value_name = "N")]
-    retries: Option<String>,
-}
-
-impl WithoutEffect {
-    /// The options that were given, with the reason to tell; `--no-cache-dir` asks for nothing that
-    /// anybody would miss.
-    pub(super) fn to_tell(&self) -> impl Iterator<Item = &'static str> {
-        [
-            (
-                self.timeout.is_some(),
-                "--timeout has no effect here, PIP_TIMEOUT has",
-            ),
-            (
-                self.retries.is_some(),
-                "--retries has no effect here, PIP_RETRIES has",
-            ),
-        ]
-        .into_iter()
-        .filter_map(|(given, words)| given.then_some(words))
-    }
+    pub(super) retries: Option<u32>,
 }
 
 /// The commands.
@@ -231,10 +212,10 @@ pub(super) struct Elsewhere {
     /// Refused: an environment does not see it
     #[arg(long)]
     pub(super) user: bool,
-    /// Refused: `blast materialise` writes environments to folders
+    /// Install into this folder, which is new or empty, and leave the environment as it is
     #[arg(short, long, value_name = "DIR")]
     pub(super) target: Option<PathBuf>,
-    /// Refused likewise
+    /// Refused: `blast materialise` writes environments to folders
     #[arg(long, value_name = "DIR")]
     pub(super) prefix: Option<PathBuf>,
     /// Refused likewise

@@ -1,19 +1,20 @@
 //! `pip install`.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use blast_types::{PackageName, Requirement, VersionOrUrl, pep508, versions};
 
 use super::arguments::{Choice, Elsewhere, Install, UpgradeStrategy};
-use super::installed::Distribution;
+use super::installed::{self, Distribution};
 use super::{Target, VERSION, report};
 use crate::cli::pip_settings::PipSettings;
 use crate::cli::requirements::Gathered;
-use crate::cli::{requirements, resolution, sources};
+use crate::cli::{requirements, resolution};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{
-    Action, Change, Changed, Reply, Request, RequirementLine, ResolveOptions,
+    Action, Change, Changed, InstallTo, Reply, Request, RequirementLine, ResolveOptions,
 };
 
 /// Installs, in one operation.
@@ -31,6 +32,9 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
         ));
     }
     let mut wanted = gather(&args.wanted, &args.choice, target)?;
+    if let Some(folder) = &args.elsewhere.target {
+        return into_folder(folder, args, wanted, target);
+    }
     let own = already_pip(&mut wanted);
     let asked: Vec<String> = wanted
         .set
@@ -78,6 +82,68 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
+/// `--target`: into a folder, which is new or empty. What is installed does not matter, and stays.
+fn into_folder(
+    folder: &Path,
+    args: &Install,
+    wanted: Gathered,
+    target: &Target,
+) -> Result<Exit, Error> {
+    if args.report.is_some() {
+        return Err(Error::usage("--report does not go with --target")
+            .hint("leave --target out: `pip install --dry-run --report FILE …`"));
+    }
+    let (options, sources) = chosen(&args.choice, &wanted, target)?;
+    let to = target.context.cwd()?.join(folder);
+    let to: PathBuf = to.components().collect(); // without `.` on the way
+    let change = Change {
+        env: target.env.clone(),
+        options,
+        sources,
+        action: Action::Install {
+            requirements: wanted.set,
+            upgrade: true,
+            no_deps: args.choice.no_deps,
+        },
+        no_bytecode: true,
+        origins: false,
+        dry_run: args.dry_run,
+    };
+    let request = Request::InstallTo(Box::new(InstallTo {
+        change,
+        to: to.clone(),
+    }));
+    let Reply::Changed(changed) = target.context.ask(request)? else {
+        return Err(Error::unexpected_reply());
+    };
+    let there = if changed.dry_run {
+        Vec::new()
+    } else {
+        installed::all(&to)?
+    };
+    let shown = |name: &str| {
+        let dist = there.iter().find(|dist| dist.key.as_ref() == name);
+        dist.map_or_else(|| name.to_owned(), |dist| dist.name.clone())
+    };
+    let came = changed.changes.iter();
+    let names: Vec<String> = came
+        .filter_map(|change| {
+            Some(format!(
+                "{}-{}",
+                shown(&change.name),
+                change.after.as_ref()?
+            ))
+        })
+        .collect();
+    let did = if changed.dry_run {
+        "Would install"
+    } else {
+        "Successfully installed"
+    };
+    target.tell(format!("{did} {}", names.join(" ")))?;
+    Ok(Exit::Ok)
+}
+
 fn refuse_elsewhere(elsewhere: &Elsewhere) -> Result<(), Error> {
     if elsewhere.user {
         return Err(Error::no(
@@ -85,17 +151,13 @@ fn refuse_elsewhere(elsewhere: &Elsewhere) -> Result<(), Error> {
              virtualenv.",
         ));
     }
-    let named = [
-        ("--target", &elsewhere.target),
-        ("--prefix", &elsewhere.prefix),
-        ("--root", &elsewhere.root),
-    ];
+    let named = [("--prefix", &elsewhere.prefix), ("--root", &elsewhere.root)];
     match named.iter().find(|(_, place)| place.is_some()) {
         None => Ok(()),
         Some((option, _)) => Err(Error::usage(format!(
             "{option} is not supported: blast installs into environments"
         ))
-        .hint("`blast materialise --to DIR` writes an environment to a folder")),
+        .hint("`pip install --target DIR` installs into an empty folder, `blast materialise --to DIR` writes an environment to one")),
     }
 }
 
@@ -132,7 +194,7 @@ pub(super) fn chosen(
 ) -> Result<(ResolveOptions, blast_index::Sources), Error> {
     Ok((
         resolution::compute(&target.context, &choice.resolver, &wanted.options)?,
-        sources::compute(&target.context, &choice.sources, &wanted.sources)?,
+        target.sources(&choice.sources, &wanted.sources)?,
     ))
 }
 

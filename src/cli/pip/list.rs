@@ -9,7 +9,7 @@ use super::arguments::{Format, Freeze, List};
 use super::installed::Distribution;
 use super::{Target, VERSION};
 use crate::cli::requirements::Gathered;
-use crate::cli::{resolution, sources};
+use crate::cli::resolution;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::packages::OutdatedPackage;
@@ -147,7 +147,7 @@ fn newer(args: &List, target: &Target) -> Result<BTreeMap<PackageName, OutdatedP
     let request = OutdatedRequest {
         env: target.env.clone(),
         options: resolution::compute(context, &resolution::ResolverOptions::default(), &files)?,
-        sources: sources::compute(context, &args.sources, &Gathered::default().sources)?,
+        sources: target.sources(&args.sources, &Gathered::default().sources)?,
     };
     let Reply::Outdated { packages } = context.ask(Request::Outdated(Box::new(request)))? else {
         return Err(Error::unexpected_reply());

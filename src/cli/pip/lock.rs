@@ -7,7 +7,7 @@ use super::arguments::Lock;
 use crate::cli::context::Context;
 use crate::cli::pip_settings::PipSettings;
 use crate::cli::whole_file;
-use crate::cli::{lock, requirements, resolution, sources};
+use crate::cli::{lock, requirements, resolution};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::LockRequest;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
         output: output.clone(),
         upgrade: true,
         options: resolution::compute(&target.context, &args.resolver, &wanted.options)?,
-        sources: sources::compute(&target.context, &args.sources, &wanted.sources)?,
+        sources: target.sources(&args.sources, &wanted.sources)?,
     };
     let locked = lock::ask(&target.context, request)?;
     match output {

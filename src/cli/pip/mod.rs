@@ -28,14 +28,17 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use blast_index::Sources;
 use blast_index::config::pip_options;
 use blast_types::EnvName;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::context::Context;
-use super::sources;
+use super::options::SourceOptions;
+use super::sources::{self, FromFiles};
 use crate::env_vars;
 use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
@@ -56,9 +59,24 @@ struct Target {
     env: EnvName,
     place: OnceCell<Place>,
     quiet: bool,
+    /// `--timeout` and `--retries`.
+    timeout_s: Option<u64>,
+    retries: Option<u32>,
 }
 
 impl Target {
+    /// Where packages come from, and how long that is waited for.
+    fn sources(&self, options: &SourceOptions, files: &FromFiles) -> Result<Sources, Error> {
+        let mut sources = sources::compute(&self.context, options, files)?;
+        if let Some(seconds) = self.timeout_s {
+            sources.timeout_s = seconds;
+        }
+        if let Some(retries) = self.retries {
+            sources.retries = retries;
+        }
+        Ok(sources)
+    }
+
     fn place(&self) -> Result<&Place, Error> {
         if let Some(place) = self.place.get() {
             return Ok(place);
@@ -134,6 +152,8 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         env,
         place: OnceCell::new(),
         quiet: level == Level::Quiet,
+        timeout_s: None,
+        retries: None,
     };
     if std::env::var_os(env_vars::BLAST_PIP).is_some_and(|value| value == "real") {
         return real::run(typed, &target(Level::Normal, plain()));
@@ -177,10 +197,21 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         printer.without_bars()
     };
     let target = target(level, printer);
-    for words in general.without_effect.to_tell() {
-        target.context.printer.warn(words);
-    }
+    let target = Target {
+        timeout_s: general.reach.timeout.map(whole_seconds).transpose()?,
+        retries: general.reach.retries,
+        ..target
+    };
     dispatch(pip, &target)
+}
+
+/// Seconds with a fraction, as pip takes them, rounded up.
+fn whole_seconds(seconds: f64) -> Result<u64, Error> {
+    let duration = Duration::try_from_secs_f64(seconds).ok();
+    let whole = duration.map(|time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+    whole
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| Error::usage("--timeout takes a number of seconds that is more than none"))
 }
 
 fn dispatch(pip: Pip, target: &Target) -> Result<Exit, Error> {

@@ -7,7 +7,7 @@ use super::Target;
 use super::arguments::Versions;
 use crate::cli::pip_settings::PipSettings;
 use crate::cli::requirements::Gathered;
-use crate::cli::{resolution, sources};
+use crate::cli::resolution;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Reply, Request, VersionsRequest};
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Versions, target: &Target) -> Result<Exit, Error> {
         env: target.env.clone(),
         package: package.clone(),
         options: resolution::compute(&target.context, &args.resolver, &limits.options)?,
-        sources: sources::compute(&target.context, &args.sources, &limits.sources)?,
+        sources: target.sources(&args.sources, &limits.sources)?,
     };
     let Reply::Versions { versions } = target.context.ask(Request::Versions(Box::new(request)))?
     else {

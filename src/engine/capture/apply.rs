@@ -244,7 +244,7 @@ fn rows(wheel: &WheelRecord, workshop: &Workshop<'_>) -> Result<Vec<RecordRow>, 
 }
 
 /// Takes an entry over to another layer.
-fn copy(
+pub(in crate::engine) fn copy(
     layer: &Layer,
     index: blast_store::EntryIndex,
     path: &str,

@@ -34,6 +34,7 @@ use super::error::{EngineError, at};
 use super::home::{Home, now_ms};
 use super::{generated, overtaken, views};
 use crate::ipc::protocol::{Area, Capture, Changed};
+pub(super) use apply::copy;
 use apply::{Before, Outcome, apply};
 use distribution::Workshop;
 pub(crate) use drift::settle;

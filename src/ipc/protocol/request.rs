@@ -144,6 +144,8 @@ pub(crate) enum Request {
     },
     /// Write an environment to a directory as plain files. Answered by [`super::Reply::Materialised`].
     Materialise(Materialise),
+    /// Install into a folder that is no environment. Answered by [`super::Reply::Changed`].
+    InstallTo(Box<InstallTo>),
     /// About images. Answered as [`ImageRequest`] says.
     Image(ImageRequest),
     /// Compile the bytecode of an environment that is not compiled yet, and wait for it. Answered
@@ -457,6 +459,15 @@ pub(crate) struct Fetch {
     #[serde(default)]
     pub(crate) python: Option<String>,
     /// Where to: absolute, made where it is missing.
+    pub(crate) to: PathBuf,
+}
+
+/// See [`super::Request::InstallTo`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InstallTo {
+    /// What is asked for; of its environment only the interpreter counts.
+    pub(crate) change: Change,
+    /// Where to: absolute, made where it is missing, else empty.
     pub(crate) to: PathBuf,
 }
 
