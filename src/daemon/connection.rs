@@ -88,11 +88,12 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
             error: error.failure(),
         },
     };
-    send(&mut writing, &frame).await;
     if matches!(frame, Frame::Error { .. }) && daemon.homes.is_any_stuck() {
-        // Opening a store settles what is on disk: the next process does, programs see nothing of it.
+        // Opening a store settles what is on disk: the next process does, programs see nothing of it. Said before
+        // the answer, after which nobody new is served here.
         daemon.renew.notify_one();
     }
+    send(&mut writing, &frame).await;
     if stop && matches!(frame, Frame::Reply { .. }) {
         daemon.stop.notify_one();
     }

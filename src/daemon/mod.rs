@@ -152,6 +152,13 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
     let mut quiet = std::pin::pin!(quiet::tidy_up(Arc::clone(&daemon)));
     let end = loop {
         tokio::select! {
+            // Who heard that something failed finds the next daemon, not this one.
+            biased;
+            () = daemon.renew.notified() => break End::Succeeded,
+            _ = hang_up.recv() => break End::Succeeded,
+            () = daemon.stop.notified() => break End::ForGood,
+            _ = terminate.recv() => break End::ForGood,
+            _ = interrupt.recv() => break End::ForGood,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     tokio::spawn(connection::serve(Arc::clone(&daemon), stream));
@@ -161,11 +168,6 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            () = daemon.stop.notified() => break End::ForGood,
-            _ = terminate.recv() => break End::ForGood,
-            _ = interrupt.recv() => break End::ForGood,
-            _ = hang_up.recv() => break End::Succeeded,
-            () = daemon.renew.notified() => break End::Succeeded,
             () = &mut quiet => break End::ForGood,
         }
     };
