@@ -69,6 +69,7 @@ mod sandbox_deaths;
 mod sandbox_escapes;
 mod sandbox_limits;
 mod sandbox_places;
+mod sandbox_promises;
 mod sandbox_streams;
 mod sandbox_system;
 mod sandbox_user;

@@ -22,7 +22,7 @@ struct Traces {
 }
 
 /// A process that has the test's directory in its environment: all that its commands started, in a sandbox or not.
-fn processes(world: &World) -> Vec<(i32, String)> {
+pub(crate) fn processes(world: &World) -> Vec<(i32, String)> {
     let mark = world.root().as_os_str().as_encoded_bytes().to_vec();
     let has_mark = |text: &[u8]| text.windows(mark.len()).any(|part| part == mark);
     let mut found = Vec::new();
@@ -158,13 +158,13 @@ const DEATHS: &[Death] = &[
         assert!(end(world, "MARK-OF-PROGRAM") > 0);
     }),
     ("its caller is told to end", |_, caller| {
-        caller.signal(Signal::SIGTERM)
+        caller.signal(Signal::SIGTERM);
     }),
     ("its caller is killed", |_, caller| {
-        caller.signal(Signal::SIGKILL)
+        caller.signal(Signal::SIGKILL);
     }),
     ("its first process is killed", |world, _| {
-        end_first_process(world)
+        end_first_process(world);
     }),
 ];
 

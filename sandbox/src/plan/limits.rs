@@ -125,9 +125,6 @@ pub(super) struct Limits {
     pub(super) degraded: Vec<Degraded>,
 }
 
-/// Numbers of processes that are given once, and not again when all were (`RESERVED_PIDS` of the kernel).
-const RESERVED_NUMBERS: u64 = 300;
-
 /// The limit of private files at level strict.
 const STRICT_SCRATCH_BYTES: u64 = 1 << 30;
 
@@ -209,7 +206,8 @@ pub(super) fn of(policy: &Policy, machine: &Machine, is_root: bool) -> Limits {
                 .filter(|_| group.processes.is_none() && is_root),
             written_bytes: asked.written_bytes,
         },
-        highest_process: by_numbers.then_some(processes + RESERVED_NUMBERS),
+        // When all were given once, the first 300 (`RESERVED_PIDS` of the kernel) are not given again: then it is that many less.
+        highest_process: by_numbers.then_some(processes),
         group,
         scratch_bytes: [strict.then_some(STRICT_SCRATCH_BYTES), asked.written_bytes]
             .into_iter()

@@ -578,7 +578,7 @@ fn a_number_of_processes_that_nobody_asked_for_costs_no_cgroup() {
     let new = planned(&policy, &machine);
     assert_eq!(
         (new.group.processes, new.highest_process),
-        (None, Some(4396))
+        (None, Some(4096))
     );
     policy.limits.processes = Some(20);
     let asked = planned(&policy, &machine);
