@@ -343,6 +343,16 @@ fn files_that_commands_write_are_whole_and_nothing_stays_beside_them() {
             cases += 3;
         }
     }
+    let of_clients = Point::ALL
+        .iter()
+        .filter(|point| point.name().starts_with("client."));
+    let tried = |point: &&Point| {
+        OF_A_FILE.contains(point) || OF_A_LINK.contains(point) || OF_A_PROJECT.contains(point)
+    };
+    assert!(
+        of_clients.copied().all(|point| tried(&&point)),
+        "one is not tried"
+    );
     for point in OF_A_FILE {
         let hit = points.join(format!("hit-{}", point.name()));
         assert!(hit.exists(), "{} is never hit", point.name());
