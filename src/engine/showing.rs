@@ -104,9 +104,11 @@ impl Home {
         self.files.is_any_shown()
     }
 
-    /// The environments that are plain files.
+    /// The environments that are plain files; what builds go on in is none.
     pub(crate) fn plain_files(&self) -> Vec<EnvName> {
-        self.files.environments()
+        let mut all = self.files.environments();
+        all.retain(|env| matches!(self.store.env(env), Ok(Some(_))));
+        all
     }
 
     /// Whether a view is about to take their place. Blocks.

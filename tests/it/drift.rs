@@ -4,8 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use blast_harness::{Run, WheelSpec};
+use blast_harness::{Fault, Run, WheelSpec};
 
+use crate::files::eventually;
 use crate::world::{World, demo_wheels, packages};
 
 fn site(world: &World) -> PathBuf {
@@ -230,4 +231,43 @@ fn what_cannot_be_taken_stops_the_change_that_would_replace_it() {
     world.sandbox.set("BLAST_WRITES", "discard");
     world.install("demo", &["demo==2.0"]).success();
     assert!(!metadata.exists());
+}
+
+#[test]
+fn what_is_written_while_a_change_is_made_is_kept_aside() {
+    let late = WheelSpec::simple("late", "1.0");
+    let world = World::plain(demo_wheels().into_iter().chain([late.clone()]));
+    world.install("demo", &["demo==1.0"]).success();
+    world.show("demo");
+    let module = site(&world).join("demo/__init__.py");
+    let file = late.filename();
+    world.index.fault(&format!("/files/{file}"), Fault::Held, 1);
+    let waiting = world.blast_in_background(["install", "--env", "demo", "late"]);
+    eventually("the wheel is asked for", || {
+        let hits = world.index.hits();
+        hits.iter().any(|hit| hit.path.contains(&file))
+    });
+    edit(&world, &module, "s/1\\.0/edited/");
+    world.index.heal();
+    world.finish(waiting).success();
+    assert_eq!(world.python_in("demo", VERSION).success().out(), "1.0");
+    let areas = world.blast_home().join("upper/demo");
+    let kept: Vec<_> = fs::read_dir(&areas)
+        .expect("made")
+        .map(|entry| entry.expect("an entry").path().join("tree"))
+        .collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let below = module
+        .strip_prefix(world.live().join("demo"))
+        .expect("in it");
+    let text = fs::read_to_string(kept[0].join(below)).expect("kept");
+    assert!(text.contains("edited"), "{text}");
+    // The state before is found as it was.
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(world.python_in("demo", VERSION).success().out(), "1.0");
+    // What nobody wants any more is no reason to keep anything.
+    edit(&world, &module, "s/1\\.0/edited/");
+    world.blast(["envs", "remove", "demo"]).success();
+    assert_eq!(fs::read_dir(&areas).map_or(1, Iterator::count), 1);
+    world.blast(["check", "--deep"]).success();
 }

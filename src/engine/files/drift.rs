@@ -8,6 +8,7 @@
 //! upper/<env>/…/tree               written to while it was left: kept, since nobody took note
 //! ```
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -140,22 +141,29 @@ impl Files {
         Ok(None)
     }
 
+    /// Whether there are trees that were put out of the way.
+    pub(super) fn has_drifted(&self) -> bool {
+        self.drifted().next().is_some()
+    }
+
     /// Removes trees that were put out of the way, unless programs are in them.
-    pub(super) fn retire_drifted(&self, used: &std::collections::HashSet<OsString>) -> usize {
+    pub(super) fn retire_drifted(&self, used: &HashSet<OsString>) -> usize {
         if blast_fs::namespace::is_inside() {
             return 0; // see `used`
         }
-        let trees = self.root().join(GENERATIONS);
-        let entries = fs::read_dir(&trees).into_iter().flatten().flatten();
-        let names = entries.map(|entry| entry.file_name());
-        let gone: Vec<_> = names
-            .filter(|name| name.as_encoded_bytes().starts_with(DRIFTED.as_bytes()))
-            .filter(|name| !used.contains(name))
-            .collect();
+        let gone: Vec<_> = self.drifted().filter(|name| !used.contains(name)).collect();
         for name in &gone {
-            retire::remove(&trees.join(name));
+            retire::remove(&self.root().join(GENERATIONS).join(name));
         }
         gone.len()
+    }
+
+    fn drifted(&self) -> impl Iterator<Item = OsString> + use<> {
+        let entries = fs::read_dir(self.root().join(GENERATIONS));
+        let names = entries.into_iter().flatten().flatten();
+        names
+            .map(|entry| entry.file_name())
+            .filter(|name| name.as_encoded_bytes().starts_with(DRIFTED.as_bytes()))
     }
 
     /// Unlike any that an earlier daemon made.

@@ -37,7 +37,7 @@ impl Files {
     pub(in crate::engine) fn retire(&self) -> usize {
         let _one = lock(&self.shared.retiring);
         let trees = self.trees();
-        if trees.is_empty() {
+        if trees.is_empty() && !self.has_drifted() {
             return 0;
         }
         let used = self.used();
