@@ -1,10 +1,10 @@
 //! `blast`: Python environments as views over one immutable store.
 //!
-//! One executable, eight roles, told apart before anything else happens: the Python or a program of an
+//! One executable, nine roles, told apart before anything else happens: the Python or a program of an
 //! environment ([`launcher`], by its own name), the daemon (hidden command
 //! `daemon serve`), the [`holder`] of its mounts (`daemon hold`), the parent of a program that builds
 //! (hidden command `build-step`, see [`engine::build`]), the start of a program that may write into its
-//! environment ([`overlay`]), the holder of a [`sandbox`] (hidden command `hold-sandbox`) and the [`filter`] of its network
+//! environment ([`overlay`]), what reads ahead of programs ([`read_ahead`]), the holder of a [`sandbox`] (hidden command `hold-sandbox`) and the [`filter`] of its network
 //! (hidden command `filter-network`), and the command line ([`cli`]). The command
 //! line is thin: it starts in a few
 //! milliseconds and asks the [`daemon`] over a Unix socket ([`ipc`]); only the daemon has a
@@ -27,6 +27,7 @@ mod known_keys;
 mod launcher;
 mod namespace;
 mod overlay;
+mod read_ahead;
 mod sandbox;
 mod settings;
 mod ui;
@@ -61,6 +62,8 @@ fn main() -> ExitCode {
         sandbox::holder::run(path)
     } else if words.get(1).is_some_and(|word| word == overlay::COMMAND) {
         overlay::run(&words)
+    } else if (words.get(1)).is_some_and(|word| word == read_ahead::COMMAND) {
+        return read_ahead::run().into();
     } else if words.get(1).is_some_and(|word| word == cli::pip::COMMAND) {
         return cli::pip::main(&words).into();
     } else {

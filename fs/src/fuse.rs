@@ -35,8 +35,9 @@ use crate::server::{Attr, Kind, Lookup, Server, Time};
 const FOREVER: Duration = Duration::from_hours(100 * 365 * 24);
 /// The kernel's inode generation. Numbers are never given to another node.
 const GENERATION: Generation = Generation(0);
-/// Requests that the kernel may have under way unasked, read-ahead above all.
-const MAX_BACKGROUND: u16 = 64;
+/// Requests that the kernel may have under way unasked, read-ahead above all. What a program waits
+/// for stands in line behind them.
+const MAX_BACKGROUND: u16 = 16;
 const BLOCK: u64 = 512;
 const BLOCK_SIZE: u32 = 4096;
 /// The longest file name, as every native file system has it.
@@ -107,6 +108,14 @@ impl Adapter {
     fn ask<T>(&self, answer: impl FnOnce(&Server) -> Result<T, FsError>) -> Result<T, FsError> {
         // What the server shares is valid at every step, panic or not.
         catch_unwind(AssertUnwindSafe(|| answer(&self.server))).unwrap_or(Err(FsError::Panic))
+    }
+
+    /// Has the server note what was answered: nobody waits for that.
+    fn note(&self, noted: impl FnOnce(&Server) -> Result<(), FsError>) {
+        if let Err(error) = self.ask(noted) {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "nobody is told of what a program uses");
+        }
     }
 
     fn attr(&self, attr: &Attr) -> FileAttr {
@@ -217,8 +226,12 @@ impl Filesystem for Adapter {
             Ok(Lookup::Found(attr)) => {
                 self.server.hold(attr.ino);
                 reply.entry(&FOREVER, &self.attr(&attr), GENERATION);
+                self.note(|server| server.found_in(parent.0, attr.ino));
             }
-            Ok(Lookup::Absent { lasting: true }) => reply.entry(&FOREVER, &absent(), GENERATION),
+            Ok(Lookup::Absent { lasting: true }) => {
+                reply.entry(&FOREVER, &absent(), GENERATION);
+                self.note(|server| server.missed_in(parent.0, name.as_bytes()));
+            }
             Ok(Lookup::Absent { lasting: false }) => reply.error(Errno::ENOENT),
             Err(error) => reply.error(refusal(&error)),
         }
@@ -264,7 +277,10 @@ impl Filesystem for Adapter {
                 buffer.resize(size, 0);
             }
             match self.ask(|server| server.read(ino.0, offset, &mut buffer[..size])) {
-                Ok(count) => reply.data(&buffer[..count]),
+                Ok(count) => {
+                    reply.data(&buffer[..count]);
+                    self.note(|server| server.was_read(ino.0, offset, count));
+                }
                 Err(error) => reply.error(refusal(&error)),
             }
         });

@@ -50,5 +50,5 @@ pub use error::FsError;
 pub use handover::{Handover, MountRecord, Offer};
 pub use mount::{HostSupport, MountError, MountState, host_support, mount_state, reap};
 pub use node::{MAX_DIRECTORY_ENTRY, MAX_DIRECTORY_LAYER, MAX_FILE_ENTRY, MAX_TREE};
-pub use server::{Attr, Entry, Kind, Lookup, Server, Time};
+pub use server::{Attr, Entry, Kind, Lookup, Observer, Server, Time, tree_path};
 pub use view::{Aside, Inheritance, MountOptions, View};

@@ -51,7 +51,7 @@ use crate::handover::{self, Handover, MountRecord, Offer};
 use crate::mount::{self, MountError, MountState, SOURCE};
 use crate::node::{Ino, Node, Place};
 use crate::recent::lock;
-use crate::server::{Change, GENERATIONS, Server};
+use crate::server::{Change, GENERATIONS, Observer, Server};
 
 mod aside;
 
@@ -371,6 +371,11 @@ impl View {
     /// How often the mount changed hands.
     pub fn takeovers(&self) -> u32 {
         self.takeovers
+    }
+
+    /// Tells this one what programs use; only the first that is named.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.server.observe(observer);
     }
 
     /// Lets the environment of this name show this tree from now on: for a new environment, a swap,

@@ -29,6 +29,7 @@ use super::keeper::Keeper;
 use super::showing::Mode;
 use super::skeleton::Skeletons;
 use crate::ipc::protocol::Place;
+use crate::read_ahead::Reader;
 use changes::Changes;
 pub(crate) use changes::Turn;
 use opening::ViewListener;
@@ -44,6 +45,8 @@ pub(crate) struct Home {
     pub(super) files: Files,
     pub(super) mode: Mode,
     view: Arc<Mutex<Option<View>>>,
+    /// Reads ahead of programs in the view.
+    reader: Arc<Reader>,
     /// The last view, while there is none: mounted nowhere, until this home rests. Locked after `view`.
     aside: Arc<Mutex<Option<Aside>>>,
     /// Where the last command took packages from, see `refresh`.
@@ -184,6 +187,7 @@ impl Home {
         if let Some(view) = &*lock(&self.view) {
             view.rest();
         }
+        self.reader.rest();
         self.drop_aside();
         if let Err(error) = self.store.rest() {
             tracing::warn!(%error, "the store's index cannot be written");

@@ -10,6 +10,7 @@ mod attr;
 mod files;
 mod list;
 mod trees;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -24,6 +25,8 @@ use rustc_hash::FxHashMap;
 pub use self::attr::{Attr, Entry, Kind, Lookup, Time};
 use self::files::Files;
 use self::trees::{Trees, place_of};
+pub use self::uses::Observer;
+use self::uses::Uses;
 use crate::bytecode;
 use crate::content::Content;
 use crate::error::FsError;
@@ -46,6 +49,7 @@ pub struct Server {
     started_ns: i64,
     trees: Trees,
     files: Files,
+    uses: Uses,
     /// How often the kernel was told of directories of a tree, less how often it forgot them.
     held: Mutex<FxHashMap<TreeNumber, u64>>,
     /// Where an earlier process told the kernel of trees, `held` counts too little. These are all
@@ -83,6 +87,7 @@ impl Server {
             started_ns: now,
             trees: Trees::new(),
             files: Files::new(),
+            uses: Uses::new(),
             held: Mutex::default(),
             suspects: Mutex::default(),
         }
@@ -127,6 +132,7 @@ impl Server {
     pub(crate) fn rest(&self) {
         self.trees.clear();
         self.files.clear();
+        self.uses.clear();
     }
 
     /// Lets the name of an environment lead to this tree.
@@ -272,7 +278,7 @@ impl Server {
         Ok(match node {
             Node::Root => Attr::directory(ino, 0o755, self.changed_ns.load(Ordering::Relaxed)),
             Node::Generations => Attr::directory(ino, 0o755, self.started_ns),
-            Node::Link(tree) => Attr::link(ino, target(tree).len(), tree_time(tree)?),
+            Node::Link(tree) => Attr::link(ino, tree_path(tree).len(), tree_time(tree)?),
             Node::File { layer, entry } => leaf_attr(ino, &*self.content.layer(layer)?, entry)?,
             Node::Bytecode(place) => Attr::directory(ino, 0o755, tree_time(place.tree)?),
             Node::Directory(place) if place.is_root() => {
@@ -311,7 +317,7 @@ impl Server {
     /// The target of a link.
     pub fn readlink(&self, ino: u64) -> Result<Vec<u8>, FsError> {
         match Node::of(Ino(ino))? {
-            Node::Link(tree) => Ok(target(tree).into_bytes()),
+            Node::Link(tree) => Ok(tree_path(tree).into_bytes()),
             Node::File { layer, entry } => {
                 let layer = self.content.layer(layer)?;
                 match layer.get(entry).map(|entry| entry.kind) {
@@ -427,8 +433,8 @@ impl Server {
     }
 }
 
-/// Where the link of an environment at this tree leads, relative to the mount's root.
-fn target(tree: TreeNumber) -> String {
+/// Where a tree lies below the mount point, and the links of environments at it lead.
+pub fn tree_path(tree: TreeNumber) -> String {
     format!("{GENERATIONS}/{tree}")
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use blast_fs::{Aside, Handover, Inheritance, MountOptions, View};
+use blast_fs::{Aside, Handover, Inheritance, MountOptions, Observer, View};
 use blast_store::{LayerNumber, MachineStore, Store, StoreError};
 
 use super::{Home, lock};
@@ -20,6 +20,7 @@ use crate::engine::generated;
 use crate::engine::keeper::{Keeper, Kept};
 use crate::engine::showing::Mode;
 use crate::engine::skeleton::Skeletons;
+use crate::read_ahead::Reader;
 use crate::settings::Settings;
 
 /// How long a store may be held by a daemon that is ending.
@@ -117,6 +118,7 @@ impl Home {
         let compiler = Compiler::new(Arc::clone(&store), succeeds);
         let view = Arc::default();
         let content = StoreContent::new(Arc::clone(&store), compiler.clone());
+        let reader = Reader::new(&live, cache, Arc::new(content.clone()));
         // Not by its path, which leads into the mount where there is one.
         let below = File::from(skeletons.below().map_err(at(&live))?);
         let files = Files::open(Arc::clone(&store), content, &live, below);
@@ -138,6 +140,7 @@ impl Home {
             compiler,
             live,
             view,
+            reader: Arc::new(reader),
             aside,
             sources: Mutex::default(),
             keeper,
@@ -174,6 +177,7 @@ impl Home {
         let options = MountOptions::default();
         match View::take_over(handover, Arc::new(content), options, &inheritance) {
             Ok(taken) => {
+                taken.observe(self.observer());
                 self.keep(&taken);
                 *lock(&self.view) = Some(taken);
                 Ok(())
@@ -188,6 +192,11 @@ impl Home {
                 self.show()
             }
         }
+    }
+
+    /// Who is told what programs use of the view.
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        Arc::<Reader>::clone(&self.reader)
     }
 
     /// Has the mount outlive this process.
@@ -218,6 +227,7 @@ impl Home {
     /// Leaves the mount to the next process. To be followed by the end of this one.
     pub(crate) fn leave(&self) {
         self.compiler.close();
+        self.reader.rest();
         if let Some(view) = lock(&self.view).take() {
             view.leave();
         }

@@ -33,7 +33,9 @@ impl Home {
             view
         } else {
             let content = StoreContent::new(Arc::clone(&self.store), self.compiler.clone());
-            View::mount(&self.live, Arc::new(content), MountOptions::default())?
+            let mounted = View::mount(&self.live, Arc::new(content), MountOptions::default())?;
+            mounted.observe(self.observer());
+            mounted
         };
         for (name, tree) in self.trees()? {
             mounted.set_environment(&name, tree);
@@ -161,6 +163,7 @@ impl Home {
 
     /// Takes a view away, though the next may be this one again.
     pub(super) fn set_aside(&self, view: View) -> Result<(), EngineError> {
+        self.reader.rest();
         let aside = view.set_aside();
         self.keeper.release(self.store.home());
         *lock(&self.aside) = aside?;
@@ -186,6 +189,7 @@ impl Home {
 
     /// Takes a view away for good.
     pub(super) fn take_down(&self, view: View) -> Result<(), EngineError> {
+        self.reader.rest();
         let unmounted = view.unmount();
         self.keeper.release(self.store.home());
         Ok(unmounted?)
@@ -235,6 +239,8 @@ impl Home {
 
     /// Whether a process of this user runs from, stands in or has open something of the view.
     pub(in crate::engine) fn is_used(&self) -> bool {
+        // Who reads ahead of programs is none.
+        self.reader.rest();
         crate::engine::processes::users_of(&self.live)
             .next()
             .is_some()
