@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,11 @@ const MOST_TEXT: u64 = 1 << 16;
 pub struct FileId {
     /// The device that its file system is on.
     pub device: u64,
-    /// The inode number.
+    /// The inode number, which is given again as soon as its file is gone.
     pub inode: u64,
+    /// When it was made, in nanoseconds since the epoch; when it was changed last, where the file system does not know
+    /// (statx(2)).
+    pub born_ns: u64,
 }
 
 /// The file system of this machine.
@@ -81,9 +85,16 @@ impl Look for Host {
 
     fn identity(&self, path: &Path) -> Option<FileId> {
         let meta = fs::symlink_metadata(path).ok()?;
+        let born = meta.created().ok();
+        let born = born.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let changed = || {
+            let part = u32::try_from(meta.ctime_nsec()).unwrap_or_default();
+            Duration::new(meta.ctime().unsigned_abs(), part)
+        };
         Some(FileId {
             device: meta.dev(),
             inode: meta.ino(),
+            born_ns: u64::try_from(born.unwrap_or_else(changed).as_nanos()).unwrap_or(u64::MAX),
         })
     }
 }
@@ -185,6 +196,7 @@ pub(crate) mod tests {
             Some(FileId {
                 device: 0,
                 inode: u64::try_from(inode).ok()?,
+                born_ns: 0,
             })
         }
 

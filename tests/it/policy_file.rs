@@ -1,7 +1,7 @@
 //! The file that says what programs of a project may do: a program that may change the project may not change that.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -136,6 +136,50 @@ fn a_file_that_was_replaced_from_outside_is_as_safe_as_the_first() {
     let run = try_all(&world, &[]);
     assert_eq!(run.stdout.matches(" kept\n").count(), 9, "{run}");
     drop(running);
+}
+
+#[test]
+fn a_file_that_was_made_anew_is_as_safe_as_the_first() {
+    let Some(world) = started(World::with([]), PROJECT) else {
+        return;
+    };
+    // The number of a file that is gone is given again at once by many file systems; the sandbox of the first is kept.
+    for _ in 0..3 {
+        let run = try_all(&world, &[]);
+        assert_eq!(run.stdout.matches(" kept\n").count(), 9, "{run}");
+        let number = fs::metadata(file(&world)).expect("there").ino();
+        fs::remove_file(file(&world)).expect("ours");
+        fs::write(file(&world), PROJECT).expect("ours");
+        let again = fs::metadata(file(&world)).expect("there").ino() == number;
+        world.note(&format!("the number was given again: {again}"));
+    }
+}
+
+#[test]
+fn what_is_hidden_stays_so_when_somebody_outside_writes_it_anew() {
+    let Some(world) = started(World::with([]), PROJECT) else {
+        return;
+    };
+    let secret = world.write("secret", "s");
+    let data = world.write("data/file", "d");
+    let data = data.parent().expect("below").to_string_lossy().into_owned();
+    let code = "print(repr(open('data/file').read()))\n\
+                open('data/file', 'a').close() if __import__('sys').argv[1:] else None\n\
+                open('secret').read()";
+    for _ in 0..3 {
+        let hidden = ["run", "--hide", "secret", "--read-only", &data];
+        let read = [&hidden[..], &["--", "python", "-c", code]].concat();
+        let run = world.blast(&read).exits(1);
+        assert_eq!(run.out(), "'d'");
+        run.says("Permission denied: 'secret'");
+        let run = world.blast([&read[..], &["write"]].concat()).exits(1);
+        run.says("Read-only file system: 'data/file'");
+        // As editors do, and tools that make all anew.
+        fs::write(world.project().join("new"), "s").expect("ours");
+        fs::rename(world.project().join("new"), &secret).expect("ours");
+        fs::remove_dir_all(&data).expect("ours");
+        world.write("data/file", "d");
+    }
 }
 
 #[test]

@@ -128,6 +128,8 @@ pub struct Plan {
     pub mounts: Vec<Mount>,
     /// Which files they freeze: one that is put in the place of such a file is another, and has no mount.
     pub frozen: Vec<FileId>,
+    /// What else of the host they show or hide, but the system: the same holds for that.
+    pub places: Vec<FileId>,
     /// Size of all private files together, in bytes; `None` leaves it to the kernel (half of all memory).
     pub scratch_bytes: Option<u64>,
     /// What is reached.
@@ -260,6 +262,7 @@ pub fn plan(
         maker: user.map(|_| asker),
         mounts: seen.mounts,
         frozen: seen.frozen,
+        places: seen.places,
         scratch_bytes: match policy.files.temporary_bytes {
             Some(bytes) => Some(bytes.min(policy.limits.written_bytes.unwrap_or(bytes))),
             None => limits.scratch_bytes,

@@ -285,6 +285,7 @@ const PYTHON: &str = "bin/python";
 pub(super) struct Seen {
     pub(super) mounts: Vec<Mount>,
     pub(super) frozen: Vec<FileId>,
+    pub(super) places: Vec<FileId>,
     pub(super) directory: PathBuf,
     pub(super) notes: Vec<String>,
 }
@@ -386,6 +387,9 @@ pub(super) fn of(
                 matches!(mount, Some(Mount::Bind { .. } | Mount::Pinned { .. }))
             })
             .filter_map(|path| look.identity(path))
+            .collect(),
+        places: (list.mounts.values())
+            .filter_map(|mount| look.identity(list.place_of(mount)?.as_path()))
             .collect(),
         mounts: list.in_order(),
         directory,
@@ -620,6 +624,26 @@ impl<'a> List<'a> {
             None | Some(Mount::Link { .. } | Mount::Pinned { .. }) => None,
             found => found,
         })
+    }
+
+    /// The path on the host of what a mount shows or hides there, where it may be replaced by who is not root.
+    fn place_of(&self, mount: &Mount) -> Option<PathBuf> {
+        match mount {
+            Mount::Bind {
+                at,
+                optional: false,
+                ..
+            } => Some(at.clone()),
+            Mount::Elsewhere { source, .. } => Some(source.clone()),
+            Mount::Hidden { at, .. } => match self.holder(at.parent()?) {
+                Some(Mount::Bind { .. }) => Some(at.clone()),
+                Some(Mount::Elsewhere {
+                    at: above, source, ..
+                }) => Some(source.join(at.strip_prefix(above).ok()?)),
+                _ => None,
+            },
+            _ => None,
+        }
     }
 
     /// Whether the host's path is what a program sees there.
