@@ -476,16 +476,18 @@ impl<'a> List<'a> {
         for (at, target) in found.links {
             self.add(Mount::Link { at, target });
         }
+        // An interpreter of root's own may be root's alone.
+        let is_system = place == Place::System
+            || place == Place::Interpreter
+                && SYSTEM.iter().any(|system| Path::new(system) == found.path);
         self.add(Mount::Bind {
             at: found.path,
             access,
             directory: found.kind == Kind::Directory,
             optional: place == Place::System,
-            owner: match (place, self.who) {
-                (Place::Given, Who::Another) => Owner::Program,
-                (Place::System | Place::Interpreter, Who::Root) if access == Access::Read => {
-                    Owner::Nobody
-                }
+            owner: match self.who {
+                Who::Another if place == Place::Given => Owner::Program,
+                Who::Root if is_system && access == Access::Read => Owner::Nobody,
                 _ => Owner::Same,
             },
         });

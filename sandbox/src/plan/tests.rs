@@ -331,6 +331,7 @@ fn the_system_is_nobodys_for_root_and_as_it_is_for_others() {
         ("/usr", Owner::Nobody, Owner::Same),
         ("/etc", Owner::Nobody, Owner::Same),
         ("/dev/null", Owner::Same, Owner::Same),
+        ("/home/u/.pyenv/3.12", Owner::Same, Owner::Same),
         ("/home/u/work/p", Owner::Same, Owner::Program),
     ] {
         assert_eq!(owner(&root, &standard, path), Some(of_root), "{path}");
