@@ -61,7 +61,8 @@ fn a_second_import_asks_for_nothing() {
     assert!(start.is_empty(), "nothing is mounted yet: {start:?}");
     import(&world, "demo");
     let first = requests(&world);
-    assert!(first["lookup"] as usize > MODULES, "{first:?}");
+    // Names come by look-ups, or by a listing for whoever reads ahead.
+    assert!(first["lookup"] > 0, "{first:?}");
     assert!(first["read"] as usize > MODULES, "{first:?}");
     // The kernel may take pages back whenever it likes, and reads them again then; it does not do so each time.
     let mut before = first;
