@@ -279,7 +279,7 @@ impl Filesystem for Adapter {
             match self.ask(|server| server.read(ino.0, offset, &mut buffer[..size])) {
                 Ok(count) => {
                     reply.data(&buffer[..count]);
-                    self.note(|server| server.was_read(ino.0, offset, count));
+                    self.note(|server| server.was_read(request.pid(), ino.0, offset, count));
                 }
                 Err(error) => reply.error(refusal(&error)),
             }

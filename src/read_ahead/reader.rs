@@ -21,6 +21,9 @@ use super::{COMMAND, Piece};
 /// What is noted later at most.
 const MOST_ASKED: usize = 64 * 1024;
 
+/// Modules of which a program may read source and bytecode, to show where an error is, say.
+const MANY: usize = 32;
+
 /// Takes note and reads ahead, for the view of one home.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -47,8 +50,37 @@ struct Asked {
 
 #[derive(Debug)]
 enum What {
-    Bytes { offset: u64, length: u64 },
+    Bytes {
+        thread: u32,
+        offset: u64,
+        length: u64,
+    },
     Missed(Box<[u8]>),
+}
+
+/// How many reads of each kind of file a thread made.
+#[derive(Debug, Default)]
+struct Kinds {
+    sources: usize,
+    bytecode: usize,
+}
+
+impl Kinds {
+    fn count(&mut self, name: &[u8]) {
+        self.sources += usize::from(is_source(name));
+        self.bytecode += usize::from(name.ends_with(b".pyc"));
+    }
+
+    /// Whoever reads many modules in both forms searches, copies or packs the environment: no
+    /// program needs that again.
+    fn of_a_walk(&self) -> bool {
+        self.sources.min(self.bytecode) > MANY
+    }
+}
+
+/// Whether it is a module that is run from its bytecode as soon as that is there, or types of one.
+fn is_source(name: &[u8]) -> bool {
+    name.ends_with(b".py") || name.ends_with(b".pyi")
 }
 
 /// The thread that tells.
@@ -122,11 +154,15 @@ impl Observer for Reader {
         }
     }
 
-    fn read(&self, layer: LayerNumber, entry: EntryIndex, offset: u64, length: u64) {
+    fn read(&self, thread: u32, layer: LayerNumber, entry: EntryIndex, offset: u64, length: u64) {
         self.common.asked(Asked {
             layer,
             entry,
-            what: What::Bytes { offset, length },
+            what: What::Bytes {
+                thread,
+                offset,
+                length,
+            },
         });
     }
 
@@ -182,7 +218,6 @@ impl Common {
             if over.load(Ordering::Relaxed) {
                 break;
             }
-            self.note_asked(&mut known);
             if let Err(error) = self.tell(&mut known, &mut input, tree, layer) {
                 tracing::debug!(%error, "nobody reads ahead");
                 input = None;
@@ -236,15 +271,36 @@ impl Common {
         }
     }
 
+    /// Adds to the profiles what was asked for since this was called last, now that it can be told
+    /// who ran a program from the view and who walked through it.
     fn note_asked(&self, known: &mut Known) {
         let asked = std::mem::take(&mut *lock(&self.asked));
-        for asked in asked {
-            let Some((_, profile)) = self.profile(known, asked.layer) else {
+        let mut readers = HashMap::<u32, Kinds>::new();
+        for one in &asked {
+            if let What::Bytes { thread, .. } = one.what
+                && let Some((layer, _)) = self.profile(known, one.layer)
+                && let Some(entry) = layer.get(one.entry)
+            {
+                readers.entry(thread).or_default().count(entry.name);
+            }
+        }
+        for one in asked {
+            let Some((layer, profile)) = self.profile(known, one.layer) else {
                 continue;
             };
-            match asked.what {
-                What::Bytes { offset, length } => profile.note_read(asked.entry, offset, length),
-                What::Missed(name) => profile.note_missed(asked.entry, &name),
+            match one.what {
+                What::Missed(name) => profile.note_missed(one.entry, &name),
+                What::Bytes {
+                    thread,
+                    offset,
+                    length,
+                } => {
+                    let walks = readers.get(&thread).is_some_and(Kinds::of_a_walk);
+                    let source = (layer.get(one.entry)).is_none_or(|entry| is_source(entry.name));
+                    if !walks && !source {
+                        profile.note_read(one.entry, offset, length);
+                    }
+                }
             }
         }
     }

@@ -24,8 +24,8 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// A file of this layer was looked up in this tree, for the first time since the view rested.
     fn begun(&self, tree: TreeNumber, layer: LayerNumber);
 
-    /// Bytes of a file were read: so many from this one on.
-    fn read(&self, layer: LayerNumber, entry: EntryIndex, offset: u64, length: u64);
+    /// A thread, by its number, read bytes of a file: so many from this one on.
+    fn read(&self, thread: u32, layer: LayerNumber, entry: EntryIndex, offset: u64, length: u64);
 
     /// A name was looked for in a directory, and is not there; of several layers that have the
     /// directory, this is the lowest.
@@ -92,11 +92,17 @@ impl Server {
     }
 
     /// So many bytes of a file were read.
-    pub(crate) fn was_read(&self, ino: u64, offset: u64, length: usize) -> Result<(), FsError> {
+    pub(crate) fn was_read(
+        &self,
+        thread: u32,
+        ino: u64,
+        offset: u64,
+        length: usize,
+    ) -> Result<(), FsError> {
         if let Some(observer) = self.uses.observer.get()
             && let Node::File { layer, entry } = Node::of(Ino(ino))?
         {
-            observer.read(layer, entry, offset, length as u64);
+            observer.read(thread, layer, entry, offset, length as u64);
         }
         Ok(())
     }
@@ -127,7 +133,7 @@ mod tests {
             lock(&self.begun).push(layer);
         }
 
-        fn read(&self, layer: LayerNumber, _: EntryIndex, offset: u64, length: u64) {
+        fn read(&self, _: u32, layer: LayerNumber, _: EntryIndex, offset: u64, length: u64) {
             lock(&self.read).push((layer, offset, length));
         }
 
@@ -183,7 +189,7 @@ mod tests {
         find(&server, tree, "lib/q/c.py");
         assert_eq!(begun(), [other], "after a rest, again");
 
-        server.was_read(read, 4, 6).unwrap();
+        server.was_read(1, read, 4, 6).unwrap();
         assert_eq!(*lock(&told.read), [(other, 4, 6)]);
         let directory = find(&server, tree, "lib/q");
         server.missed_in(directory, b"__init__.so").unwrap();
