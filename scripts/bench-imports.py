@@ -6,6 +6,8 @@
 Makes one environment with blast (bytecode compiled), the same with uv (`--compile-bytecode`) and a plain copy of uv's
 (`native`), all with the versions that blast chose, from the configured index. Rounds are interleaved, so
 that a busy minute hits all alike; figures are medians, ratios are medians of the rounds' own ratios.
+An import is timed by the interpreter that does it: what entering the sandbox adds to its start, which has a
+bar of its own, is measured by `bench-sandbox.py`.
 Prints a table with the bars that the project set itself, and with `--json FILE` writes all of it.
 """
 
@@ -25,7 +27,7 @@ PACKAGES = ["pandas", "scikit-learn", "matplotlib", "sympy", "django"]
 # Nobody needs it, so that it can come and go.
 SWAPPED = "iniconfig"
 MODULES = ["pandas", "sklearn", "matplotlib.pyplot", "sympy", "django"]
-FIRST = "import pandas"
+FIRST = "pandas"
 # Largest ratio to uv, or largest difference to it in milliseconds.
 BARS = {f"import {name}": 1.10 for name in MODULES}
 BARS |= {"find": 1.1, "du": 1.1, "grep -r": 1.1, "read all files": 1.6}
@@ -41,12 +43,27 @@ for folder, _, files in os.walk(sys.argv[1]):
 """
 
 
+IMPORT = """
+import time
+began = time.perf_counter()
+import {}
+print((time.perf_counter() - began) * 1000)
+"""
+
+
+def importing(prefix, module):
+    """A command that prints the milliseconds of an import."""
+    return [f"{prefix}/bin/python", "-c", IMPORT.format(module)]
+
+
 def timed(command):
-    """Milliseconds that a command takes to its end."""
+    """Milliseconds that a command takes to its end, or says that it took."""
     began = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True)
     took = (time.perf_counter() - began) * 1000
+    if command[0].endswith("/bin/python") and not done.returncode and done.stdout:
+        took = float(done.stdout)
     # grep says 1 where nothing matches.
     if done.returncode not in ((0, 1) if command[0] == "grep" else (0,)):
         raise SystemExit(f"bench-imports: {command}: {done.stderr}")
@@ -98,8 +115,7 @@ class Bench:
     def commands(self):
         """Name of a measure, and its command for one prefix."""
         for module in MODULES:
-            yield f"import {module}", lambda of, code=f"import {module}": [
-                f"{self.prefixes[of]}/bin/python", "-c", code]
+            yield f"import {module}", lambda of, module=module: importing(self.prefixes[of], module)
         yield "find", lambda of: ["find", self.site(of), "-type", "f", "-size", "+1"]
         yield "du", lambda of: ["du", "-s", self.site(of)]
         yield "grep -r", lambda of: ["grep", "-rc", "no such words", self.site(of)]
@@ -117,7 +133,7 @@ class Bench:
     def first(self, name, prepare):
         """The first import after something, beside a warm one of uv's."""
         samples = {"blast": [], "uv": []}
-        command = {of: [f"{self.prefixes[of]}/bin/python", "-c", FIRST] for of in samples}
+        command = {of: importing(self.prefixes[of], FIRST) for of in samples}
         for _ in range(self.repeat):
             prepare()
             for of in samples:
