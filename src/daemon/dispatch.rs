@@ -1,8 +1,8 @@
 //! Which part of the engine answers which request.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use blast_types::{EnvName, Event, Reporter};
 use nix::unistd::{Uid, User};
@@ -33,7 +33,9 @@ pub(super) async fn answer(
         Request::Shutdown { force } => return daemon.may_end(force).await,
         _ => {}
     }
-    let home = {
+    let home = if let Some(home) = daemon.homes.at_hand(&envelope.home, &envelope.cache) {
+        home
+    } else {
         let daemon = Arc::clone(daemon);
         let (home, cache) = (envelope.home.clone(), envelope.cache.clone());
         tokio::task::spawn_blocking(move || daemon.homes.get(&home, &cache)).await??
@@ -288,10 +290,13 @@ fn resident_bytes() -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// Who this daemon is, asked once: each operation names them.
 fn user_name() -> String {
-    let uid = Uid::effective();
-    User::from_uid(uid)
-        .ok()
-        .flatten()
-        .map_or_else(|| uid.to_string(), |user| user.name)
+    static NAME: OnceLock<String> = OnceLock::new();
+    let name = NAME.get_or_init(|| {
+        let uid = Uid::effective();
+        let user = User::from_uid(uid).ok().flatten();
+        user.map_or_else(|| uid.to_string(), |user| user.name)
+    });
+    name.clone()
 }

@@ -67,6 +67,14 @@ impl Homes {
         Ok(opened)
     }
 
+    /// The home at this path, where it is open and as it was and nobody is busy with it: two calls
+    /// of stat(2), which take less than waking a thread that may block.
+    pub(super) fn at_hand(&self, home: &Path, cache: &Path) -> Option<Arc<Home>> {
+        let open = self.open.try_lock().ok()?;
+        let found = open.get(home)?;
+        (found.is_present() && found.uses_cache(cache)).then(|| Arc::clone(found))
+    }
+
     /// Has the next request open the home anew, since what was kept in memory and shown may be of
     /// damaged objects; not while programs use it. Blocks.
     pub(super) fn renew(&self, home: &Path) {

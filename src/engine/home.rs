@@ -113,6 +113,11 @@ impl Home {
         Arc::clone(&lock(&self.caches))
     }
 
+    /// Whether [`Home::use_cache`] would change nothing.
+    pub(crate) fn uses_cache(&self, cache: &Path) -> bool {
+        (self.caches.try_lock()).is_ok_and(|caches| caches.are_of(cache))
+    }
+
     /// Uses this cache directory from now on; begins anew if it was deleted meanwhile. Blocks.
     pub(crate) fn use_cache(&self, cache: &Path) -> Result<(), EngineError> {
         let mut caches = lock(&self.caches);
