@@ -10,8 +10,11 @@
 //! That process knows nothing but paths, holds nothing open, and ends with its input. It is no
 //! thread of the daemon, as one that waits for the view while it serves it could not be ended.
 //!
+//! Programs say what is read, and environments hold what programs wrote, while nothing confines this process: it
+//! goes through no link below a tree and leaves none (openat2(2), Linux 5.6; without it nothing is read ahead).
+//!
 //! ```text
-//! standard input    `OFFSET LENGTH PATH`, each ended by a zero byte; no length: the name alone
+//! standard input    `OFFSET LENGTH TREE`, a zero byte, the path in that tree, a zero byte; no length: the name alone
 //! ```
 
 mod profile;
@@ -19,15 +22,13 @@ mod reader;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _};
 use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-use rustix::fs::{Advice, fadvise};
+use rustix::fs::{Advice, CWD, Dir, Mode, OFlags, ResolveFlags, fadvise, openat, openat2};
 
 use crate::exit_code::Exit;
 pub(crate) use reader::Reader;
@@ -43,8 +44,12 @@ const BYTECODE: &str = "__pycache__";
 /// Plays the role to its end.
 pub(crate) fn run() -> Exit {
     let mut listed = HashSet::new();
-    for record in io::stdin().lock().split(0) {
-        let Some(piece) = record.ok().as_deref().and_then(Piece::parse) else {
+    let mut parts = io::stdin().lock().split(0);
+    while let Some(place) = parts.next() {
+        let (Ok(place), Some(Ok(path))) = (place, parts.next()) else {
+            return Exit::Error;
+        };
+        let Some(piece) = Piece::parse(&place, &path) else {
             return Exit::Error;
         };
         // A tree may have been retired, or the view unmounted: then nobody wants it any more.
@@ -53,98 +58,158 @@ pub(crate) fn run() -> Exit {
     Exit::Ok
 }
 
-/// A piece of a file in the view.
+/// A piece of a file in a tree.
 #[derive(Debug, PartialEq, Eq)]
 struct Piece {
+    /// The tree.
+    root: PathBuf,
     offset: u64,
     length: u64,
+    /// Relative to the tree.
     path: PathBuf,
 }
 
 impl Piece {
-    fn parse(record: &[u8]) -> Option<Self> {
-        let mut words = record.splitn(3, |byte| *byte == b' ');
+    fn parse(place: &[u8], path: &[u8]) -> Option<Self> {
+        let mut words = place.splitn(3, |byte| *byte == b' ');
         let mut number = || str::from_utf8(words.next()?).ok()?.parse().ok();
         let (offset, length) = (number()?, number()?);
-        let path = Path::new(OsStr::from_bytes(words.next()?)).to_owned();
+        let path_of = |bytes| Path::new(OsStr::from_bytes(bytes)).to_owned();
         Some(Self {
+            root: path_of(words.next()?),
             offset,
             length,
-            path,
+            path: path_of(path),
         })
     }
 
     fn append_to(&self, records: &mut Vec<u8>) {
         records.extend(format!("{} {} ", self.offset, self.length).bytes());
-        records.extend(self.path.as_os_str().as_bytes());
-        records.push(0);
+        for path in [&self.root, &self.path] {
+            records.extend(path.as_os_str().as_bytes());
+            records.push(0);
+        }
     }
 
     /// Asks for it, and waits for no byte.
     fn ask_for(&self, listed: &mut HashSet<PathBuf>) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, &self.root, flags, Mode::empty())?;
         if let Some(parent) = self.path.parent() {
             if parent.ends_with(BYTECODE)
                 && let Some(sources) = parent.parent()
             {
-                list(sources, listed)?;
+                self.list(&root, sources, listed)?;
             }
-            list(parent, listed)?;
+            self.list(&root, parent, listed)?;
         }
-        let Some(length) = NonZeroU64::new(self.length) else {
+        match NonZeroU64::new(self.length) {
             // That it is not there is what the kernel learns.
-            return fs::symlink_metadata(&self.path).map(drop);
+            None => below(&root, &self.path, OFlags::PATH).map(drop),
+            length => {
+                let file = below(&root, &self.path, OFlags::RDONLY | OFlags::NONBLOCK)?;
+                Ok(fadvise(&file, self.offset, length, Advice::WillNeed)?)
+            }
+        }
+    }
+
+    /// Has the kernel learn all names in a directory, and what they lead to (`READDIRPLUS`).
+    fn list(
+        &self,
+        root: &OwnedFd,
+        directory: &Path,
+        listed: &mut HashSet<PathBuf>,
+    ) -> io::Result<()> {
+        if listed.len() >= LISTED {
+            listed.clear();
+        }
+        if !listed.insert(self.root.join(directory)) {
+            return Ok(());
+        }
+        let directory = if directory == Path::new("") {
+            Path::new(".")
+        } else {
+            directory
         };
-        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file: File = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags.bits())
-            .open(&self.path)?;
-        Ok(fadvise(&file, self.offset, Some(length), Advice::WillNeed)?)
+        for entry in Dir::new(below(root, directory, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
+            entry?;
+        }
+        Ok(())
     }
 }
 
-/// Has the kernel learn all names in a directory, and what they lead to (`READDIRPLUS`).
-fn list(directory: &Path, listed: &mut HashSet<PathBuf>) -> io::Result<()> {
-    if listed.contains(directory) {
-        return Ok(());
-    }
-    if listed.len() >= LISTED {
-        listed.clear();
-    }
-    listed.insert(directory.to_owned());
-    for entry in fs::read_dir(directory)? {
-        entry?;
-    }
-    Ok(())
+/// Opens what is at this path in a tree, and nothing that is not in it.
+fn below(root: &OwnedFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    Ok(openat2(
+        root,
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
-    #[test]
-    fn a_piece_is_read_as_it_was_written() {
-        let piece = Piece {
+    fn piece(root: &Path, path: &str, length: u64) -> Piece {
+        Piece {
+            root: root.to_owned(),
             offset: 131_072,
-            length: 262_144,
-            path: "live/.generation/7/lib/a b/ü.so".into(),
-        };
-        let mut records = Vec::new();
-        piece.append_to(&mut records);
-        let record = records.strip_suffix(b"\0").expect("it is ended");
-        assert_eq!(Piece::parse(record), Some(piece));
-        for record in ["", "1", "1 2", "1 x path", "-1 2 path", "1 2path"] {
-            assert_eq!(Piece::parse(record.as_bytes()), None, "{record}");
+            length,
+            path: path.into(),
         }
     }
 
     #[test]
-    fn what_is_gone_is_an_error_and_no_more() {
-        let piece = Piece {
-            offset: 0,
-            length: 1,
-            path: "/nowhere/at/all".into(),
-        };
-        assert!(piece.ask_for(&mut HashSet::new()).is_err());
+    fn a_piece_is_read_as_it_was_written() {
+        let piece = piece(
+            Path::new("/a b/live/.generation/7"),
+            "lib/a b/ü.so",
+            262_144,
+        );
+        let mut records = Vec::new();
+        piece.append_to(&mut records);
+        let mut parts = records.split(|byte| *byte == 0);
+        let mut part = || parts.next().expect("a part");
+        assert_eq!(Piece::parse(part(), part()), Some(piece));
+        for place in ["", "1", "1 2", "1 x tree", "-1 2 tree", "1 2tree"] {
+            assert_eq!(Piece::parse(place.as_bytes(), b"path"), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_opened_through_a_link_or_out_of_the_tree() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let tree = folder.path().join("tree");
+        fs::create_dir_all(tree.join("lib/p/__pycache__")).expect("ours");
+        for file in ["tree/lib/p/a.so", "tree/lib/p/__pycache__/a.pyc", "outside"] {
+            fs::write(folder.path().join(file), "bytes").expect("ours");
+        }
+        symlink("p", tree.join("lib/link")).expect("ours");
+        symlink("a.so", tree.join("lib/p/link.so")).expect("ours");
+        symlink(folder.path(), tree.join("lib/away")).expect("ours");
+        let ask = |path: &str, length| piece(&tree, path, length).ask_for(&mut HashSet::new());
+        for path in ["lib/p/a.so", "lib/p/__pycache__/a.pyc"] {
+            ask(path, 1).unwrap_or_else(|error| panic!("{path}: {error}"));
+            ask(path, 0).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+        for path in [
+            "lib/link/a.so",
+            "lib/p/link.so",
+            "lib/away/outside",
+            "../outside",
+            "/etc/passwd",
+            "lib/p/absent.so",
+        ] {
+            assert!(ask(path, 1).is_err(), "{path}");
+        }
+        let gone = piece(&folder.path().join("gone"), "lib/p/a.so", 1);
+        assert!(gone.ask_for(&mut HashSet::new()).is_err());
     }
 }

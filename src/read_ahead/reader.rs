@@ -1,6 +1,8 @@
 //! The daemon's end: takes note of what programs read, and tells the process that reads ahead what
 //! they will want. It is started when the first of that is known, and ended when all is quiet.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -13,7 +15,6 @@ use std::thread::{self, JoinHandle};
 
 use blast_fs::{Content, Observer, tree_path};
 use blast_store::{EntryIndex, Layer, LayerNumber, TreeNumber};
-use std::collections::HashMap;
 
 use super::profile::{CHUNK, Profile, Profiles, Use};
 use super::{COMMAND, Piece};
@@ -240,7 +241,7 @@ impl Common {
         let root = self.live.join(tree_path(tree));
         let mut records = Vec::new();
         for used in profile.uses() {
-            if let Some(piece) = piece(&root, layer, used) {
+            if let Some(piece) = piece(root.clone(), layer, used) {
                 piece.append_to(&mut records);
             }
         }
@@ -259,7 +260,6 @@ impl Common {
         known: &'a mut Known,
         number: LayerNumber,
     ) -> Option<&'a mut (Arc<Layer>, Profile)> {
-        use std::collections::hash_map::Entry;
         match known.entry(number) {
             Entry::Occupied(there) => Some(there.into_mut()),
             Entry::Vacant(vacant) => {
@@ -350,11 +350,11 @@ impl Common {
     }
 }
 
-/// What is to be asked for in the tree below `root`; nothing where a damaged profile leads nowhere.
-fn piece(root: &Path, layer: &Layer, used: &Use) -> Option<Piece> {
+/// What is to be asked for in the tree at `root`; nothing where a damaged profile leads nowhere.
+fn piece(root: PathBuf, layer: &Layer, used: &Use) -> Option<Piece> {
     let path = |entry| {
         let there = layer.get(entry).is_some();
-        there.then(|| root.join(layer.path(entry)))
+        there.then(|| PathBuf::from(layer.path(entry)))
     };
     Some(match used {
         Use::Chunks {
@@ -362,11 +362,13 @@ fn piece(root: &Path, layer: &Layer, used: &Use) -> Option<Piece> {
             first,
             count,
         } => Piece {
+            root,
             offset: u64::from(*first) * CHUNK,
             length: u64::from(*count) * CHUNK,
             path: path(*entry)?,
         },
         Use::Missed { directory, name } => Piece {
+            root,
             offset: 0,
             length: 0,
             path: path(*directory)?.join(name),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 use blast_harness::WheelSpec;
 
@@ -78,6 +79,15 @@ fn a_second_import_asks_for_nothing() {
     panic!("each import asks again: {more:?}");
 }
 
+/// The files that say what was read of each layer.
+fn kept(world: &World) -> Vec<PathBuf> {
+    let folder = fs::read_dir(world.root().join("cache/blast/read-ahead-v1"));
+    let entries = folder.into_iter().flatten();
+    entries
+        .map(|entry| entry.expect("readable").path())
+        .collect()
+}
+
 #[test]
 fn what_programs_read_before_is_read_ahead_of_the_next() {
     let Some(world) = world_with_large() else {
@@ -85,8 +95,7 @@ fn what_programs_read_before_is_read_ahead_of_the_next() {
     };
     import(&world, "demo");
     world.blast(["kill", "--all"]).success();
-    let kept = world.root().join("cache/blast/read-ahead-v1");
-    assert!(fs::read_dir(&kept).expect("it was kept").count() > 0);
+    assert!(!kept(&world).is_empty());
 
     // One module of the package, and another process asks for the other ones: in a moment.
     world.python_in("demo", "import large.m0").success();
@@ -118,12 +127,8 @@ fn who_reads_all_files_leaves_nothing_to_read_ahead() {
     let read = requests(&world)["read"] as usize;
     assert!(read > 2 * MODULES, "{read} reads");
     world.blast(["kill", "--all"]).success();
-    let kept = world.root().join("cache/blast/read-ahead-v1");
-    let kept = fs::read_dir(&kept).into_iter().flatten();
     let lines = |path| fs::read_to_string(path).expect("readable").lines().count();
-    let most = kept
-        .map(|entry| lines(entry.expect("readable").path()))
-        .max();
+    let most = kept(&world).iter().map(lines).max();
     assert!(most.unwrap_or(0) < MODULES / 2, "{most:?} lines");
 }
 
@@ -134,11 +139,7 @@ fn damage_to_what_is_kept_for_reading_ahead_costs_nothing_else() {
     };
     import(&world, "demo");
     world.blast(["kill", "--all"]).success();
-    let kept = world.root().join("cache/blast/read-ahead-v1");
-    let files: Vec<_> = fs::read_dir(&kept)
-        .expect("it was kept")
-        .map(|entry| entry.expect("readable").path())
-        .collect();
+    let files = kept(&world);
     assert!(!files.is_empty());
     for (number, path) in files.iter().enumerate() {
         let bytes = fs::read(path).expect("readable");
@@ -151,8 +152,9 @@ fn damage_to_what_is_kept_for_reading_ahead_costs_nothing_else() {
     }
     import(&world, "demo");
     world.blast(["kill", "--all"]).success();
-    fs::remove_dir_all(&kept).expect("ours");
-    fs::write(&kept, "in the way").expect("writable");
+    let folder = files[0].parent().expect("a file has a folder");
+    fs::remove_dir_all(folder).expect("ours");
+    fs::write(folder, "in the way").expect("writable");
     import(&world, "demo");
     world.blast(["kill", "--all"]).success();
 }
