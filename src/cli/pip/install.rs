@@ -125,23 +125,30 @@ fn into_folder(
         let dist = there.iter().find(|dist| dist.key.as_ref() == name);
         dist.map_or_else(|| name.to_owned(), |dist| dist.name.clone())
     };
-    let came = changed.changes.iter();
-    let names: Vec<String> = came
-        .filter_map(|change| {
-            Some(format!(
-                "{}-{}",
-                shown(&change.name),
-                change.after.as_ref()?
-            ))
-        })
-        .collect();
+    tell_news(&changed, shown, target)?;
+    Ok(Exit::Ok)
+}
+
+/// pip's last line: what is there now that was not, by the names that these have there.
+fn tell_news(
+    changed: &Changed,
+    shown: impl Fn(&str) -> String,
+    target: &Target,
+) -> Result<(), Error> {
+    let came = changed.changes.iter().filter_map(|change| {
+        let version = change.after.as_ref()?;
+        Some(format!("{}-{version}", shown(&change.name)))
+    });
+    let news: Vec<String> = came.collect();
+    if news.is_empty() {
+        return Ok(());
+    }
     let did = if changed.dry_run {
         "Would install"
     } else {
         "Successfully installed"
     };
-    target.tell(format!("{did} {}", names.join(" ")))?;
-    Ok(Exit::Ok)
+    target.tell(format!("{did} {}", news.join(" ")))
 }
 
 fn refuse_elsewhere(elsewhere: &Elsewhere) -> Result<(), Error> {
@@ -258,26 +265,7 @@ fn tell(asked: &[String], changed: &Changed, target: &Target) -> Result<(), Erro
             }
         }
     }
-    let news: Vec<String> = changed
-        .changes
-        .iter()
-        .filter_map(|change| {
-            Some(format!(
-                "{}-{}",
-                shown(&change.name),
-                change.after.as_ref()?
-            ))
-        })
-        .collect();
-    if !news.is_empty() {
-        let did = if changed.dry_run {
-            "Would install"
-        } else {
-            "Successfully installed"
-        };
-        target.tell(format!("{did} {}", news.join(" ")))?;
-    }
-    Ok(())
+    tell_news(changed, shown, target)
 }
 
 #[cfg(test)]
