@@ -9,7 +9,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blast_sandbox::audit::Who;
 use blast_sandbox::net::Config;
@@ -30,6 +30,7 @@ use crate::error::{Error, Kind};
 use crate::exit_code::Exit;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::Place;
+use crate::sandbox::cache::Caches;
 use crate::sandbox::{self, Order};
 use crate::ui::Printer;
 
@@ -151,8 +152,12 @@ pub(super) fn run(
         (script.into_iter().chain(sources)).filter(|path| !is_written(path) && path.exists());
     policy.files.read_only.extend(given);
     let policy = &policy;
+    let cache = (policy.level == Level::Standard)
+        .then(|| own_cache(context, place))
+        .transpose()?;
     let environment = Environment {
         writes,
+        cache: cache.flatten(),
         ..environment(context, place, variables)?
     };
     let caller = Caller {
@@ -264,6 +269,19 @@ fn tell_missing(failure: &Failure, at: &Places, printer: Printer) {
     fs::write(mark, said).unwrap_or_default();
 }
 
+/// What the programs of an environment keep to be faster the next time; nothing where it cannot be kept.
+fn own_cache(context: &Context, place: &Place) -> Result<Option<PathBuf>, Error> {
+    let places = context.places()?;
+    let made = Caches::of(&places.home, &places.cache).made(&place.env);
+    if let Err(error) = &made {
+        context.printer.detail(format!(
+            "what programs keep in ~/.cache ends with their sandbox: no directory for it can be made in {}: {error}",
+            places.cache.display()
+        ));
+    }
+    Ok(made.ok())
+}
+
 /// What a sandbox must know of an environment.
 fn environment(
     context: &Context,
@@ -286,6 +304,7 @@ fn environment(
             .chain(link)
             .collect(),
         own: Vec::new(),
+        cache: None,
         secret: [&places.home, &places.cache, &places.runtime]
             .map(Clone::clone)
             .into(),

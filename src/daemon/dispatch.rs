@@ -15,6 +15,7 @@ use crate::engine::{
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
 use crate::sandbox;
+use crate::sandbox::cache::Caches;
 
 /// Answers one request. Dropping the future cancels it, up to the moment of publishing.
 pub(super) async fn answer(
@@ -50,6 +51,8 @@ pub(super) async fn answer(
     } = &envelope.request
     {
         retire_sandboxes(daemon, &envelope.home, names.clone()).await?;
+        let caches = Caches::of(&envelope.home, &envelope.cache);
+        forget_caches(caches, names.clone(), &reporter).await?;
     }
     let path = envelope.home.clone();
     let outcome = answer_of(daemon, Arc::clone(&home), envelope, reporter).await;
@@ -77,6 +80,24 @@ async fn retire_sandboxes(
         }
     };
     Ok(tokio::task::spawn_blocking(retire).await?)
+}
+
+/// Takes away what programs of environments keep, which others of these names shall not find.
+async fn forget_caches(
+    caches: Caches,
+    names: Vec<EnvName>,
+    reporter: &Arc<dyn Reporter>,
+) -> Result<(), EngineError> {
+    let reporter = Arc::clone(reporter);
+    let forget = move || {
+        for name in names {
+            if let Err(error) = caches.forget(&name) {
+                let message = format!("what programs of `{name}` kept in ~/.cache stays: {error}");
+                reporter.report(Event::Warning { message });
+            }
+        }
+    };
+    Ok(tokio::task::spawn_blocking(forget).await?)
 }
 
 async fn answer_of(
@@ -117,7 +138,13 @@ async fn answer_of(
         Request::Fetch(request) => fetch::fetch(home, *request, reporter).await,
         Request::Refresh { packages, sources } => refresh::refresh(home, packages, sources).await,
         Request::RemoveEnvironments { names, dry_run } => {
+            let caches = Caches::of(&envelope.home, &envelope.cache);
+            let of = names.clone();
             let environments = environment::remove(home, names, dry_run, asker).await?;
+            if !dry_run {
+                // What a program made again that began meanwhile.
+                forget_caches(caches, of, &reporter).await?;
+            }
             Ok(Reply::Environments { environments })
         }
         Request::Start(request) => {

@@ -9,6 +9,7 @@
 //! A change of the environment makes another tree, and so another sandbox; the daemon has the old one end with
 //! its last program ([`retire`]).
 
+pub(crate) mod cache;
 pub(crate) mod holder;
 pub(crate) mod state;
 mod wire;

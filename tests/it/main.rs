@@ -65,6 +65,7 @@ mod requests;
 mod resilience;
 mod run;
 mod sandbox;
+mod sandbox_cache;
 mod sandbox_deaths;
 mod sandbox_escapes;
 mod sandbox_limits;

@@ -40,6 +40,9 @@ pub struct Environment {
     /// Directories that are the program's own: given even where the place is secret. Their paths have no link, or
     /// somebody has moved them.
     pub own: Vec<(PathBuf, Access)>,
+    /// The directory that lasts for what its programs keep to be faster the next time: their `~/.cache`, at level standard.
+    /// Its path has no link, either.
+    pub cache: Option<PathBuf>,
     /// Variables that belong to it.
     pub variables: BTreeMap<OsString, OsString>,
 }

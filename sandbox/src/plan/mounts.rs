@@ -5,6 +5,7 @@
 //! what is secret (the store, the daemon's socket) from everything. Paths are followed to where they
 //! lead, and links on the way are made anew, so that a link can widen nothing.
 
+mod cache;
 mod elsewhere;
 mod kept;
 
@@ -350,6 +351,7 @@ pub(super) fn of(
         list.hidden(Path::new("/etc/resolv.conf"));
     }
     list.keep_secret(&environment.secret);
+    list.give_cache(environment.cache.as_ref(), policy, &home, &hidden)?;
     for (path, access) in &environment.own {
         let real = resolve(look, path).filter(|found| found.path == *path);
         if real.is_none_or(|found| found.kind != Kind::Directory) {

@@ -1,3 +1,4 @@
+mod cache;
 mod elsewhere;
 mod kept;
 
@@ -48,6 +49,7 @@ fn environment() -> Environment {
     Environment {
         frozen: Vec::new(),
         own: Vec::new(),
+        cache: None,
         writes: Writes::Private,
         prefix: Some("/home/u/.blast/live/demo".into()),
         interpreter: Some("/home/u/.pyenv/3.12/bin/python3".into()),

@@ -90,6 +90,8 @@ impl Step {
                 .chain([(&confinement.workshop, Access::Write)])
                 .map(|(path, access)| (path.clone(), access))
                 .collect(),
+            // What a build leaves, no other finds.
+            cache: None,
             variables: variables.clone(),
         };
         let caller = Caller {
