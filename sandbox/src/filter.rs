@@ -93,7 +93,8 @@ const UNKNOWN: &[libc::c_long] = &[
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
     libc::SYS_io_uring_register,
-    libc::SYS_openat2, // the mode of a new file is in memory
+    libc::SYS_openat2,  // the mode of a new file is in memory
+    libc::SYS_io_setup, // the requests of all programs of the machine come out of one number
 ];
 
 /// `open_tree_attr(2)`, Linux 6.15; all architectures have it at this number.
@@ -139,6 +140,7 @@ fn forbidden() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, BackendError>
     let other = word(0, SeccompCmpOp::Ne, unix)?;
     rules.insert(libc::SYS_socketpair, vec![one(vec![other])?]);
     rules.insert(libc::SYS_personality, personalities()?);
+    rules.insert(libc::SYS_setsockopt, protocols_above()?);
     for (number, mode) in MODES {
         let set = word(*mode, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?;
         rules.insert(*number, vec![one(vec![set])?]);
@@ -227,6 +229,30 @@ fn terminals() -> Result<Vec<SeccompRule>, BackendError> {
         .collect()
 }
 
+/// A protocol on top of TCP (`TCP_ULP`), by which the kernel loads code that hardly anybody uses; who wants TLS in the kernel
+/// does it without.
+fn protocols_above() -> Result<Vec<SeccompRule>, BackendError> {
+    let tcp = u64::from(libc::IPPROTO_TCP.cast_unsigned());
+    let above = u64::from(libc::TCP_ULP.cast_unsigned());
+    Ok(vec![one(vec![
+        word(1, SeccompCmpOp::Eq, tcp)?,
+        word(2, SeccompCmpOp::Eq, above)?,
+    ])?])
+}
+
+/// Of the protocols of IPv4 and IPv6 those that programs speak; of the others each is code that the kernel would load. Raw
+/// sockets need a privilege.
+const PROTOCOLS: &[libc::c_int] = &[
+    0,
+    libc::IPPROTO_ICMP,
+    libc::IPPROTO_TCP,
+    libc::IPPROTO_UDP,
+    libc::IPPROTO_ICMPV6,
+    libc::IPPROTO_UDPLITE,
+    libc::IPPROTO_RAW,
+    libc::IPPROTO_MPTCP,
+];
+
 /// Sockets but Unix, IPv4, IPv6 and the routing part of netlink: a network namespace covers neither
 /// `AF_VSOCK` nor what drivers bring.
 fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
@@ -242,13 +268,22 @@ fn sockets() -> Result<Vec<SeccompRule>, BackendError> {
         .collect::<Result<_, _>>()?;
     let netlink = u64::from(libc::AF_NETLINK.cast_unsigned());
     let route = u64::from(libc::NETLINK_ROUTE.cast_unsigned());
-    Ok(vec![
+    let mut rules = vec![
         one(others)?,
         one(vec![
             word(0, SeccompCmpOp::Eq, netlink)?,
             word(2, SeccompCmpOp::Ne, route)?,
         ])?,
-    ])
+    ];
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let family = word(0, SeccompCmpOp::Eq, u64::from(family.cast_unsigned()))?;
+        let other = PROTOCOLS
+            .iter()
+            .map(|protocol| word(2, SeccompCmpOp::Ne, u64::from(protocol.cast_unsigned())));
+        let conditions = std::iter::once(Ok(family)).chain(other);
+        rules.push(one(conditions.collect::<Result<_, _>>()?)?);
+    }
+    Ok(rules)
 }
 
 /// personality(2) but asking for the present one, Linux itself, and 32 bits of address.

@@ -53,14 +53,18 @@ const OBEYED: [&str; 10] = [
     "sub/README",
 ];
 
-/// A process with a piece of shared memory, which goes with it; it tells the number (shmget(2)).
-const OUTER: &str = "import ctypes, time\n\
+/// A process with a piece of shared memory, which goes with it; it tells the number (shmget(2)), and that of its mount
+/// namespace (`NS_GET_MNTNS_ID`), 0 where the kernel has none.
+const OUTER: &str = "import ctypes, fcntl, time\n\
     C = ctypes.CDLL(None)\n\
     C.shmat.restype = ctypes.c_void_p\n\
     number = C.shmget(0, 4096, 0o1666)\n\
     C.shmat(number, None, 0)\n\
     C.shmctl(number, 0, None)\n\
-    print(number, flush=True)\n\
+    mounts = bytearray(8)\n\
+    try: fcntl.ioctl(open('/proc/self/ns/mnt'), 0x8008b705, mounts)\n\
+    except OSError: pass\n\
+    print(number, int.from_bytes(mounts, 'little'), flush=True)\n\
     time.sleep(600)";
 
 /// Everything that the probes look for, on the host.
@@ -140,10 +144,7 @@ impl Host {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a Python");
-        let mut number = String::new();
-        let says = outer.stdout.take().expect("piped");
-        BufReader::new(says).read_line(&mut number).expect("told");
-        let number: i64 = number.trim().parse().expect("a number");
+        let [number, mounts] = told(&mut outer);
         let mut sockets: Vec<Box<dyn std::any::Any>> = Vec::new();
         let tcp = TcpListener::bind("0.0.0.0:0").expect("a port");
         let tcp6 = TcpListener::bind("[::1]:0").ok();
@@ -169,6 +170,7 @@ impl Host {
             "address": own_address(), "host_name": host_name(),
             "pids": PIDS, "memory": MEMORY, "file_size": FILE_SIZE, "tmp_size": TMP_SIZE,
             "poison": "poison-from-inside", "secrets": SECRETS, "namespaces": namespaces(),
+            "mounts": mounts, "watchers": watchers(),
         });
         for file in [&facts["shm_file"], &facts["var_tmp_file"]] {
             fs::write(file.as_str().expect("text"), "x").expect("written");
@@ -237,6 +239,17 @@ impl Host {
     }
 }
 
+/// What that process tells.
+fn told(outer: &mut std::process::Child) -> [u64; 2] {
+    let mut line = String::new();
+    let says = outer.stdout.take().expect("piped");
+    BufReader::new(says).read_line(&mut line).expect("told");
+    let mut numbers = line
+        .split_whitespace()
+        .map(|number| number.parse().expect("a number"));
+    [(); 2].map(|()| numbers.next().expect("told"))
+}
+
 fn outcomes(run: &Run) -> BTreeMap<String, (String, String)> {
     assert!(!run.stdout.is_empty(), "{run}");
     let Value::Object(told) = run.json() else {
@@ -281,6 +294,12 @@ fn namespaces() -> BTreeMap<&'static str, std::path::PathBuf> {
         .into()
 }
 
+/// How many instances of inotify(7) a user has.
+fn watchers() -> u64 {
+    let most = fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").expect("there");
+    most.trim().parse().expect("a number")
+}
+
 fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").expect("named");
     name.trim().to_owned()
@@ -303,7 +322,7 @@ fn suite(host: &Host, level: &str, root: bool) {
         escaped.is_empty(),
         "level {level}: not stopped: {escaped:?}"
     );
-    assert!(inside.len() >= 240, "only {} probes", inside.len());
+    assert!(inside.len() >= 249, "only {} probes", inside.len());
     // Those that use machines up are controlled with all others: the limits are far below the host's.
     let controls: Vec<_> = inside
         .iter()

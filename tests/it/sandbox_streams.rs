@@ -2,6 +2,9 @@
 //! through them. At both levels, as who runs the tests and as a user; without a sandbox each way leads out.
 
 use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use blast_harness::{Means, Run, require};
 
@@ -126,6 +129,80 @@ fn the_standard_descriptors_are_opened_anew_as_they_are() {
             assert_eq!(run.out(), "secret");
         }
         assert_eq!(world.private("log"), "before\nsecretsecret");
+    }
+}
+
+/// Runs the words that follow with a socket for standard input: what `socket.socket` makes of the first word, connected to the
+/// second if there is one.
+const WITH_SOCKET: &str = "import json, socket, subprocess, sys\n\
+    kind = [getattr(socket, name) for name in sys.argv[1].split()]\n\
+    s, peer = socket.socketpair(*kind) if kind[0] == socket.AF_UNIX else (socket.socket(*kind), None)\n\
+    if sys.argv[2]: s.connect(('127.0.0.1', int(sys.argv[2])))\n\
+    sys.exit(subprocess.run(sys.argv[3:], stdin=s).returncode)";
+
+/// Has that socket speak to somebody else: a port of the host's loopback, an abstract address.
+const SPEAK: &str = "import ctypes, socket, sys\n\
+    s = socket.socket(fileno=0)\n\
+    s.settimeout(3)\n\
+    C = ctypes.CDLL(None)\n\
+    if s.family == socket.AF_UNIX:\n\
+    \x20   s.sendto(b'x', b'\\0' + sys.argv[2].encode())\n\
+    else:\n\
+    \x20   C.connect(0, bytes(16), 16)\n\
+    \x20   s.connect(('127.0.0.1', int(sys.argv[1])))\n\
+    print('reached')";
+
+#[test]
+fn a_socket_that_could_be_led_elsewhere_is_given_to_no_program() {
+    for world in worlds() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port().to_string();
+        let name = format!("streams-{}", world.root().display());
+        let address = SocketAddr::from_abstract_name(&name).expect("a name");
+        let _heard = UnixDatagram::bind_addr(&address).expect("bound");
+        let run = |kind: &str, peer: &str, level: &str, program: &[&str]| {
+            let blast = world.program().to_string_lossy();
+            let words = [
+                "-c",
+                WITH_SOCKET,
+                kind,
+                peer,
+                &blast,
+                "run",
+                "--env",
+                "demo",
+            ];
+            let words = words.iter().copied().chain(["--sandbox", level, "--"]);
+            world.run(world.command("python3", words.chain(program.iter().copied())))
+        };
+        let speak = ["python", "-c", SPEAK, &port, &name];
+        for (kind, peer) in [
+            ("AF_INET SOCK_STREAM", &*port),
+            ("AF_INET SOCK_STREAM", ""),
+            ("AF_INET SOCK_DGRAM", ""),
+            ("AF_UNIX SOCK_DGRAM", ""),
+        ] {
+            let control = run(kind, peer, "none", &speak).success();
+            assert_eq!(control.out(), "reached", "{kind}");
+            for level in ["standard", "strict"] {
+                let refused = run(kind, peer, level, &speak);
+                assert_eq!(
+                    (refused.code, &*refused.stdout),
+                    (2, ""),
+                    "{kind}: {refused}"
+                );
+                let said = "standard input is a socket";
+                assert!(refused.stderr.contains(said), "{refused}");
+            }
+        }
+        // One that speaks to its peer for ever is what many programs give for a pipe.
+        let read = [
+            "python",
+            "-c",
+            "import os; print(os.fstat(0).st_mode >> 12)",
+        ];
+        let run = run("AF_UNIX SOCK_STREAM", "", "strict", &read).success();
+        assert_eq!(run.out(), "12");
     }
 }
 

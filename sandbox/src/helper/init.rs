@@ -139,6 +139,7 @@ fn make(
         fs::write(path, highest.to_string())
             .map_err(|error| Failure::at(Stage::Limits, path, error))?;
     }
+    leave_watches().map_err(|error| Failure::new(Stage::Limits, error))?;
     sethostname(HOST_NAME).map_err(at(Stage::Namespaces))?;
     match (&plan.network, channel) {
         (Network::Nothing, _) => network::raise_loopback(),
@@ -155,6 +156,24 @@ fn make(
     drop(owned);
     identity::become_user(plan, || speaker.is_heard())?;
     Ok(Made { scratch, inside })
+}
+
+/// Leaves half of what a user may watch (inotify(7)) to programs outside: the number is the user's, wherever they are.
+fn leave_watches() -> io::Result<()> {
+    for (all, here) in [
+        ("max_user_instances", "max_inotify_instances"),
+        ("max_user_watches", "max_inotify_watches"),
+    ] {
+        let most = match fs::read_to_string(Path::new("/proc/sys/fs/inotify").join(all)) {
+            Ok(most) => most.trim().parse::<u64>().unwrap_or(u64::MAX),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        // Of this process' user namespace (namespaces(7)), and so of all below it.
+        let half = (most / 2).clamp(1, i32::MAX.unsigned_abs().into());
+        fs::write(Path::new("/proc/sys/user").join(here), half.to_string())?;
+    }
+    Ok(())
 }
 
 #[expect(

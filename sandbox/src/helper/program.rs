@@ -77,7 +77,7 @@ fn prepare(
     kept.extend(shows.as_ref().map(AsRawFd::as_raw_fd));
     close_others(&kept).map_err(|error| Failure::new(Stage::Privileges, error))?;
     let led_out = |error| Failure::new(Stage::Privileges, error);
-    standard::drop_directories().map_err(led_out)?;
+    standard::drop_what_leads_out().map_err(led_out)?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
     standard::open_nothing_else().map_err(led_out)?;

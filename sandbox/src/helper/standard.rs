@@ -1,13 +1,14 @@
 //! Standard input, output and error, which are the caller's: the only descriptors that lead out of a sandbox.
 //!
 //! A program may use them as they were opened, and reach nothing else through them. A directory leads to all that is below
-//! and above it (openat(2), fchdir(2)), so `/dev/null` takes its place. A file could be opened anew by `/proc/self/fd/0`, to be
+//! and above it (openat(2), fchdir(2)), so `/dev/null` takes its place. A socket is in the network of who made it: one that is
+//! not tied to its peer could be led to every other host (connect(2), `AF_UNSPEC`), so no program gets it. A file could be opened anew by `/proc/self/fd/0`, to be
 //! written where it was given to be read, since permissions are the user's own; so a Landlock domain (landlock(7)) lets
 //! only files be opened that are below the sandbox's root, and those of the three as they are open already.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use landlock::{
     AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
@@ -15,6 +16,10 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getpeername, getsockname,
+    getsockopt, sockopt,
+};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
@@ -25,24 +30,42 @@ fn decided() -> BitFlags<AccessFs> {
 }
 
 /// Takes away those of the three that are directories.
-pub(super) fn drop_directories() -> io::Result<()> {
+///
+/// # Errors
+/// If one is a socket that leads elsewhere.
+pub(super) fn drop_what_leads_out() -> io::Result<()> {
     type Put = fn(&File) -> Result<(), Errno>;
     let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
-    let three: [(BorrowedFd<'_>, Put); 3] = [
-        (input.as_fd(), |null| dup2_stdin(null)),
-        (output.as_fd(), |null| dup2_stdout(null)),
-        (errors.as_fd(), |null| dup2_stderr(null)),
+    let three: [(&str, BorrowedFd<'_>, Put); 3] = [
+        ("input", input.as_fd(), |null| dup2_stdin(null)),
+        ("output", output.as_fd(), |null| dup2_stdout(null)),
+        ("error", errors.as_fd(), |null| dup2_stderr(null)),
     ];
-    for (descriptor, put) in three {
+    for (name, descriptor, put) in three {
         let kind = SFlag::from_bits_truncate(fstat(descriptor)?.st_mode) & SFlag::S_IFMT;
         if kind == SFlag::S_IFDIR {
             put(&OpenOptions::new()
                 .read(true)
                 .write(true)
                 .open("/dev/null")?)?;
+        } else if kind == SFlag::S_IFSOCK && !is_tied(descriptor)? {
+            return Err(io::Error::other(format!(
+                "standard {name} is a socket, which a program could connect to any host: put a pipe between"
+            )));
         }
     }
     Ok(())
+}
+
+/// Whether a socket speaks to its peer alone, for ever: one of a stream of the Unix family that is connected (unix(7)).
+fn is_tied(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let address: SockaddrStorage = getsockname(socket.as_raw_fd())?;
+    let is_stream = matches!(
+        getsockopt(&socket, sockopt::SockType)?,
+        SockType::Stream | SockType::SeqPacket
+    );
+    let has_peer = || getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok();
+    Ok(address.family() == Some(AddressFamily::Unix) && is_stream && has_peer())
 }
 
 /// Lets nothing be opened anew but what is below the root, and the three as they are. The filter of system calls, which

@@ -1847,6 +1847,57 @@ def connect_by_several_paths():
     return True
 
 
+def reaches_the_kernel(work):
+    """Whether a call comes to who decides about it: only the filter of system calls says EPERM here."""
+    try:
+        work()
+    except OSError as error:
+        return error.errno != errno.EPERM
+    return True
+
+
+@probe()
+def load_a_protocol_of_the_internet():
+    """SCTP, DCCP, L2TP: the kernel looks for their modules before it says that it has none."""
+    return any(reaches_the_kernel(lambda: socket.socket(family, kind, protocol).close())
+               for family in (socket.AF_INET, socket.AF_INET6)
+               for kind, protocol in ((socket.SOCK_STREAM, 132), (6, 33), (socket.SOCK_DGRAM, 115)))
+
+
+@probe()
+def load_a_protocol_above_tcp():
+    with socket.socket() as s:
+        return any(reaches_the_kernel(lambda: s.setsockopt(6, 31, name)) for name in (b"tls", b"smc", b"espintcp"))
+
+
+# --- what all programs share ----------------------------------------------------------------------------
+
+@probe()
+def use_up_what_may_be_watched():
+    """More than half of the instances of inotify(7) that the user has."""
+    made = 0
+    while made <= F["watchers"] // 2:
+        check(LIBC.inotify_init1(0))
+        made += 1
+    return True
+
+
+@probe()
+def take_requests_of_the_machine():
+    """Of those of io_setup(2), all programs of a machine together have one number."""
+    context = ctypes.c_ulong(0)
+    return call(206 if X86 else 0, 1, ctypes.addressof(context)) == 0
+
+
+@probe()
+def list_mounts_of_the_host():
+    """listmount(2) by the number of a mount namespace, which takes no path."""
+    asked = struct.pack("=IIQQQ", 32, 0, 0xffffffffffffffff, 0, F["mounts"])
+    asked = ctypes.create_string_buffer(asked)
+    found = (ctypes.c_uint64 * 64)()
+    return call(458, ctypes.addressof(asked), ctypes.addressof(found), 64, 0) > 0
+
+
 @probe("inside")
 def write_shared_packages():
     """Written into the environment it must not be seen by others: the test looks afterwards."""
