@@ -4,7 +4,11 @@
 //! The text is written beside the file, made durable and renamed over it, under a name that tells the process. What
 //! is meant is recorded first ([`super::intent`]), so that whoever comes after a command that was killed takes away
 //! what it left beside the file.
+//!
+//! A link is followed, but not out of what is worked in: a program in a sandbox writes there, and could have made it lead to
+//! any file of its user.
 
+use std::env;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -15,6 +19,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::context::Context;
 use super::intent::{Meant, Recorded, Text};
+use super::project;
 use crate::error::Error;
 
 /// Gives a file this text, whether it is there or not.
@@ -62,6 +67,7 @@ fn with_intent(
 /// Replaces a file at once.
 pub(in crate::cli) fn put(path: &Path, text: &str) -> Result<(), Error> {
     let fail = |error: io::Error| Error::io("write", path, &error);
+    stays(path)?;
     let existing = fs::metadata(path).ok();
     if existing.as_ref().is_some_and(|meta| !meta.is_file()) {
         return OpenOptions::new()
@@ -81,6 +87,39 @@ pub(in crate::cli) fn put(path: &Path, text: &str) -> Result<(), Error> {
     written(&beside, text, mode)
         .and_then(|()| fs::rename(&beside, &target))
         .map_err(|error| without(&beside, fail(error)))
+}
+
+/// Whether writing to a path changes only what its place says.
+fn stays(path: &Path) -> Result<(), Error> {
+    let Some(real) = path.parent().and_then(|above| fs::canonicalize(above).ok()) else {
+        return Ok(());
+    };
+    let name = path.file_name().unwrap_or_default();
+    let target = fs::canonicalize(path).unwrap_or_else(|_| real.join(name));
+    // The real place of what is worked in, if the path says that the file is there.
+    let worked_in = path
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.join(project::FILE).is_file())
+        .map(Path::to_owned)
+        .or_else(|| {
+            env::current_dir()
+                .ok()
+                .filter(|here| path.starts_with(here))
+        })
+        .filter(|folder| !env::home_dir().is_some_and(|home| home.starts_with(folder)))
+        .and_then(|folder| fs::canonicalize(folder).ok());
+    match worked_in {
+        Some(folder) if !target.starts_with(&folder) => Err(Error::usage(format!(
+            "{} is not written: by a link it leads out of {}, to {}",
+            path.display(),
+            folder.display(),
+            target.display()
+        ))
+        .hint("a program that ran here could have made the link")
+        .hint("remove the link, or name the file by its own path")),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a file that is not there.
@@ -160,6 +199,35 @@ mod tests {
         let mode = fs::metadata(&real).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(names(folder.path()), 2);
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_project() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let [project, other] = ["project", "other"].map(|name| folder.path().join(name));
+        fs::create_dir_all(project.join("sub")).expect("made");
+        fs::create_dir(&other).expect("made");
+        fs::write(project.join("pyproject.toml"), "").expect("written");
+        fs::write(other.join("file"), "mine").expect("written");
+        symlink(other.join("file"), project.join("pylock.toml")).expect("linked");
+        symlink(&other, project.join("led")).expect("linked");
+        for path in ["pylock.toml", "led/file", "led/new"] {
+            put(&project.join(path), "new").expect_err("it leads out");
+        }
+        assert_eq!(
+            fs::read_to_string(other.join("file")).expect("there"),
+            "mine"
+        );
+        assert_eq!(names(&other), 1);
+        // Within it links are the project's own matter.
+        symlink("../real.toml", project.join("sub/link")).expect("linked");
+        fs::write(project.join("real.toml"), "old").expect("written");
+        put(&project.join("sub/link"), "new").expect("it stays inside");
+        let text = fs::read_to_string(project.join("real.toml"));
+        assert_eq!(text.expect("there"), "new");
+        // By a name of the project that is a link itself.
+        symlink(&project, folder.path().join("name")).expect("linked");
+        put(&folder.path().join("name/real.toml"), "newer").expect("the same place");
     }
 
     #[test]

@@ -49,6 +49,14 @@ pub(crate) enum FindError {
     /// The one that was chosen does not work.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// A `.python-version` names a program that those who write the file could have written too.
+    #[error("{} names {}, which programs of the project can change", file.display(), path.display())]
+    Inside {
+        /// The program, or the directory of an environment.
+        path: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
     /// `.python-version` is there but cannot be read as text.
     #[error("cannot read {}", path.display())]
     VersionFile {
@@ -85,6 +93,11 @@ impl Hint for FindError {
             Self::NoSuchPath { .. } | Self::Unsupported { .. } | Self::Constraint { .. } => {
                 vec!["`blast python list` shows what can be asked for with `--python`".to_owned()]
             }
+            Self::Inside { path, .. } => vec![
+                "it is not asked what it is, since that would run it outside of every sandbox"
+                    .to_owned(),
+                format!("if it is yours: `--python {}`", path.display()),
+            ],
             Self::VersionFile { path, .. } | Self::VersionLine { path, .. } => {
                 vec![format!(
                     "`--python VERSION` takes precedence over {}",

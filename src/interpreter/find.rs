@@ -2,13 +2,14 @@
 //!
 //! A path or a name is a choice: that one, or an error. A version is answered by the first that
 //! fits on `PATH`, else by the newest that fits elsewhere. Without a request the lines of the
-//! nearest `.python-version` are tried in turn; without that file, anything supported will do.
+//! nearest `.python-version` are tried in turn; without that file, anything supported will do. A line never names a program
+//! of what is worked in: whatever ran there in a sandbox could have left both, and interpreters are asked outside.
 //! `requires-python` narrows all of it.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::thread;
 
 use blast_types::{Interpreter, Version, VersionSpecifiers};
@@ -141,6 +142,19 @@ pub(super) fn version_file(cwd: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
+/// The path as it is written, `..` taken away with what is before.
+fn without_dots(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
+}
+
 struct Finder<'a> {
     constraint: Option<&'a VersionSpecifiers>,
     search: &'a Search,
@@ -186,18 +200,50 @@ impl Finder<'_> {
 
     fn find(&self, request: &PythonRequest, file: Option<&Path>) -> Result<Interpreter, FindError> {
         match request {
-            PythonRequest::Path(path) => self.at(&self.absolute(path, file)),
+            PythonRequest::Path(path) => self.named_by(file, &self.absolute(path, file)),
             PythonRequest::Name(name) => {
                 let path = self
                     .named(name)
                     .ok_or_else(|| self.not_found(request, file))?;
-                self.at(&path)
+                self.named_by(file, &path)
             }
             PythonRequest::Any | PythonRequest::Version { .. } | PythonRequest::Range(_) => self
                 .first_on_path(request)
                 .or_else(|| self.newest_elsewhere(request))
                 .ok_or_else(|| self.not_found(request, file)),
         }
+    }
+
+    /// The same, for who named it: a user, or a file.
+    fn named_by(&self, file: Option<&Path>, path: &Path) -> Result<Interpreter, FindError> {
+        match file {
+            Some(file) if self.is_worked_in(file, path) => Err(FindError::Inside {
+                path: without_dots(path),
+                file: file.to_path_buf(),
+            }),
+            _ => self.at(path),
+        }
+    }
+
+    /// Whether a path that a file names is, or leads, to where programs write: beside that file, which is not looked at in a
+    /// home directory, or below where the user is.
+    fn is_worked_in(&self, file: &Path, path: &Path) -> bool {
+        let beside = file
+            .parent()
+            .filter(|folder| self.search.home.as_deref() != Some(folder));
+        let paths = [
+            without_dots(path),
+            fs::canonicalize(path).unwrap_or_default(),
+        ];
+        [Some(self.search.cwd.as_path()), beside]
+            .into_iter()
+            .flatten()
+            .any(|folder| {
+                let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+                paths
+                    .iter()
+                    .any(|path| path.starts_with(folder) || path.starts_with(&real))
+            })
     }
 
     /// The one that was chosen by its path, or by the directory of its environment.

@@ -234,6 +234,37 @@ fn a_version_file_decides_where_nothing_is_asked_for() {
 }
 
 #[test]
+fn a_version_file_names_no_program_of_the_project() {
+    let machine = Machine::new();
+    machine.python("bin/python3", "3.12.3");
+    machine.python("project/bin/python3", "3.11.2");
+    machine.python("elsewhere/bin/python3", "3.10.1");
+    let machine = machine.path(&["bin"]);
+    symlink(machine.at("project"), machine.at("other-name")).expect("linked");
+    symlink(machine.at("elsewhere"), machine.at("project/led")).expect("linked");
+    let file = machine.at("project/.python-version");
+    for text in [
+        "./bin/python3",
+        ".",
+        "../project/bin/python3",
+        "../elsewhere/../project/bin/python3",
+        "../other-name/bin/python3",
+        // A link that a program could have made lead elsewhere a moment ago.
+        "led/bin/python3",
+        "led",
+    ] {
+        fs::write(&file, text).expect("a file");
+        let error = find_on(&machine, None).expect_err("of the project");
+        assert!(matches!(error, FindError::Inside { .. }), "{text}: {error}");
+    }
+    // Who says it is heard.
+    let path = machine.at("project/bin/python3");
+    assert_eq!(version_of(find_on(&machine, path.to_str())), "3.11.2");
+    fs::write(&file, "../elsewhere").expect("a file");
+    assert_eq!(version_of(find_on(&machine, None)), "3.10.1");
+}
+
+#[test]
 fn shims_of_pyenv_are_answered_from_its_files() {
     let machine = Machine::new();
     machine.script("home/.pyenv/shims/python3", "echo never run >&2; exit 1");

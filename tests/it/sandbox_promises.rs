@@ -1,5 +1,5 @@
 //! What `docs/security.md` promises and no other file here shows: how many processes there are at once, that nobody inside
-//! observes others, and that without a filter nothing is reached.
+//! observes others, that without a filter nothing is reached, and that blast itself obeys nothing that was left in a project.
 
 use std::fs;
 use std::io::Write as _;
@@ -164,5 +164,42 @@ fn a_repository_that_is_given_to_be_read_is_only_read() {
         .exits(1);
         run(&world, &["--sandbox", "strict"], code).exits(1);
         assert!(!world.project().join(".git/commondir").exists());
+    }
+}
+
+#[test]
+fn what_a_program_left_in_a_project_leads_blast_nowhere() {
+    let code = "import os\n\
+                os.makedirs('bin')\n\
+                with open('bin/python3', 'w') as file:\n    \
+                    file.write('#!/bin/sh\\ntouch ../home/ran; exec python3 \"$@\"')\n\
+                os.chmod('bin/python3', 0o755)\n\
+                os.symlink('../home/.bashrc', 'pylock.toml')";
+    let named = "open('.python-version', 'w').write('./bin/python3')";
+    for world in worlds() {
+        world.write("pyproject.toml", "[project]\nname = 'p'\nversion = '1'\n");
+        world.write("../home/.bashrc", "# mine\n");
+        run(&world, &["--sandbox", "strict"], code).success();
+        let locked = world.blast(["lock"]);
+        assert_eq!(locked.code, 2, "{locked}");
+        assert!(
+            locked.stderr.contains("by a link it leads out of"),
+            "{locked}"
+        );
+        run(&world, &["--sandbox", "strict"], named).success();
+        let made = world.blast(["start", "another"]);
+        assert_ne!(made.code, 0, "{made}");
+        assert!(
+            made.stderr
+                .contains("which programs of the project can change"),
+            "{made}"
+        );
+        let home = world.root().join("home");
+        let text = fs::read_to_string(home.join(".bashrc")).expect("there");
+        assert_eq!(text, "# mine\n");
+        assert!(
+            !home.join("ran").exists(),
+            "a program of the project ran outside"
+        );
     }
 }
