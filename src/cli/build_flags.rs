@@ -144,6 +144,7 @@ impl BuildFlags {
         }
         BuildOptions {
             settings,
+            constraints: Vec::new(),
             no_isolation: self.no_build_isolation,
             variables,
             git_variables,

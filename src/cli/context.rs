@@ -26,6 +26,8 @@ pub(super) struct Context {
     command: Vec<String>,
     /// The home that is meant, where no variable says it.
     home: Option<PathBuf>,
+    /// Whether pip's variables and the user's file of pip's are passed over.
+    isolated: bool,
     client: OnceCell<Client>,
     cwd: OnceCell<PathBuf>,
 }
@@ -37,6 +39,7 @@ impl Context {
             printer,
             command,
             home: None,
+            isolated: false,
             client: OnceCell::new(),
             cwd: OnceCell::new(),
         }
@@ -48,6 +51,16 @@ impl Context {
             home: Some(home),
             ..self
         }
+    }
+
+    /// The same, passing over what the user has set for pip, if so.
+    pub(super) fn isolated(self, isolated: bool) -> Self {
+        Self { isolated, ..self }
+    }
+
+    /// Whether it passes over what the user has set for pip.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.isolated
     }
 
     /// What was typed, as the history shows it.

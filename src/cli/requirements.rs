@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::env;
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blast_resolver::NameFilter;
 use blast_resolver::requirements::{
@@ -214,6 +214,14 @@ impl Gathered {
         options.no_binary.extend(names(&settings.no_binary));
         options.only_binary.extend(names(&settings.only_binary));
     }
+}
+
+/// What files of constraints say, as PEP 508 texts.
+pub(super) fn constraints(files: &[PathBuf], cwd: &Path) -> Result<Vec<String>, Error> {
+    let mut limits = ResolverOptions::default();
+    limits.constraint_files.extend_from_slice(files);
+    let read = Gathered::default().limited(&limits, PipSettings::default(), cwd)?;
+    Ok(read.options.constraints)
 }
 
 /// A requirement, path or URL among the arguments, read as a file of that one line. Options and

@@ -51,7 +51,7 @@ pub(super) struct ResolverOptions {
     #[arg(long, conflicts_with = "prerelease")]
     pre: bool,
     /// Take only files uploaded before this: a time, a date, or `2 weeks` (ago)
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, alias = "uploaded-prior-to", value_name = "DATE")]
     exclude_newer: Option<Moment>,
     /// Another limit for one package; `false` for none
     #[arg(long, value_name = "PACKAGE=DATE", value_parser = limit)]

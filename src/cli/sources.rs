@@ -79,7 +79,7 @@ fn configured(
 
 /// Where this command stands, of no environment.
 pub(super) fn surroundings(context: &Context) -> Result<Surroundings, Error> {
-    Ok(Surroundings {
+    let around = Surroundings {
         variables: env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
@@ -89,6 +89,12 @@ pub(super) fn surroundings(context: &Context) -> Result<Surroundings, Error> {
         cwd: context.cwd()?.to_owned(),
         etc: PathBuf::from("/etc"),
         site: None,
+        isolated: false,
+    };
+    Ok(if context.is_isolated() {
+        around.isolated()
+    } else {
+        around
     })
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blast_index::wheel::{RecordHash, RecordRow, record};
-use blast_store::{EntryPoint, EnvRecord, LayerBuilder, LayerError, Package, WheelRecord};
+use blast_store::{EntryPoint, EnvRecord, Layer, LayerBuilder, LayerError, Package, WheelRecord};
 use blast_types::{BlobId, EnvName, Interpreter, Sha256};
 
 use super::error::EngineError;
@@ -32,6 +32,12 @@ pub(crate) const ENTER: &str = "enter";
 
 /// Longest first line that every kernel and tool takes (`BINPRM_BUF_SIZE` was 128 before 5.1).
 const LONGEST_SHEBANG: usize = 127;
+
+/// A layer that no store has: it is made, and read from memory.
+pub(crate) fn opened(builder: LayerBuilder) -> Result<Layer, EngineError> {
+    let opened = builder.build().open();
+    opened.map_err(|error| EngineError::Bug(format!("a layer that was made is damaged: {error}")))
+}
 
 /// What the layer is made from.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,6 @@
-//! Installing into a folder that is no environment: what `pip install --target` is for. Modules lie in the folder
-//! itself, scripts and data beside them, as pip has it; the scripts name the environment's interpreter.
+//! Installing into a folder that is no environment: what `pip install --target`, `--prefix` and `--root` are for. With the
+//! first modules lie in the folder itself, scripts and data beside them, with the others all is as below a prefix, as
+//! pip has it; the scripts name the environment's interpreter.
 //!
 //! Packages are chosen as if nothing were installed, and come by way of the store, like any other. The folder
 //! is one tree, made of what their layers have, and appears whole by one rename; one that has something in it
@@ -22,7 +23,7 @@ use super::generated::{self, installed_entry_points};
 use super::home::now_ms;
 use super::materialise::{GENERATED, TREE, free, link_kind, write};
 use super::{records, secrets, views};
-use crate::ipc::protocol::{Action, Changed, InstallTo};
+use crate::ipc::protocol::{Action, Changed, FolderLayout, InstallTo};
 
 /// Resolves, brings in and writes. Dropping the future cancels it, but for the writing.
 pub(crate) async fn install_to(
@@ -31,7 +32,11 @@ pub(crate) async fn install_to(
     reporter: Arc<dyn Reporter>,
 ) -> Result<Changed, EngineError> {
     let began = Instant::now();
-    let InstallTo { mut change, to } = request;
+    let InstallTo {
+        mut change,
+        to,
+        layout,
+    } = request;
     if let Action::Install { requirements, .. } = &mut change.action {
         secrets::separate(requirements, &mut change.options, &mut change.sources);
     }
@@ -60,7 +65,7 @@ pub(crate) async fn install_to(
             let generation = written.generation.clone();
             // Keeps everything that it consists of from being collected meanwhile.
             let kept = job.set_aside(&generation, written.staging, &ingested)?;
-            put(&job, &generation, &to)?;
+            put(&job, &generation, &to, layout)?;
             drop(kept);
             Ok::<_, EngineError>(())
         };
@@ -78,14 +83,16 @@ fn make_room(home: &super::Home, to: &Path) -> Result<(), EngineError> {
     free(home, to).map(|_| ())
 }
 
-fn put(job: &Job, generation: &Generation, to: &Path) -> Result<(), EngineError> {
+fn put(
+    job: &Job,
+    generation: &Generation,
+    to: &Path,
+    layout: FolderLayout,
+) -> Result<(), EngineError> {
     let home = &job.home;
     let parent = free(home, to)?;
     let kind = link_kind(home, to, parent, false)?;
-    let layer = rooted(job, generation)?
-        .build()
-        .open()
-        .map_err(|error| EngineError::Bug(format!("a layer of a folder is damaged: {error}")))?;
+    let layer = generated::opened(rooted(job, generation, layout)?)?;
     let spec = TreeSpec {
         number: TREE,
         layers: vec![(GENERATED, Arc::new(layer))],
@@ -96,8 +103,12 @@ fn put(job: &Job, generation: &Generation, to: &Path) -> Result<(), EngineError>
     Ok(())
 }
 
-/// All files of the packages as one layer, modules at its root. Of two files of one path the later one wins.
-fn rooted(job: &Job, generation: &Generation) -> Result<LayerBuilder, EngineError> {
+/// All files of the packages as one layer. Of two files of one path the later one wins.
+fn rooted(
+    job: &Job,
+    generation: &Generation,
+    layout: FolderLayout,
+) -> Result<LayerBuilder, EngineError> {
     let store = &job.home.store;
     let record = &job.state.record;
     let interpreter = &record.interpreter;
@@ -114,10 +125,7 @@ fn rooted(job: &Job, generation: &Generation) -> Result<LayerBuilder, EngineErro
         pairs,
         &read_blob,
     )?;
-    let written = written
-        .build()
-        .open()
-        .map_err(|error| EngineError::Bug(format!("a generated layer is damaged: {error}")))?;
+    let written = generated::opened(written)?;
     let scripts: Vec<String> = records
         .iter()
         .flat_map(|record| {
@@ -145,7 +153,10 @@ fn rooted(job: &Job, generation: &Generation) -> Result<LayerBuilder, EngineErro
         for (index, entry) in layer.entries() {
             let path = layer.path(index);
             if !entry.kind.is_dir() && (number < last || is_of_packages(&path)) {
-                let place = modules(&path, interpreter).map(str::to_owned);
+                let place = match layout {
+                    FolderLayout::Modules => modules(&path, interpreter).map(str::to_owned),
+                    FolderLayout::Prefix => None,
+                };
                 files.insert(place.unwrap_or(path), (number, index));
             }
         }

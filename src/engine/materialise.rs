@@ -162,10 +162,7 @@ fn spec(
             .zip(records.iter().map(|record| &**record)),
         &read_blob,
     )?;
-    let files = files
-        .build()
-        .open()
-        .map_err(|error| EngineError::Bug(format!("a generated layer is damaged: {error}")))?;
+    let files = generated::opened(files)?;
     let mut layers = Vec::new();
     for layer in generation
         .layers()

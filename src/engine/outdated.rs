@@ -7,7 +7,7 @@ use blast_index::{Index, IndexError};
 use blast_resolver::{PrereleaseMode, Selector};
 use blast_store::Package;
 use blast_types::{
-    Event, PackageName, ProjectFiles, Reporter, Version, VersionSpecifiers, versions,
+    DistKind, Event, PackageName, ProjectFiles, Reporter, Version, VersionSpecifiers, versions,
 };
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
@@ -77,23 +77,23 @@ async fn page(
     }
 }
 
-/// The versions that could be installed in the place of the present one.
+/// The versions that could be installed in the place of the present one, and whether as a wheel.
 fn usable<'a>(
     package: &Package,
     files: &'a ProjectFiles,
     selector: &Selector,
     prereleases: PrereleaseMode,
-) -> Vec<&'a Version> {
+) -> Vec<(&'a Version, bool)> {
     let with_prereleases = package.version.any_prerelease() || prereleases == PrereleaseMode::Allow;
     let versions = files.versions.iter();
     versions
         .filter(|entry| entry.version > package.version)
         .filter(|entry| with_prereleases || !entry.version.any_prerelease())
-        .filter(|entry| {
-            let best = selector.best(&package.name, &entry.files);
-            best.is_ok_and(|file| !file.yanked.is_yanked())
+        .filter_map(|entry| {
+            let best = selector.best(&package.name, &entry.files).ok()?;
+            let is_wheel = matches!(best.kind, DistKind::Wheel(_));
+            (!best.yanked.is_yanked()).then_some((&entry.version, is_wheel))
         })
-        .map(|entry| &entry.version)
         .collect()
 }
 
@@ -132,15 +132,16 @@ impl<'a> Limits<'a> {
     }
 
     /// What to say of a package that has these newer versions.
-    fn judge(&self, package: &Package, versions: &[&Version]) -> Option<OutdatedPackage> {
-        let newest = versions.iter().max()?;
+    fn judge(&self, package: &Package, versions: &[(&Version, bool)]) -> Option<OutdatedPackage> {
+        let (newest, newest_is_wheel) = *versions.iter().max()?;
         let limits = self.0.get(&package.name).map_or(&[][..], Vec::as_slice);
         let is_allowed = |version: &Version| {
             limits
                 .iter()
                 .all(|limit| limit.specifiers.contains(version))
         };
-        let allowed = versions.iter().filter(|version| is_allowed(version)).max();
+        let allowed = versions.iter().map(|(version, _)| *version);
+        let allowed = allowed.filter(|version| is_allowed(version)).max();
         let mut held_by: Vec<String> = limits
             .iter()
             .filter(|limit| !limit.specifiers.contains(newest))
@@ -160,6 +161,7 @@ impl<'a> Limits<'a> {
                 .map_or(&package.version, |version| version)
                 .to_string(),
             newest: newest.to_string(),
+            newest_is_wheel,
             held_by,
         })
     }

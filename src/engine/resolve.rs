@@ -17,7 +17,7 @@ use blast_types::{DirectUrl, DistFile, DistKind, Event, PackageName, Requirement
 
 use self::fixed::with_installed_fixed;
 pub(super) use self::hashed::all_hashed;
-pub(super) use self::options::{resolver_options, with_options};
+pub(super) use self::options::{parsed, resolver_options, with_options};
 use self::pins::pinned;
 use super::change::Job;
 use super::error::EngineError;

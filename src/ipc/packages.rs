@@ -49,6 +49,9 @@ pub(crate) struct OutdatedPackage {
     pub(crate) allowed: String,
     /// The newest version that fits the interpreter.
     pub(crate) newest: String,
+    /// Whether that comes as a wheel.
+    #[serde(default)]
+    pub(crate) newest_is_wheel: bool,
     /// Which requirements do not allow the newest: `flask requires <4`.
     pub(crate) held_by: Vec<String>,
 }

@@ -51,6 +51,7 @@ mod oracle;
 mod packs;
 mod pip;
 mod pip_commands;
+mod pip_options;
 mod pip_settings;
 mod policy_file;
 mod project;

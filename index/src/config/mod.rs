@@ -43,6 +43,20 @@ pub struct Surroundings {
     pub etc: PathBuf,
     /// Prefix of the environment whose `pip.conf` counts, where there is one.
     pub site: Option<PathBuf>,
+    /// Whether the user's own file of pip's settings is passed over.
+    pub isolated: bool,
+}
+
+impl Surroundings {
+    /// As pip's `--isolated` has them: without the user's own file and the `PIP_*` variables, but for the one that names
+    /// a file.
+    #[must_use]
+    pub fn isolated(mut self) -> Self {
+        let counts = |name: &str| !name.starts_with("PIP_") || name == "PIP_CONFIG_FILE";
+        self.variables.retain(|name, _| counts(name));
+        self.isolated = true;
+        self
+    }
 }
 
 /// What the command line says.

@@ -66,7 +66,7 @@ impl PipFiles {
         let variable = |name: &str| around.variables.get(name).filter(|value| !value.is_empty());
         let named = variable("PIP_CONFIG_FILE").map(PathBuf::from);
         let mut user = Vec::new();
-        if let Some(home) = &around.home {
+        if let Some(home) = around.home.as_ref().filter(|_| !around.isolated) {
             user.push(home.join(".pip/pip.conf"));
             let config =
                 variable("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);

@@ -19,6 +19,7 @@ fn fixture(variables: &[(&str, &str)]) -> Fixture {
         cwd: at("cwd"),
         etc: at("etc"),
         site: Some(at("venv")),
+        isolated: false,
     };
     Fixture { dir, around }
 }

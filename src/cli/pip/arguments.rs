@@ -2,15 +2,17 @@
 //! the same types as in its own commands.
 
 mod aside;
+mod general;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::aside::{
     Cache, CacheCommand, CacheFormat, Completion, Config, ConfigCommand, Hash, Index, IndexCommand,
     Inspect, Lock, Scope, Search, Versions,
 };
+pub(super) use self::general::{Bars, General};
 use super::super::options::{RequirementOptions, SourceOptions};
 use super::super::resolution::ResolverOptions;
 
@@ -31,75 +33,6 @@ pub(super) struct Pip {
     pub(super) general: General,
     #[command(subcommand)]
     pub(super) command: Option<Command>,
-}
-
-/// What goes before or after each command.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "General options")]
-pub(super) struct General {
-    /// Say more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(super) verbose: u8,
-    /// Say less
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(super) quiet: u8,
-    /// Show the version and exit
-    #[arg(short = 'V', long)]
-    pub(super) version: bool,
-    /// Use no colour
-    #[arg(long, global = true)]
-    pub(super) no_color: bool,
-    /// Ask nothing
-    #[arg(long, global = true)]
-    pub(super) no_input: bool,
-    /// Show bars (`on`) or none (`off`); `auto`: on a terminal that is not part of a notebook
-    #[arg(long, global = true, value_name = "TYPE", default_value = "auto")]
-    pub(super) progress_bar: Bars,
-    #[command(flatten)]
-    fulfilled: Fulfilled,
-    #[command(flatten)]
-    pub(super) reach: Reach,
-}
-
-/// `--progress-bar`. `raw` is for programs that draw themselves, which is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Bars {
-    Auto,
-    On,
-    Off,
-}
-
-/// What is so in any case.
-#[derive(Debug, Args)]
-struct Fulfilled {
-    /// No newer pip is looked for in any case
-    #[arg(long, global = true)]
-    disable_pip_version_check: bool,
-    /// It is one in any case
-    #[arg(long, alias = "require-venv", global = true)]
-    require_virtualenv: bool,
-    /// There is none in any case
-    #[arg(long, global = true, hide = true)]
-    no_python_version_warning: bool,
-}
-
-/// What of the network is waited for.
-#[derive(Debug, Args)]
-pub(super) struct Reach {
-    /// Taken, without effect: packages are kept once for all environments
-    #[arg(long, global = true)]
-    no_cache_dir: bool,
-    /// Give up an answer of an index after so many seconds
-    #[arg(
-        long,
-        visible_alias = "default-timeout",
-        global = true,
-        value_name = "SEC"
-    )]
-    pub(super) timeout: Option<f64>,
-    /// Ask an index so often again
-    #[arg(long, global = true, value_name = "N")]
-    pub(super) retries: Option<u32>,
 }
 
 /// The commands.
@@ -153,6 +86,12 @@ pub(super) struct Choice {
     /// Without what the packages need
     #[arg(long, visible_alias = "no-dependencies")]
     pub(super) no_deps: bool,
+    /// Take this dependency group too, of the project here or of that `pyproject.toml`
+    #[arg(long, value_name = "[PATH:]GROUP")]
+    pub(super) group: Vec<String>,
+    /// Take the versions of this file for whatever a build needs
+    #[arg(long, visible_alias = "build-constraints", value_name = "FILE")]
+    pub(super) build_constraint: Vec<PathBuf>,
     /// Refuse requirements without a hash
     #[arg(long)]
     pub(super) require_hashes: bool,
@@ -162,6 +101,14 @@ pub(super) struct Choice {
     /// Builds always follow PEP 517
     #[arg(long)]
     use_pep517: bool,
+    /// Sources of repositories are built and not kept, so they need no place
+    #[arg(
+        long,
+        aliases = ["source", "source-dir", "source-directory"],
+        value_name = "DIR",
+        hide = true
+    )]
+    src: Option<PathBuf>,
     #[command(flatten)]
     pub(super) resolver: ResolverOptions,
     #[command(flatten)]
@@ -212,14 +159,17 @@ pub(super) struct Elsewhere {
     /// Refused: an environment does not see it
     #[arg(long)]
     pub(super) user: bool,
+    /// It is so in any case
+    #[arg(long, overrides_with = "user", hide = true)]
+    no_user: bool,
     /// Install into this folder, which is new or empty, and leave the environment as it is
     #[arg(short, long, value_name = "DIR")]
     pub(super) target: Option<PathBuf>,
-    /// Refused: `blast materialise` writes environments to folders
-    #[arg(long, value_name = "DIR")]
+    /// Install below this folder, which is new or empty, as into an environment's: `bin`, `lib` and the others
+    #[arg(long, value_name = "DIR", conflicts_with = "target")]
     pub(super) prefix: Option<PathBuf>,
-    /// Refused likewise
-    #[arg(long, value_name = "DIR")]
+    /// Put all that below this folder, as the root of another system
+    #[arg(long, value_name = "DIR", conflicts_with = "target")]
     pub(super) root: Option<PathBuf>,
 }
 
@@ -279,9 +229,32 @@ pub(super) struct Freeze {
     /// Leave editable projects out
     #[arg(long)]
     pub(super) exclude_editable: bool,
+    /// Keep the order and the comments of this file
+    #[arg(short, long = "requirement", value_name = "FILE")]
+    pub(super) requirement_files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) visible: Visible,
+}
+
+/// Where installed packages are looked for.
+#[derive(Debug, Args)]
+pub(super) struct Visible {
     /// There is nothing else in any case
     #[arg(short, long)]
     local: bool,
+    /// Only those of the user, of which an environment sees none
+    #[arg(long)]
+    pub(super) user: bool,
+    /// Only those in this folder, as `install --target` made one
+    #[arg(long, value_name = "DIR", conflicts_with = "user")]
+    pub(super) path: Vec<PathBuf>,
+}
+
+impl Visible {
+    /// Whether all that the environment has is meant.
+    pub(super) fn is_all(&self) -> bool {
+        !self.user && self.path.is_empty()
+    }
 }
 
 /// `pip list`.
@@ -304,7 +277,7 @@ pub(super) struct List {
     #[arg(long)]
     include_editable: bool,
     /// Only what no other package requires
-    #[arg(long)]
+    #[arg(long, conflicts_with = "path")]
     pub(super) not_required: bool,
     /// How to print: columns, freeze or json
     #[arg(long, value_name = "FORMAT", default_value = "columns")]
@@ -312,9 +285,8 @@ pub(super) struct List {
     /// Leave this package out
     #[arg(long, value_name = "PACKAGE")]
     pub(super) exclude: Vec<String>,
-    /// There is nothing else in any case
-    #[arg(short, long)]
-    local: bool,
+    #[command(flatten)]
+    pub(super) visible: Visible,
     /// Look at pre-releases too
     #[arg(long)]
     pub(super) pre: bool,

@@ -16,7 +16,7 @@ use crate::ipc::protocol::{self, Reply, Request};
 pub(super) fn run(args: &Fetch, aim: Option<&Aim>, target: &Target) -> Result<Exit, Error> {
     let wheels = aim.is_none();
     let verb = if wheels { "wheel" } else { "download" };
-    if args.wanted.is_empty() {
+    if args.wanted.is_empty() && args.choice.group.is_empty() {
         return Err(Error::no(format!(
             "You must give at least one requirement to {verb} (see \"pip help {verb}\")"
         )));

@@ -7,14 +7,15 @@ use blast_types::{PackageName, Requirement, VersionOrUrl, pep508, versions};
 
 use super::arguments::{Choice, Elsewhere, Install, UpgradeStrategy};
 use super::installed::{self, Distribution};
-use super::{Target, VERSION, report};
+use super::{Target, VERSION, groups, report};
 use crate::cli::pip_settings::PipSettings;
 use crate::cli::requirements::Gathered;
 use crate::cli::{requirements, resolution};
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{
-    Action, Change, Changed, InstallTo, Reply, Request, RequirementLine, ResolveOptions,
+    Action, Change, Changed, FolderLayout, InstallTo, Reply, Request, RequirementLine,
+    ResolveOptions,
 };
 
 /// Installs, in one operation.
@@ -26,14 +27,14 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
         )
         .hint("`blast update` brings everything to its newest version"));
     }
-    if args.wanted.is_empty() {
+    if args.wanted.is_empty() && args.choice.group.is_empty() {
         return Err(Error::no(
             "You must give at least one requirement to install (see \"pip help install\")",
         ));
     }
     let mut wanted = gather(&args.wanted, &args.choice, target)?;
-    if let Some(folder) = &args.elsewhere.target {
-        return into_folder(folder, args, wanted, target);
+    if let Some(folder) = folder(&args.elsewhere, target)? {
+        return into_folder(&folder, args, wanted, target);
     }
     let own = already_pip(&mut wanted);
     let asked: Vec<String> = wanted
@@ -82,20 +83,61 @@ pub(super) fn run(args: &Install, target: &Target) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// `--target`: into a folder, which is new or empty. What is installed does not matter, and stays.
+/// A folder to install into, and what goes where in it.
+struct Folder {
+    path: PathBuf,
+    layout: FolderLayout,
+    /// Where its modules are.
+    modules: PathBuf,
+}
+
+/// The folder that `--target`, `--prefix` or `--root` means: a prefix is below the root, and where none is named, it is
+/// that of the environment.
+fn folder(elsewhere: &Elsewhere, target: &Target) -> Result<Option<Folder>, Error> {
+    let cwd = target.context.cwd()?;
+    // Without `.` on the way.
+    let absolute = |path: &Path| cwd.join(path).components().collect::<PathBuf>();
+    if let Some(path) = elsewhere.target.as_deref().map(absolute) {
+        return Ok(Some(Folder {
+            modules: path.clone(),
+            layout: FolderLayout::Modules,
+            path,
+        }));
+    }
+    let Elsewhere { prefix, root, .. } = elsewhere;
+    if prefix.is_none() && root.is_none() {
+        return Ok(None);
+    }
+    let place = target.place()?;
+    let mut path = match prefix {
+        Some(prefix) => absolute(prefix),
+        None => place.prefix.clone(),
+    };
+    if let Some(root) = root {
+        let below = path.strip_prefix("/").unwrap_or(&path);
+        path = absolute(root).join(below);
+    }
+    Ok(Some(Folder {
+        modules: path.join(&place.site_packages),
+        layout: FolderLayout::Prefix,
+        path,
+    }))
+}
+
+/// Into a folder, which is new or empty. What is installed does not matter, and stays.
 fn into_folder(
-    folder: &Path,
+    folder: &Folder,
     args: &Install,
     wanted: Gathered,
     target: &Target,
 ) -> Result<Exit, Error> {
     if args.report.is_some() {
-        return Err(Error::usage("--report does not go with --target")
-            .hint("leave --target out: `pip install --dry-run --report FILE …`"));
+        return Err(
+            Error::usage("--report does not go with --target, --prefix and --root")
+                .hint("leave them out: `pip install --dry-run --report FILE …`"),
+        );
     }
     let (options, sources) = chosen(&args.choice, &wanted, target)?;
-    let to = target.context.cwd()?.join(folder);
-    let to: PathBuf = to.components().collect(); // without `.` on the way
     let change = Change {
         env: target.env.clone(),
         options,
@@ -111,7 +153,8 @@ fn into_folder(
     };
     let request = Request::InstallTo(Box::new(InstallTo {
         change,
-        to: to.clone(),
+        to: folder.path.clone(),
+        layout: folder.layout,
     }));
     let Reply::Changed(changed) = target.context.ask(request)? else {
         return Err(Error::unexpected_reply());
@@ -119,7 +162,7 @@ fn into_folder(
     let there = if changed.dry_run {
         Vec::new()
     } else {
-        installed::all(&to)?
+        installed::all(&folder.modules)?
     };
     let shown = |name: &str| {
         let dist = there.iter().find(|dist| dist.key.as_ref() == name);
@@ -158,14 +201,7 @@ fn refuse_elsewhere(elsewhere: &Elsewhere) -> Result<(), Error> {
              virtualenv.",
         ));
     }
-    let named = [("--prefix", &elsewhere.prefix), ("--root", &elsewhere.root)];
-    match named.iter().find(|(_, place)| place.is_some()) {
-        None => Ok(()),
-        Some((option, _)) => Err(Error::usage(format!(
-            "{option} is not supported: blast installs into environments"
-        ))
-        .hint("`pip install --target DIR` installs into an empty folder, `blast materialise --to DIR` writes an environment to one")),
-    }
+    Ok(())
 }
 
 /// What was asked for, read as blast's own commands read it.
@@ -180,7 +216,10 @@ pub(super) fn gather(
         );
     }
     let cwd = target.context.cwd()?;
-    let gathered = requirements::gather(wanted, cwd)?;
+    let mut gathered = read(wanted, cwd)?;
+    for group in &choice.group {
+        groups::add(group, cwd, &mut gathered.set.requirements)?;
+    }
     // What pip's settings say is among the words already.
     let gathered = gathered.limited(&choice.resolver, PipSettings::default(), cwd)?;
     let bare = |line: &&RequirementLine| choice.require_hashes && line.hashes.is_empty();
@@ -193,16 +232,31 @@ pub(super) fn gather(
     Ok(gathered)
 }
 
+/// What words and files say. A file that is missing is an answer to pip, and no misuse.
+pub(super) fn read(
+    wanted: &crate::cli::options::RequirementOptions,
+    cwd: &Path,
+) -> Result<Gathered, Error> {
+    let missing = |path: &&PathBuf| path.as_os_str() != "-" && !cwd.join(path).exists();
+    if let Some(path) = wanted.requirement_files.iter().find(missing) {
+        return Err(Error::no(format!(
+            "Could not open requirements file: [Errno 2] No such file or directory: '{}'",
+            path.display()
+        )));
+    }
+    requirements::gather(wanted, cwd)
+}
+
 /// How and from where, in the daemon's terms.
 pub(super) fn chosen(
     choice: &Choice,
     wanted: &Gathered,
     target: &Target,
 ) -> Result<(ResolveOptions, blast_index::Sources), Error> {
-    Ok((
-        resolution::compute(&target.context, &choice.resolver, &wanted.options)?,
-        target.sources(&choice.sources, &wanted.sources)?,
-    ))
+    let mut options = resolution::compute(&target.context, &choice.resolver, &wanted.options)?;
+    options.build.constraints =
+        requirements::constraints(&choice.build_constraint, target.context.cwd()?)?;
+    Ok((options, target.sources(&choice.sources, &wanted.sources)?))
 }
 
 /// Takes out a requirement on pip that the shim meets, which is not installed to be replaced in passing

@@ -1,11 +1,11 @@
-//! `pip list` and `pip freeze`.
+//! `pip list`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use blast_types::{DirectUrl, PackageName};
+use blast_types::PackageName;
 use serde_json::{Value, json};
 
-use super::arguments::{Format, Freeze, List};
+use super::arguments::{Format, List};
 use super::installed::Distribution;
 use super::{Target, VERSION};
 use crate::cli::requirements::Gathered;
@@ -17,15 +17,31 @@ use crate::ipc::protocol::{OutdatedRequest, Reply, Request};
 
 /// One line of the list.
 struct Row {
+    key: String,
     name: String,
     version: String,
-    latest: Option<String>,
+    latest: Option<Latest>,
     editable: Option<String>,
+    /// Where it is, and what installed it, where more is to be said.
+    more: Option<(String, String)>,
 }
 
-/// Lists what is installed.
-pub(super) fn run(args: &List, target: &Target) -> Result<Exit, Error> {
-    let mut found = target.installed()?;
+/// A newer version.
+struct Latest {
+    version: String,
+    /// `wheel` or `sdist`.
+    kind: &'static str,
+}
+
+/// The folder in which a distribution is.
+fn location(dist: &Distribution) -> String {
+    let folder = dist.info.parent().unwrap_or(&dist.info);
+    folder.display().to_string()
+}
+
+/// Lists what is installed; with `verbose` also where and by what.
+pub(super) fn run(args: &List, verbose: bool, target: &Target) -> Result<Exit, Error> {
+    let mut found = target.visible(&args.visible)?;
     let excluded = names(&args.exclude)?;
     let newer: Option<BTreeMap<PackageName, OutdatedPackage>> = if args.outdated || args.uptodate {
         Some(newer(args, target)?)
@@ -40,38 +56,50 @@ pub(super) fn run(args: &List, target: &Target) -> Result<Exit, Error> {
     let has_pip = found.iter().any(|dist| dist.key.as_ref() == "pip");
     for dist in found.iter().filter(|dist| !excluded.contains(&dist.key)) {
         let editable = dist.editable_location();
-        let latest = newer
-            .as_ref()
-            .and_then(|newer| newer.get(&dist.key))
-            .map(|package| package.newest.clone());
+        let latest = newer.as_ref().and_then(|newer| newer.get(&dist.key));
         let is_wanted = (!args.editable || editable.is_some())
             && (!args.exclude_editable || editable.is_none())
             && (!args.outdated || latest.is_some())
             && (!args.uptodate || latest.is_none());
         if is_wanted {
             rows.push(Row {
+                key: dist.key.to_string(),
                 name: dist.name.clone(),
                 version: dist.version.clone(),
-                latest,
+                latest: latest.map(|package| Latest {
+                    version: package.newest.clone(),
+                    kind: if package.newest_is_wheel {
+                        "wheel"
+                    } else {
+                        "sdist"
+                    },
+                }),
                 editable: editable.map(|path| path.display().to_string()),
+                more: verbose.then(|| (location(dist), dist.installer())),
             });
         }
     }
     let pip_is_excluded = excluded.iter().any(|name| name.as_ref() == "pip");
-    if !has_pip && !pip_is_excluded && !args.editable && !args.outdated {
+    let is_all = args.visible.is_all() && !args.editable && !args.outdated;
+    if !has_pip && !pip_is_excluded && is_all {
+        let more = verbose.then(|| target.site()).transpose()?;
         rows.push(Row {
+            key: "pip".to_owned(),
             name: "pip".to_owned(),
             version: VERSION.to_owned(),
             latest: None,
             editable: None,
+            more: more.map(|site| (site.display().to_string(), "blast".to_owned())),
         });
     }
-    rows.sort_by_key(|row| row.name.to_lowercase());
+    rows.sort_by(|one, other| one.key.cmp(&other.key));
     let text = match args.format {
         Format::Columns => columns(&rows),
         Format::Freeze => {
-            let lines = rows.iter();
-            let lines = lines.map(|row| format!("{}=={}\n", row.name, row.version));
+            let lines = rows.iter().map(|row| match &row.more {
+                Some((folder, _)) => format!("{}=={} ({folder})\n", row.name, row.version),
+                None => format!("{}=={}\n", row.name, row.version),
+            });
             lines.collect::<Vec<_>>().concat()
         }
         Format::Json => {
@@ -85,8 +113,13 @@ pub(super) fn run(args: &List, target: &Target) -> Result<Exit, Error> {
 
 fn as_json(row: &Row) -> Value {
     let mut value = json!({"name": row.name, "version": row.version});
+    if let Some((location, installer)) = &row.more {
+        value["location"] = json!(location);
+        value["installer"] = json!(installer);
+    }
     if let Some(latest) = &row.latest {
-        value["latest_version"] = json!(latest);
+        value["latest_version"] = json!(latest.version);
+        value["latest_filetype"] = json!(latest.kind);
     }
     if let Some(editable) = &row.editable {
         value["editable_project_location"] = json!(editable);
@@ -100,24 +133,33 @@ fn columns(rows: &[Row]) -> String {
         return String::new();
     }
     let mut heading = vec!["Package", "Version"];
-    let (with_latest, with_editable) = (
-        rows.iter().any(|row| row.latest.is_some()),
-        rows.iter().any(|row| row.editable.is_some()),
-    );
+    let with_latest = rows.iter().any(|row| row.latest.is_some());
+    let with_editable = rows.iter().any(|row| row.editable.is_some());
+    let with_more = rows.iter().any(|row| row.more.is_some());
     if with_latest {
-        heading.push("Latest");
+        heading.extend(["Latest", "Type"]);
     }
     if with_editable {
         heading.push("Editable project location");
+    }
+    if with_more {
+        heading.extend(["Location", "Installer"]);
     }
     let mut table: Vec<Vec<String>> = vec![heading.iter().map(ToString::to_string).collect()];
     table.extend(rows.iter().map(|row| {
         let mut cells = vec![row.name.clone(), row.version.clone()];
         if with_latest {
-            cells.push(row.latest.clone().unwrap_or_default());
+            let latest = row.latest.as_ref();
+            let cell = |text: &str| text.to_owned();
+            cells.push(latest.map_or_else(String::new, |latest| cell(&latest.version)));
+            cells.push(latest.map_or_else(String::new, |latest| cell(latest.kind)));
         }
         if with_editable {
             cells.push(row.editable.clone().unwrap_or_default());
+        }
+        if with_more {
+            let (location, installer) = row.more.clone().unwrap_or_default();
+            cells.extend([location, installer]);
         }
         cells
     }));
@@ -171,66 +213,12 @@ fn required(target: &Target) -> Result<BTreeSet<PackageName>, Error> {
     Ok(needs.map(|need| need.name).collect())
 }
 
-fn names(texts: &[String]) -> Result<BTreeSet<PackageName>, Error> {
+pub(super) fn names(texts: &[String]) -> Result<BTreeSet<PackageName>, Error> {
     let names = texts.iter().map(|text| {
         text.parse()
             .map_err(|_| Error::no(format!("Invalid requirement: '{text}'")))
     });
     names.collect()
-}
-
-/// Prints what is installed as requirements.
-pub(super) fn freeze(args: &Freeze, target: &Target) -> Result<Exit, Error> {
-    let excluded = names(&args.exclude)?;
-    let mut found = target.installed()?;
-    found.retain(|dist| !excluded.contains(&dist.key) && (args.all || !dist.is_tool()));
-    let mut lines = Vec::new();
-    for dist in &found {
-        let direct = dist.direct_url();
-        let is_editable = direct.as_ref().is_some_and(DirectUrl::is_editable);
-        if !(is_editable && args.exclude_editable) {
-            lines.push((dist.name.to_lowercase(), line(dist, direct.as_ref())));
-        }
-    }
-    lines.sort();
-    let text: String = lines.into_iter().map(|(_, line)| line + "\n").collect();
-    target.context.printer.data(&text)?;
-    Ok(Exit::Ok)
-}
-
-/// A distribution as the line of a requirements file.
-fn line(dist: &Distribution, direct: Option<&DirectUrl>) -> String {
-    let (name, version) = (&dist.name, &dist.version);
-    let Some(direct) = direct else {
-        return format!("{name}=={version}");
-    };
-    if let (true, Some(folder)) = (direct.is_editable(), dist.editable_location()) {
-        return format!(
-            "# Editable install with no version control ({name}=={version})\n-e {}",
-            folder.display()
-        );
-    }
-    let mut url = direct.url.clone();
-    if let Some(vcs) = &direct.vcs_info {
-        url = format!("{}+{url}@{}", vcs.vcs, vcs.commit_id);
-    }
-    let hashes = direct
-        .archive_info
-        .iter()
-        .flat_map(|archive| &archive.hashes);
-    let mut parts: Vec<String> = hashes
-        .map(|(kind, hash)| format!("{kind}={hash}"))
-        .collect();
-    parts.extend(
-        direct
-            .subdirectory
-            .iter()
-            .map(|folder| format!("subdirectory={folder}")),
-    );
-    if !parts.is_empty() {
-        url = format!("{url}#{}", parts.join("&"));
-    }
-    format!("{name} @ {url}")
 }
 
 #[cfg(test)]
@@ -240,10 +228,12 @@ mod tests {
     #[test]
     fn the_table_is_that_of_pip() {
         let row = |name: &str, editable: Option<&str>| Row {
+            key: name.to_owned(),
             name: name.to_owned(),
             version: "1.0".to_owned(),
             latest: None,
             editable: editable.map(str::to_owned),
+            more: None,
         };
         insta::assert_snapshot!(columns(&[row("a", None), row("longer-name", Some("/src"))]), @r"
         Package     Version Editable project location

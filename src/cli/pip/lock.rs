@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Target;
 use super::arguments::Lock;
+use super::{Target, groups, install};
 use crate::cli::context::Context;
 use crate::cli::pip_settings::PipSettings;
 use crate::cli::whole_file;
@@ -14,13 +14,16 @@ use crate::ipc::protocol::LockRequest;
 
 /// Resolves anew, whatever the file at its place or the environment has.
 pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
-    if args.wanted.is_empty() {
+    if args.wanted.is_empty() && args.group.is_empty() {
         return Err(Error::no(
             "You must give at least one requirement to lock (see \"pip help lock\")",
         ));
     }
     let cwd = target.context.cwd()?;
-    let wanted = requirements::gather(&args.wanted, cwd)?;
+    let mut wanted = install::read(&args.wanted, cwd)?;
+    for group in &args.group {
+        groups::add(group, cwd, &mut wanted.set.requirements)?;
+    }
     // What pip's settings say is among the words already.
     let wanted = wanted.limited(&args.resolver, PipSettings::default(), cwd)?;
     let output = (args.output != Path::new("-")).then(|| cwd.join(&args.output));
@@ -30,6 +33,8 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
         let line = format!("{} is not a valid lock file name.", args.output.display());
         target.context.printer.warn(&line);
     }
+    let mut options = resolution::compute(&target.context, &args.resolver, &wanted.options)?;
+    options.build.constraints = requirements::constraints(&args.build_constraint, cwd)?;
     let request = LockRequest {
         env: Some(target.env.clone()),
         python: None,
@@ -43,7 +48,7 @@ pub(super) fn run(args: &Lock, target: &Target) -> Result<Exit, Error> {
         previous: None,
         output: output.clone(),
         upgrade: true,
-        options: resolution::compute(&target.context, &args.resolver, &wanted.options)?,
+        options,
         sources: target.sources(&args.sources, &wanted.sources)?,
     };
     let locked = lock::ask(&target.context, request)?;

@@ -13,13 +13,17 @@ mod arguments;
 mod cache;
 mod config;
 mod fetch;
+mod freeze;
+mod groups;
 mod install;
 mod installed;
 mod list;
 mod lock;
+mod log;
 mod real;
 mod report;
 mod show;
+mod stopping;
 mod uninstall;
 mod variables;
 mod versions;
@@ -33,7 +37,6 @@ use std::time::Duration;
 use blast_index::Sources;
 use blast_index::config::pip_options;
 use blast_types::EnvName;
-use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use super::context::Context;
@@ -45,7 +48,7 @@ use crate::exit_code::Exit;
 use crate::ipc::protocol::{Place, Reply, Request};
 use crate::launcher;
 use crate::ui::{Level, Printer};
-use arguments::{Bars, Command, IndexCommand, Pip};
+use arguments::{Bars, Command, General, IndexCommand, Pip, Visible};
 
 /// The hidden command by which the shim calls.
 pub(crate) const COMMAND: &str = "pip";
@@ -59,6 +62,8 @@ struct Target {
     env: EnvName,
     place: OnceCell<Place>,
     quiet: bool,
+    /// `--log`.
+    log: Option<log::Log>,
     /// `--timeout` and `--retries`.
     timeout_s: Option<u64>,
     retries: Option<u32>,
@@ -110,8 +115,27 @@ impl Target {
         installed::all(&self.site()?)
     }
 
+    /// What a command that reads is asked to look at.
+    fn visible(&self, visible: &Visible) -> Result<Vec<installed::Distribution>, Error> {
+        if visible.is_all() {
+            return self.installed();
+        }
+        let mut found = Vec::new();
+        for folder in &visible.path {
+            let folder = self.context.cwd()?.join(folder);
+            if folder.is_dir() {
+                found.extend(installed::all(&folder)?);
+            }
+        }
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(found)
+    }
+
     /// What pip tells on stdout unless it is quiet.
     fn tell(&self, line: impl AsRef<str>) -> Result<(), Error> {
+        if let Some(log) = &self.log {
+            log.add(line.as_ref())?;
+        }
         if self.quiet {
             return Ok(());
         }
@@ -147,23 +171,30 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
     })?;
     let mut history = vec!["pip".to_owned()];
     history.extend(typed.iter().map(|word| word.to_string_lossy().into_owned()));
-    let target = |level, printer| Target {
-        context: Context::new(printer, history).at_home(home),
+    // As pip does: settings are read before options are.
+    let isolated = typed.iter().any(|word| word == "--isolated");
+    let target = |printer, (home, env)| Target {
+        context: Context::new(printer, history)
+            .at_home(home)
+            .isolated(isolated),
         env,
         place: OnceCell::new(),
-        quiet: level == Level::Quiet,
+        quiet: false,
+        log: None,
         timeout_s: None,
         retries: None,
     };
     if std::env::var_os(env_vars::BLAST_PIP).is_some_and(|value| value == "real") {
-        return real::run(typed, &target(Level::Normal, plain()));
+        return real::run(typed, &target(plain(), (home, env)));
     }
     let spelled = std::iter::once(OsString::from("pip")).chain(typed.iter().cloned());
     let command = Pip::command();
     let spelled: Vec<_> = spelled.collect();
-    let said = match variables::command_of(&command, &spelled) {
+    let named = variables::command_of(&command, &spelled).map(str::to_owned);
+    let said = match named.as_deref() {
         Some(name) => {
-            let around = sources::surroundings(&Context::new(plain(), Vec::new()))?;
+            let context = Context::new(plain(), Vec::new()).isolated(isolated);
+            let around = sources::surroundings(&context)?;
             pip_options(&around, name).map_err(|error| sources::unusable(&error))?
         }
         None => BTreeMap::new(),
@@ -173,11 +204,36 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
     });
     let matches = match command.try_get_matches_from(words) {
         Ok(matches) => matches,
-        Err(stopped) => return parsing_stopped(&stopped),
+        Err(stopped) => return stopping::exit(&stopped, named.as_deref()),
     };
     let pip = Pip::from_arg_matches(&matches).map_err(|error| Error::usage(error.to_string()))?;
     let general = &pip.general;
+    let owner = match &general.python {
+        Some(python) => owner_of_python(python)?,
+        None => (home, env),
+    };
+    let target = target(printer(general), owner);
+    let target = Target {
+        quiet: general.quiet > 0 && !general.debug,
+        log: general.log.as_deref().map(log::Log::open).transpose()?,
+        timeout_s: general.reach.timeout.map(whole_seconds).transpose()?,
+        retries: general.reach.retries,
+        ..target
+    };
+    if let Some(log) = &target.log {
+        log.add(&target.context.command().join(" "))?;
+    }
+    let done = dispatch(pip, &target);
+    if let (Some(log), Err(error)) = (&target.log, &done) {
+        log.add(&format!("ERROR: {}", error.message))?;
+    }
+    done
+}
+
+/// How to speak.
+fn printer(general: &General) -> Printer {
     let level = match (general.quiet, general.verbose) {
+        _ if general.debug => Level::Debug,
         (0, 0) => Level::Normal,
         (0, 1) => Level::Verbose,
         (0, _) => Level::Debug,
@@ -191,18 +247,28 @@ fn carry_out(prefix: &Path, typed: &[OsString]) -> Result<Exit, Error> {
         // A notebook runs its commands in a terminal and keeps all that is drawn there.
         Bars::Auto => std::env::var_os(env_vars::JPY_PARENT_PID).is_none(),
     };
-    let printer = if draws {
+    if draws {
         printer
     } else {
         printer.without_bars()
+    }
+}
+
+/// `--python`: the environment of an interpreter, or in a folder.
+fn owner_of_python(python: &Path) -> Result<(PathBuf, EnvName), Error> {
+    let path = std::path::absolute(python).map_err(|error| Error::io("find", python, &error))?;
+    let prefix = if path.is_dir() {
+        Some(&*path)
+    } else {
+        path.parent().and_then(Path::parent)
     };
-    let target = target(level, printer);
-    let target = Target {
-        timeout_s: general.reach.timeout.map(whole_seconds).transpose()?,
-        retries: general.reach.retries,
-        ..target
-    };
-    dispatch(pip, &target)
+    prefix.and_then(launcher::owner_of).ok_or_else(|| {
+        Error::no(format!(
+            "{} is no environment of blast, nor an interpreter of one",
+            python.display()
+        ))
+        .hint("`blast envs` lists them; the pip of another one looks after that")
+    })
 }
 
 /// Seconds with a fraction, as pip takes them, rounded up.
@@ -224,11 +290,11 @@ fn dispatch(pip: Pip, target: &Target) -> Result<Exit, Error> {
     match command {
         Command::Install(args) => install::run(&args, target),
         Command::Uninstall(args) => uninstall::run(&args, pip.general.no_input, target),
-        Command::Freeze(args) => list::freeze(&args, target),
-        Command::List(args) => list::run(&args, target),
+        Command::Freeze(args) => freeze::run(&args, target),
+        Command::List(args) => list::run(&args, pip.general.verbose > 0, target),
         Command::Show(args) => show::run(&args, pip.general.verbose > 0, target),
         Command::Check => show::check(target),
-        Command::Inspect(_) => show::inspect(target),
+        Command::Inspect(args) => show::inspect(&args, target),
         Command::Download(args) => fetch::run(&args.fetch, Some(&args.aim), target),
         Command::Wheel(args) => fetch::run(&args, None, target),
         Command::Lock(args) => lock::run(&args, target),
@@ -260,31 +326,6 @@ fn help(command: Option<&str>) -> Result<Exit, Error> {
     Ok(Exit::Ok)
 }
 
-/// Help is a success; an unknown option is told in pip's words.
-fn parsing_stopped(stopped: &clap::Error) -> Result<Exit, Error> {
-    let printer = Printer::new(Level::Normal, None);
-    let given = |kind| stopped.get(kind).map(ToString::to_string);
-    match stopped.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            printer.data(&stopped.render().ansi().to_string())?;
-            return Ok(Exit::Ok);
-        }
-        ErrorKind::UnknownArgument => {
-            let option = given(ContextKind::InvalidArg).unwrap_or_default();
-            printer.say(format!(
-                "\nno such option: {option}\n(this pip is blast's; `pip help` lists what it knows)"
-            ));
-        }
-        ErrorKind::InvalidSubcommand => {
-            let name = given(ContextKind::InvalidSubcommand).unwrap_or_default();
-            printer.say(format!("ERROR: unknown command \"{name}\""));
-            return Ok(Exit::No);
-        }
-        _ => printer.say(stopped.render().ansi().to_string().trim_end()),
-    }
-    Ok(Exit::Error)
-}
-
 /// Shows an error as pip does. A requirement that makes no sense is an error like any other there.
 fn fail(printer: Printer, error: &Error) -> Exit {
     if error.kind == Kind::BrokenPipe {
@@ -297,5 +338,62 @@ fn fail(printer: Printer, error: &Error) -> Exit {
     for hint in &error.hints {
         printer.say(format!("  hint: {hint}"));
     }
+    if let Some(line) = error.conflict.as_deref().and_then(no_distribution) {
+        printer.say(format!("ERROR: {line}"));
+    }
     error.kind.exit()
+}
+
+/// pip's last line where nothing can be chosen.
+fn no_distribution(explanation: &serde_json::Value) -> Option<String> {
+    let steps = explanation["steps"].as_array()?;
+    let of_kind = |kind: &str| steps.iter().find(|step| step["kind"] == kind);
+    let of_single = || match of_kind("asked")?["requirements"].as_array()?.as_slice() {
+        [only] => only.as_str(),
+        _ => None,
+    };
+    let missing = match (of_kind("not-found"), of_kind("none-in-range")) {
+        (Some(step), _) => step["package"].as_str(),
+        (None, Some(step)) => step["requirement"].as_str().or_else(of_single),
+        (None, None) if of_kind("unusable").is_some() => of_single(),
+        (None, None) => None,
+    };
+    Some(match missing {
+        Some(what) => format!("No matching distribution found for {what}"),
+        None => "ResolutionImpossible: no versions fit together".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_last_line_names_what_is_missing() {
+        let last = |steps| no_distribution(&json!({ "steps": steps }));
+        let asked = json!({"kind": "asked", "requirements": ["a>9"]});
+        for (steps, line) in [
+            (
+                json!([asked, {"kind": "not-found", "package": "a"}]),
+                "No matching distribution found for a",
+            ),
+            (
+                json!([asked, {"kind": "none-in-range", "package": "a", "requirement": "a>9"}]),
+                "No matching distribution found for a>9",
+            ),
+            (
+                json!([asked, {"kind": "unusable", "package": "a"}]),
+                "No matching distribution found for a>9",
+            ),
+            (
+                json!([asked, {"kind": "depends", "package": "a"}]),
+                "ResolutionImpossible: no versions fit together",
+            ),
+        ] {
+            assert_eq!(last(steps).as_deref(), Some(line));
+        }
+        assert_eq!(no_distribution(&json!({})), None);
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use blast_types::{PackageName, pep508, versions};
 use serde_json::{Map, Value, json};
 
-use super::arguments::Show;
+use super::arguments::{Inspect, Show};
 use super::installed::Distribution;
 use super::{Target, VERSION};
 use crate::error::Error;
@@ -55,7 +55,9 @@ pub(super) fn run(args: &Show, verbose: bool, target: &Target) -> Result<Exit, E
             .iter()
             .find(|dist| Some(&dist.key) == key.as_ref())
         {
-            Some(dist) => shown.push(described(dist, args.files, verbose, &graph, target)?),
+            Some(dist) => shown.push(described(
+                dist, args.files, verbose, &graph, &installed, target,
+            )?),
             None if name == "pip" => shown.push(format!(
                 "Name: pip\nVersion: {VERSION}\nSummary: The pip of an environment of blast\n\
                  Location: {}\nRequires: \nRequired-by: \n",
@@ -79,6 +81,7 @@ fn described(
     files: bool,
     verbose: bool,
     graph: &DependencyGraph,
+    installed: &[Distribution],
     target: &Target,
 ) -> Result<String, Error> {
     let header = |name: &str| dist.header(name).unwrap_or_default();
@@ -113,12 +116,17 @@ fn described(
     lines.push(format!("Requires: {}", requires.join(", ")));
     let needs_it =
         |package: &&GraphPackage| package.requires.iter().any(|need| need.name == dist.key);
-    let required_by: Vec<_> = graph
+    // As their projects write them, in the order of these names.
+    let mut required_by: Vec<_> = graph
         .packages
         .iter()
         .filter(needs_it)
-        .map(|package| package.name.to_string())
+        .map(|package| {
+            let there = installed.iter().find(|other| other.key == package.name);
+            there.map_or_else(|| package.name.to_string(), |other| other.name.clone())
+        })
         .collect();
+    required_by.sort_by_key(|name| name.to_lowercase());
     lines.push(format!("Required-by: {}", required_by.join(", ")));
     if verbose {
         lines.push(format!("Metadata-Version: {}", header("Metadata-Version")));
@@ -192,8 +200,12 @@ fn is_met(need: &Need, version: &str) -> bool {
 }
 
 /// Describes what is installed as JSON, in the form of pip's inspection report.
-pub(super) fn inspect(target: &Target) -> Result<Exit, Error> {
-    let installed: Vec<Value> = target.installed()?.iter().map(inspected).collect();
+pub(super) fn inspect(args: &Inspect, target: &Target) -> Result<Exit, Error> {
+    let installed: Vec<Value> = target
+        .visible(&args.visible)?
+        .iter()
+        .map(inspected)
+        .collect();
     let markers = target.markers()?;
     let report = json!({
         "version": "1",

@@ -4,10 +4,10 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 
 use blast_types::{PackageName, pep508};
 
-use super::Target;
 use super::arguments::Uninstall;
+use super::{Target, install};
 use crate::cli::options::{RequirementOptions, SourceOptions};
-use crate::cli::{requirements, sources};
+use crate::cli::sources;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Reply, Request, ResolveOptions};
@@ -75,7 +75,7 @@ fn names(args: &Uninstall, target: &Target) -> Result<Vec<PackageName>, Error> {
         requirement_files: args.requirement_files.clone(),
         ..RequirementOptions::default()
     };
-    let gathered = requirements::gather(&files, target.context.cwd()?)?;
+    let gathered = install::read(&files, target.context.cwd()?)?;
     let texts = args.packages.iter().map(String::as_str).chain(
         gathered
             .set

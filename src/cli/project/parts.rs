@@ -96,7 +96,7 @@ impl Project {
     }
 
     /// `above` are the groups that include this one, to find a circle.
-    pub(super) fn add_group(
+    pub(in crate::cli) fn add_group(
         &self,
         group: &str,
         lines: &mut Vec<RequirementLine>,

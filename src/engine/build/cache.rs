@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A key is made from all that decides the outcome and is known beforehand: the sources' hash, the
-//! interpreter, its platform, the backend's settings, the user's variables. A set is made from
+//! interpreter, its platform, the backend's settings, limits on what it needs, the user's variables. A set is made from
 //! what the build requirements resolved to. All of it can be deleted at any time; files come into
 //! being by renaming, so a build that was cut off leaves nothing that would be used.
 
@@ -49,6 +49,9 @@ pub(super) struct Inputs<'a> {
     /// What the environment holds, where the build is not isolated from it.
     pub(super) within: &'a [String],
     pub(super) settings: &'a BTreeMap<String, Value>,
+    /// Limits on what builds need. Without any, keys are those of builds that know of none.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) constraints: &'a [String],
     pub(super) variables: &'a BTreeMap<String, String>,
 }
 

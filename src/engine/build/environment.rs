@@ -18,6 +18,7 @@ use super::super::home::Home;
 use super::super::ingest::{Artifact, Ingest, ingest};
 use super::super::plan::Planned;
 use super::super::provider::IndexProvider;
+use super::super::resolve::parsed;
 use super::Builder;
 
 /// Where programs are looked for, after the environment's own, by who has no `PATH`.
@@ -103,6 +104,7 @@ impl BuildEnvironment {
     ) -> Result<Self, EngineError> {
         let shared = &builder.shared;
         let inputs = Inputs {
+            constraints: parsed(&shared.constraints, "a constraint")?,
             options: shared.options.clone(),
             ..Inputs::new(requirements, shared.interpreter.target()?)
         };

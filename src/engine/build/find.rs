@@ -45,6 +45,7 @@ impl Builder {
                 None => &[],
             },
             settings: &self.shared.settings,
+            constraints: &self.shared.constraints,
             variables: &variables,
         };
         Cache::key(&self.shared.interpreter, &inputs)

@@ -78,6 +78,8 @@ struct Shared {
     /// For resolving build requirements.
     options: Options,
     settings: BTreeMap<String, Value>,
+    /// Limits on build requirements.
+    constraints: Vec<String>,
     variables: BTreeMap<String, String>,
     git_variables: BTreeMap<String, String>,
     /// The environment to build in and what it holds, where builds are not isolated from it.
@@ -158,6 +160,7 @@ impl Builder {
                 interpreter,
                 options,
                 settings: build.settings.clone(),
+                constraints: build.constraints.clone(),
                 variables: build.variables.clone(),
                 git_variables: build.git_variables.clone(),
                 within: None,

@@ -16,10 +16,6 @@ pub(in crate::engine) fn with_options(
     options: &ResolveOptions,
     reporter: &dyn Reporter,
 ) -> Result<Inputs, EngineError> {
-    let parsed = |texts: &[String], what| {
-        let requirements = texts.iter().map(|text| parse(text, Some(what)));
-        requirements.collect::<Result<Vec<_>, _>>()
-    };
     for requirement in &requirements {
         if options.excludes.contains(&requirement.name) {
             reporter.warn(format!(
@@ -34,6 +30,15 @@ pub(in crate::engine) fn with_options(
         options: resolver_options(options)?,
         ..Inputs::new(requirements, target)
     })
+}
+
+/// Requirements of a request; `what` they are, for messages.
+pub(in crate::engine) fn parsed(
+    texts: &[String],
+    what: &str,
+) -> Result<Vec<Requirement>, EngineError> {
+    let requirements = texts.iter().map(|text| parse(text, Some(what)));
+    requirements.collect()
 }
 
 /// The user's options in the resolver's terms.

@@ -383,6 +383,9 @@ pub(crate) struct BuildOptions {
     pub(crate) settings: BTreeMap<String, serde_json::Value>,
     /// Those of the user's environment variables that builds are given.
     pub(crate) variables: BTreeMap<String, String>,
+    /// Limits on what a build needs, as PEP 508 texts (`--build-constraint`).
+    #[serde(default)]
+    pub(crate) constraints: Vec<String>,
     /// Build in the environment as it is (`--no-build-isolation`).
     #[serde(default)]
     pub(crate) no_isolation: bool,
@@ -469,6 +472,18 @@ pub(crate) struct InstallTo {
     pub(crate) change: Change,
     /// Where to: absolute, made where it is missing, else empty.
     pub(crate) to: PathBuf,
+    /// What goes where in it.
+    pub(crate) layout: FolderLayout,
+}
+
+/// Where files of packages go in a folder that is no environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FolderLayout {
+    /// Modules into the folder itself, scripts and data beside them: `pip install --target`.
+    Modules,
+    /// As below the prefix of an environment: `pip install --prefix`, `--root`.
+    Prefix,
 }
 
 /// See [`super::Request::Outdated`].

@@ -6,15 +6,15 @@ use blast_types::HashAlgorithm;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::Visible;
 use crate::cli::options::{RequirementOptions, SourceOptions};
 use crate::cli::resolution::ResolverOptions;
 
 /// `pip inspect`.
 #[derive(Debug, Args)]
 pub(in crate::cli::pip) struct Inspect {
-    /// There is nothing else in any case
-    #[arg(long)]
-    local: bool,
+    #[command(flatten)]
+    pub(in crate::cli::pip) visible: Visible,
 }
 
 /// `pip hash`.
@@ -52,6 +52,12 @@ impl Algorithm {
 pub(in crate::cli::pip) struct Lock {
     #[command(flatten)]
     pub(in crate::cli::pip) wanted: RequirementOptions,
+    /// Take this dependency group too, of the project here or of that `pyproject.toml`
+    #[arg(long, value_name = "[PATH:]GROUP")]
+    pub(in crate::cli::pip) group: Vec<String>,
+    /// Take the versions of this file for whatever a build needs
+    #[arg(long, visible_alias = "build-constraints", value_name = "FILE")]
+    pub(in crate::cli::pip) build_constraint: Vec<PathBuf>,
     /// Where to write it; `-`: the standard output
     #[arg(short, long, value_name = "FILE", default_value = "pylock.toml")]
     pub(in crate::cli::pip) output: PathBuf,
