@@ -63,6 +63,8 @@ pub(crate) fn play(role: Role) -> Result<Exit, Error> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(false)
+        // Where the log cannot be written, nor can what would be said of that: on a full disk it would end the thread.
+        .log_internal_errors(false)
         .init();
     let places = Places::new(|name| env::var_os(name))?;
     match role {

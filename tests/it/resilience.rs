@@ -110,6 +110,30 @@ fn programs_by_path_mount_the_view_themselves() {
 }
 
 #[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let Some(mut world) = World::started(demo_wheels()) else {
+        return;
+    };
+    // As on a full disk, with much to say.
+    world.blast(["kill", "--all"]).success();
+    let root = world.project().parent().expect("a parent").to_owned();
+    let log = root.join("run/blast/daemon.log");
+    fs::remove_file(&log).expect("removed");
+    std::os::unix::fs::symlink("/dev/full", &log).expect("linked");
+    world.sandbox.set("BLAST_LOG", "trace");
+    world.install("demo", &["demo==1.0"]).success();
+    world.crash_daemon();
+    world.install("demo", &["demo==2.0"]).success();
+    world.change("revert", "demo", &[]).success();
+    assert_eq!(
+        world.inside("demo"),
+        packages([("demo", "1.0"), ("helper", "1.0")])
+    );
+    world.blast(["check", "--deep"]).success();
+    assert!(log.is_symlink());
+}
+
+#[test]
 fn the_daemon_keeps_no_descriptor_of_who_started_it() {
     let Some(world) = World::with([]) else {
         return;
