@@ -92,6 +92,13 @@ pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
             context
                 .printer
                 .say(format!("{verb} snapshot {name} ({packages})"));
+            if let Some(before) = &snapshot.replaced {
+                let before = before.to_string();
+                let before = units::short(&before);
+                context.printer.say(format!(
+                    "the name stood for {before}: `blast revert {before}{to_env}` goes there while the history has it"
+                ));
+            }
             if !dry_run && done == "saved" {
                 context
                     .printer

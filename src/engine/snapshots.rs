@@ -34,6 +34,7 @@ pub(crate) fn save(
     let state = home.env(env)?;
     let at_ms = now_ms();
     let name = name.map_or_else(|| free_name(home, env, at_ms), Ok)?;
+    let replaced = find_snapshot(home, env, &name)?.map(|snapshot| snapshot.generation);
     if !dry_run {
         let draft = draft_of(
             asker,
@@ -52,6 +53,7 @@ pub(crate) fn save(
         generation: state.head,
         at_ms,
         packages,
+        replaced: replaced.filter(|id| *id != state.head),
     }])
 }
 
@@ -116,6 +118,7 @@ fn snapshot_view(
         generation: snapshot.generation,
         at_ms: snapshot.created_ms,
         packages: home.store.generation(snapshot.generation)?.packages.len(),
+        replaced: None,
     })
 }
 

@@ -116,6 +116,30 @@ fn a_snapshot_can_be_forgotten() {
 }
 
 #[test]
+fn a_name_that_is_given_anew_tells_the_way_to_what_it_stood_for() {
+    let Some(world) = World::started(demo_wheels()) else {
+        return;
+    };
+    world.install("demo", &["helper==1.0"]).success();
+    world.change("save", "demo", &["one"]).success();
+    let same = world.change("save", "demo", &["one"]).success();
+    assert!(!same.stderr.contains("stood for"), "{same}");
+    world.install("demo", &["helper==2.0"]).success();
+    let told = world
+        .change("save", "demo", &["one", "--json"])
+        .success()
+        .json();
+    let before = told["snapshots"][0]["replaced"].as_str().expect("an id");
+    world.change("revert", "demo", &[before]).success();
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+    let again = world.change("save", "demo", &["one"]).success();
+    assert!(again.stderr.contains("the name stood for "), "{again}");
+    world.install("demo", &["helper==2.0"]).success();
+    world.change("load", "demo", &["one"]).success();
+    assert_eq!(world.inside("demo"), packages([("helper", "1.0")]));
+}
+
+#[test]
 fn snapshots_are_listed() {
     let Some(world) = World::started([]) else {
         return;

@@ -434,4 +434,7 @@ pub(crate) struct SnapshotView {
     pub(crate) at_ms: i64,
     /// Packages in it.
     pub(crate) packages: usize,
+    /// What the name stood for before it was given to this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced: Option<GenerationId>,
 }
