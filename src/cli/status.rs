@@ -132,14 +132,18 @@ fn sandboxes(security: &Security) -> String {
         level = format!("{level}, but none can be made on this machine ({reason})");
     }
     let each = security.sandboxes.iter().map(|seen| {
-        let programs = units::count(seen.programs, "process");
+        let programs = match seen.programs {
+            0 => "nobody inside".to_owned(),
+            1 => "1 process inside".to_owned(),
+            several => format!("{several} processes inside"),
+        };
         let weak = weak(seen);
         let weak = if weak.is_empty() {
             String::new()
         } else {
             format!(" (not wholly kept: {})", weak.join(", "))
         };
-        format!("; process {}: {programs}{weak}", seen.process)
+        format!("; kept by process {}, {programs}{weak}", seen.process)
     });
     std::iter::once(level).chain(each).collect()
 }
