@@ -184,11 +184,10 @@ fn say_added(named: &[Requirement], place: &Place, dry_run: bool, context: &Cont
     let file = project::FILE;
     context.printer.say(match (dry_run, place) {
         (true, _) => format!("would add {texts} to {file}, {place}"),
-        (false, Place::Dependencies) => format!(
+        (false, _) => format!(
             "added {texts} to {file}, {place}; `blast remove {}` takes it out again",
             packages.join(" ")
         ),
-        (false, _) => format!("added {texts} to {file}, {place}; edit it there to take it out"),
     });
 }
 

@@ -7,14 +7,15 @@ use super::context::Context;
 use super::options::{DryRunOption, EnvOption, JsonOption, SourceOptions};
 use super::project_files::{Files, Text};
 use super::{change, json_errors, project, select, sources};
+use crate::convert::edit::Place;
 use crate::error::Error;
 use crate::exit_code::Exit;
 use crate::ipc::protocol::{Action, Change, Request, ResolveOptions};
 
 /// Remove packages and what only they needed
 ///
-/// In a project, from its own environment, what is among the dependencies of `pyproject.toml` is
-/// taken out there too, and `pylock.toml` renewed if there is one.
+/// In a project, from its own environment, what `pyproject.toml` names, among its dependencies, extras
+/// and groups, is taken out there too, and `pylock.toml` renewed if there is one.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Packages to remove
@@ -35,6 +36,9 @@ pub(super) struct Args {
 struct Removed<'a> {
     removed: &'a [String],
 }
+
+/// Packages, and the lists that each was taken out of.
+type Taken = Vec<(PackageName, Vec<Place>)>;
 
 /// Runs the command.
 pub(super) fn run(args: Args, context: &Context) -> Result<Exit, Error> {
@@ -67,19 +71,33 @@ fn remove(args: Args, context: &Context) -> Result<Exit, Error> {
     let dry_run = change.dry_run;
     let done = files.replaced_by(&after, Some(change), dry_run, context)?;
     if args.json.json {
-        done.json(&files, &Removed { removed: &taken }, dry_run, context)?;
+        let removed: Vec<_> = taken.iter().map(|(name, _)| name.to_string()).collect();
+        done.json(&files, &Removed { removed: &removed }, dry_run, context)?;
         return Ok(Exit::Ok);
     }
     done.report(&after, (dry_run, args.env.env.as_ref()), context)?;
-    let (file, taken) = (project::FILE, taken.join(" "));
-    context.printer.say(if dry_run {
-        format!("would take {taken} out of the dependencies in {file}")
-    } else {
-        format!(
-            "took {taken} out of the dependencies in {file}; `blast add {taken}` puts it back there"
-        )
-    });
+    for (name, places) in &taken {
+        context.printer.say(said(name, places, dry_run));
+    }
     Ok(Exit::Ok)
+}
+
+/// What was done to the file for a package, and how to undo it.
+fn said(name: &PackageName, places: &[Place], dry_run: bool) -> String {
+    let file = project::FILE;
+    let texts: Vec<_> = places.iter().map(ToString::to_string).collect();
+    let texts = texts.join(", ");
+    if dry_run {
+        return format!("would take {name} out of {file}, {texts}");
+    }
+    let back = places.iter().map(|place| match place {
+        Place::Dependencies => format!("`blast add {name}`"),
+        Place::Extra(extra) => format!("`blast add --optional {extra} {name}`"),
+        Place::Group(group) => format!("`blast add --group {group} {name}`"),
+    });
+    let back = back.collect::<Vec<_>>().join(", ");
+    let puts = if places.len() == 1 { "puts" } else { "put" };
+    format!("took {name} out of {file}, {texts}; {back} {puts} it back there")
 }
 
 /// What is taken out of the project here, if the environment is that of the project
@@ -89,7 +107,7 @@ fn of_project(
     env: &EnvName,
     sources: &SourceOptions,
     context: &Context,
-) -> Result<Option<(Files, Text, Vec<String>)>, Error> {
+) -> Result<Option<(Files, Text, Taken)>, Error> {
     let Some(root) = project::Project::root_of(context.cwd()?) else {
         return Ok(None);
     };
@@ -105,8 +123,9 @@ fn of_project(
         let Ok(name) = text.parse::<PackageName>() else {
             continue;
         };
-        if edit.remove(&name).map_err(|error| files.unfit(&error))? {
-            taken.push(name.to_string());
+        let places = edit.remove(&name).map_err(|error| files.unfit(&error))?;
+        if !places.is_empty() {
+            taken.push((name, places));
         }
     }
     if taken.is_empty() {

@@ -93,46 +93,38 @@ impl Edit {
         Ok(())
     }
 
-    /// Takes a package out of `[project] dependencies`; whether it was there.
-    pub(crate) fn remove(&mut self, name: &PackageName) -> Result<bool, EditError> {
-        if !self.names(name) {
-            return Ok(false);
+    /// Takes a package out of all lists that name it, and tells which.
+    pub(crate) fn remove(&mut self, name: &PackageName) -> Result<Vec<Place>, EditError> {
+        let places = self.holding(name);
+        for place in &places {
+            take(self.list(place)?, name);
         }
-        let list = self.list(&Place::Dependencies)?;
-        let is_it = |value: &Value| of(value).is_some_and(|other| other.name == *name);
-        let mut next = position(list, is_it);
-        while let Some(at) = next {
-            let gone = list.remove(at);
-            // In the line before, what stands behind the one before stays; what stands behind or
-            // above the one that goes, goes with it.
-            let kept = head(&prefix(&gone).unwrap_or_default()).to_owned();
-            if let Some(following) = list.get_mut(at) {
-                let own = prefix(following).unwrap_or_default();
-                following.decor_mut().set_prefix(kept + tail(&own));
-            } else {
-                let suffix = gone.decor().suffix().and_then(|suffix| suffix.as_str());
-                let behind = suffix.unwrap_or_default().to_owned()
-                    + list.trailing().as_str().unwrap_or_default();
-                let end = tail(&behind);
-                list.set_trailing(if end.is_empty() {
-                    String::new()
-                } else {
-                    kept + end
-                });
-            }
-            next = position(list, is_it);
-        }
-        Ok(true)
+        Ok(places)
     }
 
-    /// Whether `[project] dependencies` has a package.
-    fn names(&self, name: &PackageName) -> bool {
-        let list = self
-            .document
-            .get("project")
-            .and_then(|project| project.get("dependencies"));
-        list.and_then(Item::as_array)
-            .is_some_and(|list| list.iter().any(|v| of(v).is_some_and(|r| r.name == *name)))
+    /// The lists that name a package.
+    fn holding(&self, name: &PackageName) -> Vec<Place> {
+        let names = |item: Option<&Item>| {
+            item.and_then(Item::as_array)
+                .is_some_and(|list| list.iter().any(|v| of(v).is_some_and(|r| r.name == *name)))
+        };
+        let keys = |item: Option<&Item>| -> Vec<String> {
+            let table = item.and_then(Item::as_table_like);
+            let entries = table.into_iter().flat_map(TableLike::iter);
+            let holding = entries.filter(|(_, list)| names(Some(list)));
+            holding.map(|(key, _)| key.to_owned()).collect()
+        };
+        let project = |key| self.document.get("project").and_then(|item| item.get(key));
+        let extras = keys(project("optional-dependencies")).into_iter();
+        let groups = keys(self.document.get("dependency-groups")).into_iter();
+        let extras = extras.filter_map(|key| ExtraName::from_str(&key).ok().map(Place::Extra));
+        let groups = groups.filter_map(|key| GroupName::from_str(&key).ok().map(Place::Group));
+        names(project("dependencies"))
+            .then_some(Place::Dependencies)
+            .into_iter()
+            .chain(extras)
+            .chain(groups)
+            .collect()
     }
 
     fn list(&mut self, place: &Place) -> Result<&mut Array, EditError> {
@@ -179,6 +171,33 @@ impl Edit {
 impl std::fmt::Display for Edit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.document.fmt(f)
+    }
+}
+
+/// Takes a package out of a list.
+fn take(list: &mut Array, name: &PackageName) {
+    let is_it = |value: &Value| of(value).is_some_and(|other| other.name == *name);
+    let mut next = position(list, is_it);
+    while let Some(at) = next {
+        let gone = list.remove(at);
+        // In the line before, what stands behind the one before stays; what stands behind or
+        // above the one that goes, goes with it.
+        let kept = head(&prefix(&gone).unwrap_or_default()).to_owned();
+        if let Some(following) = list.get_mut(at) {
+            let own = prefix(following).unwrap_or_default();
+            following.decor_mut().set_prefix(kept + tail(&own));
+        } else {
+            let suffix = gone.decor().suffix().and_then(|suffix| suffix.as_str());
+            let behind = suffix.unwrap_or_default().to_owned()
+                + list.trailing().as_str().unwrap_or_default();
+            let end = tail(&behind);
+            list.set_trailing(if end.is_empty() {
+                String::new()
+            } else {
+                kept + end
+            });
+        }
+        next = position(list, is_it);
     }
 }
 
@@ -320,18 +339,31 @@ mod tests {
         let text = "[project]\ndependencies = [\n    \"b>=1\",\n    \"c\",\n]\n";
         for (name, rest) in [("b", "\"c\""), ("C", "\"b>=1\"")] {
             let mut edit = Edit::new(text).expect("valid");
-            assert!(
-                edit.remove(&name.parse().expect("a name"))
-                    .expect("possible")
-            );
+            let mut remove = || edit.remove(&name.parse().expect("a name"));
+            assert_eq!(remove().expect("possible"), [Place::Dependencies]);
+            assert_eq!(remove().expect("possible"), []);
             let wanted = format!("[project]\ndependencies = [\n    {rest},\n]\n");
             assert_eq!(edit.to_string(), wanted);
-            assert!(
-                !edit
-                    .remove(&name.parse().expect("a name"))
-                    .expect("possible")
-            );
         }
+    }
+
+    #[test]
+    fn a_package_is_taken_out_of_extras_and_groups_too() {
+        let text = "[project]\ndependencies = ['b']\n[project.optional-dependencies]\nWeb = ['c', 'b>2']\n\
+                    [dependency-groups]\ndev = [{include-group = 'lint'}, 'B']\nlint = ['c']\n";
+        let mut edit = Edit::new(text).expect("valid");
+        let places = edit.remove(&"b".parse().expect("a name"));
+        assert_eq!(
+            places.expect("possible"),
+            [
+                Place::Dependencies,
+                Place::Extra("web".parse().expect("a name")),
+                Place::Group("dev".parse().expect("a name")),
+            ]
+        );
+        let wanted = "[project]\ndependencies = []\n[project.optional-dependencies]\nWeb = ['c']\n\
+                      [dependency-groups]\ndev = [{include-group = 'lint'}]\nlint = ['c']\n";
+        assert_eq!(edit.to_string(), wanted);
     }
 
     #[test]

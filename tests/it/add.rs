@@ -44,8 +44,17 @@ fn what_is_added_is_written_down_with_a_lower_bound_and_installed() {
     assert_eq!(read(&world, "pyproject.toml"), wanted);
     assert!(world.inside("my-app").contains_key("late"));
     let run = world.blast(["remove", "late"]).success();
-    run.says("took late out of the dependencies in pyproject.toml");
+    run.says(
+        "took late out of pyproject.toml, its dependencies; `blast add late` puts it back there",
+    );
     assert_eq!(read(&world, "pyproject.toml"), PYPROJECT);
+    assert!(!world.inside("my-app").contains_key("late"));
+    let run = world.blast(["add", "--dev", "late"]).success();
+    run.says("`blast remove late` takes it out again");
+    let run = world.blast(["remove", "late"]).success();
+    run.says("its group dev; `blast add --group dev late` puts it back there");
+    assert_eq!(read(&world, "pyproject.toml"), PYPROJECT);
+    world.blast(["sync"]).success();
     assert!(!world.inside("my-app").contains_key("late"));
 }
 
