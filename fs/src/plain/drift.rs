@@ -4,7 +4,8 @@
 //! differs, its bytes decide. `__pycache__` is left out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File, Metadata};
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -76,12 +77,7 @@ pub fn drift(content: &dyn Content, spec: &TreeSpec, root: &Path) -> Result<Drif
         ..spec.clone()
     };
     let plan = Plan::of(content, &spec);
-    let mut expected: HashMap<PathBuf, &Leaf> = plan
-        .leaves
-        .iter()
-        .map(|leaf| (plan.path(leaf), leaf))
-        .filter(|(path, _)| !path.iter().any(|name| name == CACHE))
-        .collect();
+    let mut expected = Expected::of(&plan);
     let mut found = Drift::default();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -89,34 +85,82 @@ pub fn drift(content: &dyn Content, spec: &TreeSpec, root: &Path) -> Result<Drif
             path: folder.clone(),
             source,
         };
+        let mut leaves = expected.take(&folder);
         for entry in fs::read_dir(root.join(&folder)).map_err(read)? {
             let entry = entry.map_err(read)?;
-            let path = folder.join(entry.file_name());
+            let name = entry.file_name();
             // One that a program takes away meanwhile is gone.
             let Some(meta) = gone_is_none(entry.metadata()).map_err(read)? else {
                 continue;
             };
             if meta.is_dir() {
-                if entry.file_name() != CACHE {
-                    folders.push(path);
+                if name != CACHE {
+                    folders.push(folder.join(name));
                 }
                 continue;
             }
-            let is_same = match expected.remove(&path) {
+            let is_same = match leaves.remove(&*name) {
                 None => false,
-                Some(leaf) => is_same(content, leaf, &root.join(&path), &meta).map_err(read)?,
+                Some(leaf) => is_same(content, leaf, &entry, &meta).map_err(read)?,
             };
             if !is_same {
-                found.written.insert(path, Look::of(&meta));
+                found.written.insert(folder.join(name), Look::of(&meta));
             }
         }
+        let gone = leaves.into_keys().map(|name| folder.join(name));
+        found.removed.extend(gone);
     }
-    found.removed = expected.into_keys().collect();
+    found.removed.extend(expected.rest(&plan));
     // What was taken for gone above may have been put there again since.
     found
         .removed
         .retain(|path| !found.written.contains_key(path));
     Ok(found)
+}
+
+/// The files and links of a plan, folder by folder: most are as they were, and need no path of their own.
+struct Expected<'a> {
+    /// Index of each folder.
+    folders: HashMap<&'a Path, usize>,
+    leaves: Vec<HashMap<&'a OsStr, &'a Leaf>>,
+}
+
+impl<'a> Expected<'a> {
+    /// All but bytecode.
+    fn of(plan: &'a Plan) -> Self {
+        let is_cache = |path: &Path| path.iter().any(|name| name == CACHE);
+        let mut leaves = vec![HashMap::new(); plan.folders.len()];
+        let mut folders = HashMap::new();
+        for (index, folder) in plan.folders.iter().enumerate() {
+            if !is_cache(&folder.path) {
+                folders.insert(&*folder.path, index);
+            }
+        }
+        for leaf in &plan.leaves {
+            leaves[leaf.folder].insert(&*leaf.name, leaf);
+        }
+        Self { folders, leaves }
+    }
+
+    /// What a folder is to hold.
+    fn take(&mut self, folder: &Path) -> HashMap<&'a OsStr, &'a Leaf> {
+        let index = self.folders.remove(folder);
+        index.map_or_else(HashMap::new, |index| {
+            std::mem::take(&mut self.leaves[index])
+        })
+    }
+
+    /// What is to be in folders that were not taken.
+    fn rest(self, plan: &'a Plan) -> impl Iterator<Item = PathBuf> {
+        let Self {
+            folders,
+            mut leaves,
+        } = self;
+        folders.into_values().flat_map(move |index| {
+            let gone = std::mem::take(&mut leaves[index]);
+            gone.into_values().map(|leaf| plan.path(leaf))
+        })
+    }
 }
 
 fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -126,12 +170,19 @@ fn gone_is_none<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn is_same(content: &dyn Content, leaf: &Leaf, path: &Path, meta: &Metadata) -> io::Result<bool> {
+fn is_same(
+    content: &dyn Content,
+    leaf: &Leaf,
+    there: &DirEntry,
+    meta: &Metadata,
+) -> io::Result<bool> {
     let Some(entry) = leaf.part.layer.get(leaf.part.entry) else {
         return Ok(false);
     };
     if let EntryKind::Symlink { target } = entry.kind {
-        return Ok(meta.is_symlink() && fs::read_link(path)?.as_os_str().as_bytes() == target);
+        return Ok(
+            meta.is_symlink() && fs::read_link(there.path())?.as_os_str().as_bytes() == target
+        );
     }
     let is_executable = |mode: u32| mode & 0o100 != 0;
     if !meta.is_file()
@@ -143,7 +194,7 @@ fn is_same(content: &dyn Content, leaf: &Leaf, path: &Path, meta: &Metadata) -> 
     if (meta.mtime(), meta.mtime_nsec()) == (entry.mtime, 0) {
         return Ok(true);
     }
-    let Some(there) = gone_is_none(File::open(path))? else {
+    let Some(there) = gone_is_none(File::open(there.path()))? else {
         return Ok(false);
     };
     has_bytes(content, &entry, there)

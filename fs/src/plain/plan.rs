@@ -35,8 +35,8 @@ pub(super) struct Folder {
 #[derive(Debug)]
 pub(super) struct Leaf {
     /// Index of its folder.
-    folder: usize,
-    name: OsString,
+    pub(super) folder: usize,
+    pub(super) name: OsString,
     pub(super) part: Part,
 }
 
