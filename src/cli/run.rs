@@ -242,6 +242,11 @@ fn not_run(program: &OsStr, error: &io::Error, place: &Place) -> Error {
         if has_slash && Path::new(program).exists() {
             return missing.hint("the file is there, but not the interpreter its first line names");
         }
+        if !has_slash && name.ends_with(".py") && Path::new(program).is_file() {
+            return missing.hint(format!(
+                "to run the script here: `blast run -- python {name}`"
+            ));
+        }
         return missing.hint(format!(
             "environment {} has no such program: `blast install` the package that brings it",
             place.env
