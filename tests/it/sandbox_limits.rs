@@ -27,6 +27,35 @@ fn of_sandbox(world: &World) -> Vec<String> {
 }
 
 #[test]
+fn files_without_a_name_are_memory_where_no_cgroup_counts() {
+    if !require(Means::Namespaces) {
+        return;
+    }
+    let Some(world) = World::unprivileged([]) else {
+        return;
+    };
+    world.start("demo");
+    // Written and never mapped, so that no process seems to have it.
+    let code = "import os, sys, time\n\
+        part, files = bytes(1 << 20), []\n\
+        for _ in range(int(sys.argv[1])):\n\
+        \x20   files.append(os.memfd_create('file'))\n\
+        \x20   for _ in range(32): os.write(files[-1], part)\n\
+        time.sleep(2)\n\
+        print('done')";
+    world.write("hog.py", code);
+    let run = |files: &str| {
+        let words = ["run", "--env", "demo", "--sandbox", "strict"];
+        let limits = ["--memory-max", "256M", "--allow-degraded", "memory"];
+        let program = ["--", "python", "hog.py", files];
+        world.blast([&words[..], &limits, &program].concat())
+    };
+    assert_eq!(run("2").success().out(), "done");
+    let ended = run("12");
+    assert_eq!((ended.code, ended.out()), (128 + 9, ""), "{ended}");
+}
+
+#[test]
 fn all_that_is_written_has_a_limit_wherever_it_is_written() {
     if !require(Means::Namespaces) {
         return;

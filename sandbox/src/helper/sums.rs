@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, SysconfVar, sysconf};
@@ -27,7 +28,8 @@ pub struct Excess {
 /// What is summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used {
-    /// Memory, in bytes: what is private to each process, and the largest part that one of them shares.
+    /// Memory, in bytes: what is private to each process, and the largest part that one of them shares, or all files in memory
+    /// without a name that they have open, if that is more.
     Memory,
     /// Processes and threads.
     Processes,
@@ -40,6 +42,8 @@ pub enum Used {
 struct Process {
     private: u64,
     shared: u64,
+    /// Of files in memory without a name (`memfd_create`) that it has open.
+    unnamed: u64,
     threads: u64,
     /// By it, and by those of its children that it waited for.
     written: u64,
@@ -79,14 +83,22 @@ impl Sums {
         self.next = Instant::now() + PAUSE;
         let mut tree = Vec::new();
         descend(self.init, &mut tree);
+        let mut files = HashMap::new();
         let processes: HashMap<i32, Process> = tree
             .into_iter()
-            .filter_map(|pid| Some((pid.as_raw(), self.process(pid)?)))
+            .filter_map(|pid| {
+                let unnamed = self.limits.memory_bytes.map(|_| unnamed(pid, &mut files));
+                let process = Process {
+                    unnamed: unnamed.unwrap_or_default(),
+                    ..self.process(pid)?
+                };
+                Some((pid.as_raw(), process))
+            })
             .collect();
-        self.excess(&processes)
+        self.excess(&processes, files.values().sum())
     }
 
-    fn excess(&mut self, processes: &HashMap<i32, Process>) -> Option<Excess> {
+    fn excess(&mut self, processes: &HashMap<i32, Process>, unnamed: u64) -> Option<Excess> {
         let written = self.written(processes);
         let shared = processes.values().map(|each| each.shared).max();
         let private: u64 = processes.values().map(|each| each.private).sum();
@@ -94,7 +106,7 @@ impl Sums {
         [
             (
                 Used::Memory,
-                private + shared.unwrap_or(0),
+                private + shared.unwrap_or(0).max(unnamed),
                 limits.memory_bytes,
             ),
             (
@@ -107,7 +119,8 @@ impl Sums {
         .into_iter()
         .find_map(|(what, used, most)| {
             let most = most.filter(|most| used > *most)?;
-            let largest = processes.iter().max_by_key(|(_, each)| each.private);
+            let size = |each: &Process| each.private + each.unnamed;
+            let largest = processes.iter().max_by_key(|(_, each)| size(each));
             Some(Excess {
                 what,
                 used,
@@ -153,12 +166,36 @@ impl Sums {
         Some(Process {
             private: resident.saturating_sub(shared),
             shared,
+            unnamed: 0,
             threads,
             written: count("write_bytes:")
                 .unwrap_or_default()
                 .saturating_sub(cancelled),
         })
     }
+}
+
+/// How much memory the files without a name take that a process has open, in bytes; each is noted by its number, as several may
+/// have it.
+fn unnamed(pid: Pid, files: &mut HashMap<(u64, u64), u64>) -> u64 {
+    let open = fs::read_dir(format!("/proc/{pid}/fd"));
+    let sizes = open.into_iter().flatten().flatten().filter_map(|entry| {
+        let place = entry.path();
+        let target = fs::read_link(&place).ok()?;
+        // "/memfd:name (deleted)", proc(5).
+        if !target
+            .as_os_str()
+            .as_encoded_bytes()
+            .starts_with(b"/memfd:")
+        {
+            return None;
+        }
+        let file = fs::metadata(&place).ok()?;
+        let bytes = file.blocks() * 512;
+        files.insert((file.dev(), file.ino()), bytes);
+        Some(bytes)
+    });
+    sizes.sum()
 }
 
 /// All processes below one (`/proc/<pid>/task/<tid>/children` of proc(5)).
@@ -188,6 +225,7 @@ mod tests {
             let process = Process {
                 private: *private,
                 shared: 10,
+                unnamed: 0,
                 threads: 2,
                 written: *written,
             };
@@ -204,17 +242,42 @@ mod tests {
             ..WatchedLimits::default()
         };
         let mut sums = sums(limits);
-        assert_eq!(sums.excess(&processes(&[(1, 40, 0), (2, 50, 0)])), None);
-        let excess = sums.excess(&processes(&[(1, 41, 0), (2, 50, 0)]));
+        assert_eq!(sums.excess(&processes(&[(1, 40, 0), (2, 50, 0)]), 0), None);
+        let excess = sums.excess(&processes(&[(1, 41, 0), (2, 50, 0)]), 0);
         let excess = excess.expect("too much memory");
         assert_eq!(
             (excess.what, excess.used, excess.most),
             (Used::Memory, 101, 100)
         );
         assert_eq!(excess.victim, Some(Pid::from_raw(2)), "the largest");
-        let excess = sums.excess(&processes(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)]));
+        let excess = sums.excess(&processes(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)]), 0);
         let excess = excess.expect("too many");
         assert_eq!((excess.what, excess.victim), (Used::Processes, None));
+    }
+
+    #[test]
+    fn files_without_a_name_count_once_and_for_who_has_them_open() {
+        let limits = WatchedLimits {
+            memory_bytes: Some(100),
+            ..WatchedLimits::default()
+        };
+        let mut sums = sums(limits);
+        let mut both = processes(&[(1, 30, 0), (2, 20, 0)]);
+        assert_eq!(sums.excess(&both, 50), None);
+        both.entry(2).or_default().unnamed = 51;
+        let excess = sums.excess(&both, 51).expect("too much");
+        assert_eq!((excess.used, excess.victim), (101, Some(Pid::from_raw(2))));
+        let file = nix::sys::memfd::memfd_create(c"file", nix::sys::memfd::MFdFlags::empty());
+        let file = fs::File::from(file.expect("made"));
+        std::io::Write::write_all(&mut &file, &vec![1; 1 << 20]).expect("written");
+        let again = file.try_clone().expect("the same");
+        let mut files = HashMap::new();
+        assert!(
+            unnamed(Pid::this(), &mut files) >= 2 << 20,
+            "by each descriptor"
+        );
+        drop(again);
+        assert!(files.values().any(|bytes| *bytes == 1 << 20), "{files:?}");
     }
 
     #[test]
@@ -224,11 +287,11 @@ mod tests {
             ..WatchedLimits::default()
         };
         let mut sums = sums(limits);
-        assert_eq!(sums.excess(&processes(&[(1, 0, 10), (2, 0, 40)])), None);
+        assert_eq!(sums.excess(&processes(&[(1, 0, 10), (2, 0, 40)]), 0), None);
         // Its parent took over what the second wrote; then another went without.
-        assert_eq!(sums.excess(&processes(&[(1, 0, 50), (3, 0, 30)])), None);
-        assert_eq!(sums.excess(&processes(&[(1, 0, 60)])), None);
-        let excess = sums.excess(&processes(&[(1, 0, 85)])).expect("too much");
+        assert_eq!(sums.excess(&processes(&[(1, 0, 50), (3, 0, 30)]), 0), None);
+        assert_eq!(sums.excess(&processes(&[(1, 0, 60)]), 0), None);
+        let excess = sums.excess(&processes(&[(1, 0, 85)]), 0).expect("too much");
         assert_eq!((excess.what, excess.used), (Used::Written, 105));
     }
 
