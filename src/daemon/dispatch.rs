@@ -9,8 +9,9 @@ use nix::unistd::{Uid, User};
 
 use super::{Daemon, drift};
 use crate::engine::{
-    Asker, EngineError, Home, blame, capture, change, clean, environment, fetch, graph, history,
-    image, install_to, lock, materialise, outdated, refresh, repair, snapshots, status, versions,
+    Asker, EngineError, Home, at_once, blame, capture, change, clean, environment, fetch, graph,
+    history, image, install_to, lock, materialise, outdated, refresh, repair, snapshots, status,
+    versions,
 };
 use crate::ipc::images::ImageRequest;
 use crate::ipc::protocol::{DaemonStatus, Envelope, Reply, Request, Status};
@@ -56,10 +57,12 @@ pub(super) async fn answer(
     }
     let path = envelope.home.clone();
     let outcome = answer_of(daemon, Arc::clone(&home), envelope, reporter).await;
-    let moved = home.take_moved().into_iter().collect();
-    // What was done is done, whether this goes well or not, and nobody waits for it.
-    let daemon = Arc::clone(daemon);
-    tokio::spawn(async move { retire_sandboxes(&daemon, &path, moved).await });
+    let moved: Vec<EnvName> = home.take_moved().into_iter().collect();
+    if !moved.is_empty() {
+        // What was done is done, whether this goes well or not, and nobody waits for it.
+        let daemon = Arc::clone(daemon);
+        tokio::spawn(async move { retire_sandboxes(&daemon, &path, moved).await });
+    }
     outcome
 }
 
@@ -170,21 +173,13 @@ async fn answer_of(
             })
             .await
         }
-        Request::Enter { env, pin } => {
-            blocking(home, move |home| {
-                environment::enter(home, &env, pin, &*reporter)
-            })
-            .await
-        }
+        Request::Enter { env, pin } => at_once(|| environment::enter(&home, &env, pin, &*reporter)),
         Request::Image(request) => images(home, request, asker, reporter).await,
         Request::InstallTo(request) => Ok(Reply::Changed(
             install_to::install_to(home, *request, reporter).await?,
         )),
         Request::Materialise(request) => materialise::materialise(home, request).await,
-        reading => {
-            let daemon = Arc::clone(daemon);
-            blocking(home, move |home| read(&daemon, home, reading)).await
-        }
+        reading => at_once(|| read(daemon, &home, reading)),
     }
 }
 
@@ -197,21 +192,19 @@ async fn name_states(
     let (Request::Save { env, .. } | Request::DeleteSnapshot { env, .. }) = &request else {
         return Err(EngineError::Bug("a request about no snapshot".to_owned()));
     };
-    let turn = home.turn(env).await;
-    blocking(home, move |home| {
-        let _turn = turn;
+    let _turn = home.turn(env).await;
+    at_once(|| {
         let snapshots = match request {
             Request::Save { env, name, dry_run } => {
-                snapshots::save(home, &env, name, dry_run, asker)?
+                snapshots::save(&home, &env, name, dry_run, asker)?
             }
             Request::DeleteSnapshot { env, name, dry_run } => {
-                snapshots::delete_snapshot(home, &env, &name, dry_run, asker)?
+                snapshots::delete_snapshot(&home, &env, &name, dry_run, asker)?
             }
             _ => Vec::new(),
         };
         Ok(Reply::Snapshots { snapshots })
     })
-    .await
 }
 
 async fn images(

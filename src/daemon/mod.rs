@@ -96,7 +96,10 @@ pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
         .enable_all()
         .build()
         .map_err(DaemonError::Runtime)?;
-    let outcome = runtime.block_on(serve(places));
+    // On a thread that runs tasks: to be heard, answered and woken by others on the way takes longer than most work does.
+    let serving = runtime.spawn(serve(places.clone()));
+    let outcome = (runtime.block_on(serving))
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
     match &outcome {
         // The view is served to the last moment; whoever comes next waits for that.
         Ok(End::Succeeded) => instance.leave(),
@@ -115,7 +118,7 @@ enum End {
     Succeeded,
 }
 
-async fn serve(places: &Places) -> Result<End, DaemonError> {
+async fn serve(places: Places) -> Result<End, DaemonError> {
     let socket = places.socket();
     let listener = UnixListener::bind(&socket).map_err(|source| DaemonError::Listen {
         path: socket.clone(),
@@ -127,7 +130,7 @@ async fn serve(places: &Places) -> Result<End, DaemonError> {
             source,
         },
     )?;
-    let (link, kept) = Link::open(places).map_err(|source| DaemonError::Holder {
+    let (link, kept) = Link::open(&places).map_err(|source| DaemonError::Holder {
         path: places.holder_socket(),
         source,
     })?;

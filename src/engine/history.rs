@@ -8,6 +8,7 @@ use std::sync::Arc;
 use blast_store::{EnvState, Operation, OperationDraft, OperationId, OperationKind, StoreError};
 use blast_types::{EnvName, GenerationId};
 
+use super::at_once::at_once;
 use super::change::Asker;
 use super::error::EngineError;
 use super::home::{Home, now_ms};
@@ -16,12 +17,8 @@ use crate::ipc::protocol::{Changed, Move, MoveTarget, OperationDetail, Operation
 
 /// Carries out one move.
 pub(crate) async fn go(home: Arc<Home>, to: Move, asker: Asker) -> Result<Changed, EngineError> {
-    let turn = home.turn(&to.env).await;
-    tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        go_now(&home, &to, asker)
-    })
-    .await?
+    let _turn = home.turn(&to.env).await;
+    at_once(|| go_now(&home, &to, asker))
 }
 
 fn go_now(home: &Home, to: &Move, asker: Asker) -> Result<Changed, EngineError> {

@@ -6,6 +6,7 @@
 //! generations, [`lock`] resolves without touching any. Requests of the daemon map onto these one
 //! to one; the protocol's types are the vocabulary, so that nothing is translated twice.
 
+mod at_once;
 pub(crate) mod blame;
 pub(crate) mod build;
 mod bytecode;
@@ -61,6 +62,7 @@ pub(crate) mod versions;
 mod views;
 
 pub(crate) use self::generated::{ENTER, VENV_FILE};
+pub(crate) use at_once::at_once;
 pub(crate) use change::Asker;
 pub(crate) use error::EngineError;
 pub(crate) use home::Home;
