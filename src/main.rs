@@ -37,11 +37,6 @@ use std::process::ExitCode;
 
 use ui::{Level, Printer};
 
-/// Unpacking allocates and frees much from several threads, where the C library's allocator spends
-/// more time in page faults than the work itself takes.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let words: Vec<_> = env::args_os().collect();
     let plain = Printer::new(Level::Normal, None);

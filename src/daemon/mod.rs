@@ -14,6 +14,7 @@ mod dispatch;
 mod drift;
 mod error;
 mod homes;
+mod memory;
 mod quiet;
 mod upkeep;
 
@@ -91,7 +92,7 @@ pub(crate) fn run(places: &Places) -> Result<(), DaemonError> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        // A thread that ends gives back the memory that it kept for itself.
+        // A thread that ends leaves the memory that it kept for itself to others.
         .thread_keep_alive(quiet::KEEP_THREADS)
         .enable_all()
         .build()

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Daemon;
+use super::{Daemon, memory};
 
 /// Threads for blocking work end when they had none for so long.
 pub(super) const KEEP_THREADS: Duration = Duration::from_secs(3);
@@ -94,9 +94,11 @@ pub(super) async fn tidy_up(daemon: Arc<Daemon>) {
             let left = tokio::task::spawn_blocking(move || match step {
                 Step::Retire => homes.homes.retire_old_trees() > 0,
                 Step::Rest => !homes.homes.rest(),
-                // It is enough to be a thread that comes and goes: the allocator gives back what has
-                // been free for a while when a thread ends.
-                Step::ReturnMemory | Step::End => false,
+                Step::ReturnMemory => {
+                    memory::give_back();
+                    false
+                }
+                Step::End => false,
             });
             plan.taken((after, step), left.await.unwrap_or(false));
         }

@@ -44,15 +44,13 @@ const TURN_LIMIT: Duration = Duration::from_secs(30);
 /// A log of more bytes begins anew at the next start.
 const LONGEST_LOG: u64 = 4 << 20;
 
-/// How the allocator of a process that lives for days treats memory (mimalloc's `options.c`): no
-/// huge pages for a heap of small pieces, and big buffers straight from the system, which gives
-/// them zeroed, untouched and one by one takes them back. Not for the command line itself, since
-/// the programs that it becomes would inherit the first.
-const ALLOCATOR: [(&str, &str); 3] = [
-    ("MIMALLOC_ALLOW_THP", "0"),
-    ("MIMALLOC_ARENA_MAX_OBJECT_SIZE", "1024"), // KiB
-    ("MIMALLOC_PURGE_DELAY", "100"),            // milliseconds
-];
+/// How the C library's allocator of a process that lives for days treats memory (glibc's manual, "Memory Allocation Tunables"): big
+/// buffers come from the system one by one and go back to it, so that no small piece keeps a large one; the rest is kept for
+/// who asks next, until it is quiet.
+const ALLOCATOR: (&str, &str) = (
+    "GLIBC_TUNABLES",
+    "glibc.malloc.mmap_threshold=262144:glibc.malloc.trim_threshold=67108864", // bytes
+);
 
 /// Whether an error of `connect` means that nobody listens.
 pub(super) fn means_nobody(error: &io::Error) -> bool {
@@ -203,7 +201,7 @@ fn spawn(log: &File, log_path: &Path, view: ViewChoice) -> Result<Child, Error> 
         .env_remove(env_vars::VIRTUAL_ENV)
         .env_remove(env_vars::VIRTUAL_ENV_PROMPT)
         .env_remove(env_vars::PYTHONHOME)
-        .envs(ALLOCATOR)
+        .env(ALLOCATOR.0, ALLOCATOR.1)
         .env(env_vars::BLAST_VIEW, view.word())
         .spawn()
         .map_err(|error| Error::io("start the daemon", &program, &error))
