@@ -24,18 +24,17 @@ const LONGEST_REQUEST: u64 = 64 << 20;
 /// Transfers report at most this often, each.
 const DOWNLOAD_PACE: Duration = Duration::from_millis(50);
 
-/// Serves one client until it is answered or gone.
+/// Serves one client until it is answered or gone. Whoever accepted it has counted it: a daemon that leaves sees it.
 pub(super) async fn serve(daemon: Arc<Daemon>, stream: UnixStream) {
     let ours = stream
         .peer_cred()
         .is_ok_and(|peer| peer.uid() == Uid::effective().as_raw());
-    if !ours {
+    if ours {
+        daemon.upkeep.stop();
+        converse(&daemon, stream).await;
+    } else {
         tracing::warn!("refused a connection of another user");
-        return;
     }
-    daemon.active.fetch_add(1, Ordering::Relaxed);
-    daemon.upkeep.stop();
-    converse(&daemon, stream).await;
     if daemon.active.fetch_sub(1, Ordering::Relaxed) == 1 {
         daemon.upkeep.start(&daemon.homes);
     }

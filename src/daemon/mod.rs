@@ -165,6 +165,7 @@ async fn serve(places: Places) -> Result<End, DaemonError> {
             _ = interrupt.recv() => break End::ForGood,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
+                    daemon.active.fetch_add(1, Ordering::Relaxed);
                     tokio::spawn(connection::serve(Arc::clone(&daemon), stream));
                 }
                 Err(error) => {
