@@ -3,7 +3,7 @@
 //! A program that imports a package for the first time after a mount asks the daemon for each name
 //! and each file, and waits: two processes that wake each other in turn, a tenth of a millisecond each
 //! time. What programs read of a layer is therefore kept ([`profile`]). When the next one begins to
-//! use the layer, the daemon's end ([`reader`]) tells a process of its own, which asks the kernel
+//! use the layer, or reads of it again after a while ([`told`]), the daemon's end ([`reader`]) tells a process of its own, which asks the kernel
 //! for the same again, on another processor: one listing makes all names of a directory known, and
 //! bytes are asked for without waiting for them.
 //!
@@ -19,6 +19,7 @@
 
 mod profile;
 mod reader;
+mod told;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -8,15 +8,17 @@ use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use blast_fs::{Content, Observer, tree_path};
 use blast_store::{EntryIndex, Layer, LayerNumber, TreeNumber};
 
 use super::profile::{CHUNK, Profile, Profiles, Use};
+use super::told::Told;
 use super::{COMMAND, Piece};
 
 /// What is noted later at most.
@@ -30,6 +32,7 @@ const MANY: usize = 32;
 pub(crate) struct Reader {
     common: Arc<Common>,
     telling: Mutex<Option<Telling>>,
+    told: Told,
 }
 
 struct Common {
@@ -39,6 +42,8 @@ struct Common {
     /// What is in no profile yet.
     asked: Mutex<Vec<Asked>>,
     process: Mutex<Option<Child>>,
+    /// Its number, also when it is gone; 0 before.
+    pid: AtomicU32,
 }
 
 /// Something that a program asked for.
@@ -104,7 +109,7 @@ impl fmt::Debug for Common {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -118,8 +123,10 @@ impl Reader {
                 content,
                 asked: Mutex::default(),
                 process: Mutex::default(),
+                pid: AtomicU32::new(0),
             }),
             telling: Mutex::default(),
+            told: Told::default(),
         }
     }
 
@@ -138,8 +145,9 @@ impl Reader {
     }
 }
 
-impl Observer for Reader {
-    fn begun(&self, tree: TreeNumber, layer: LayerNumber) {
+impl Reader {
+    /// Has a layer told to the process.
+    fn tell(&self, tree: TreeNumber, layer: LayerNumber) {
         let mut telling = lock(&self.telling);
         if telling.is_none() {
             match Telling::start(&self.common) {
@@ -154,8 +162,21 @@ impl Observer for Reader {
             *telling = None;
         }
     }
+}
+
+impl Observer for Reader {
+    fn begun(&self, tree: TreeNumber, layer: LayerNumber) {
+        self.told.begun(tree, layer, Instant::now());
+        self.tell(tree, layer);
+    }
 
     fn read(&self, thread: u32, layer: LayerNumber, entry: EntryIndex, offset: u64, length: u64) {
+        if thread == self.common.pid.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(tree) = self.told.due(layer, Instant::now()) {
+            self.tell(tree, layer);
+        }
         self.common.asked(Asked {
             layer,
             entry,
@@ -334,6 +355,7 @@ impl Common {
             .stderr(Stdio::null())
             .spawn()?;
         let input = child.stdin.take();
+        self.pid.store(child.id(), Ordering::Relaxed);
         self.end_process();
         *lock(&self.process) = Some(child);
         input.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
