@@ -29,7 +29,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, CWD, Dir, Mode, OFlags, ResolveFlags, fadvise, openat, openat2};
+use rustix::fs::{
+    Advice, AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, fadvise, openat, openat2, statat,
+};
 
 use crate::exit_code::Exit;
 pub(crate) use reader::Reader;
@@ -39,6 +41,10 @@ pub(crate) const COMMAND: &str = "read-ahead";
 
 /// Directories of which it is remembered that they were listed.
 const LISTED: usize = 4096;
+/// Of so many names of a listing one is looked at. The kernel asks for the first part of a listing with what the names lead to,
+/// and for the next in the same way only if somebody looked at a name of the last (`fuse_use_readdirplus` in its `fs/fuse/readdir.c`). The
+/// smallest part is a page, which holds some twenty.
+const ADVISE: usize = 16;
 /// The bytecode of a directory's modules lies in one below it.
 const BYTECODE: &str = "__pycache__";
 
@@ -101,6 +107,10 @@ impl Piece {
                 && let Some(sources) = parent.parent()
             {
                 self.list(&root, sources, listed)?;
+                // Its import looks at the source as well. Somebody may have listed the sources, without all that they lead to.
+                if let Some(source) = source(&self.path) {
+                    drop(below(&root, &sources.join(source), OFlags::PATH));
+                }
             }
             self.list(&root, parent, listed)?;
         }
@@ -132,11 +142,25 @@ impl Piece {
         } else {
             directory
         };
-        for entry in Dir::new(below(root, directory, OFlags::RDONLY | OFlags::DIRECTORY)?)? {
-            entry?;
+        let mut names = Dir::new(below(root, directory, OFlags::RDONLY | OFlags::DIRECTORY)?)?;
+        let mut count = 0;
+        while let Some(entry) = names.next() {
+            let entry = entry?;
+            count += 1;
+            if count % ADVISE == 0 {
+                statat(names.fd()?, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW).ok();
+            }
         }
         Ok(())
     }
+}
+
+/// The name of the module that this is the bytecode of (PEP 3147).
+fn source(bytecode: &Path) -> Option<PathBuf> {
+    let name = bytecode.file_name()?.as_bytes();
+    let dot = name.iter().position(|byte| *byte == b'.')?;
+    let module = OsStr::from_bytes(&name[..dot]);
+    Some(Path::new(module).with_extension("py"))
 }
 
 /// Opens what is at this path in a tree, and nothing that is not in it.
@@ -165,6 +189,17 @@ mod tests {
             length,
             path: path.into(),
         }
+    }
+
+    #[test]
+    fn bytecode_is_of_the_module_before_its_tags() {
+        let of = |path: &str| source(Path::new(path));
+        assert_eq!(of("a/__pycache__/m.cpython-312.pyc"), Some("m.py".into()));
+        assert_eq!(
+            of("__pycache__/m.cpython-312.opt-1.pyc"),
+            Some("m.py".into())
+        );
+        assert_eq!(of("a/__pycache__/plain"), None);
     }
 
     #[test]
