@@ -1,6 +1,8 @@
 //! One connection: one request in, events and one answer out.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,12 +63,14 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     };
     let stop = matches!(envelope.request, Request::Shutdown { .. });
     let (reporter, mut events) = ChannelReporter::new();
-    let mut work = dispatch::answer(daemon, envelope, Arc::new(reporter)).boxed();
+    // Whatever panics, who asked is told, and counted as gone.
+    let work = AssertUnwindSafe(dispatch::answer(daemon, envelope, Arc::new(reporter)));
+    let mut work = work.catch_unwind().boxed();
     let mut gone = [0; 1];
     let answer = loop {
         tokio::select! {
             biased;
-            answer = &mut work => break answer,
+            answer = &mut work => break answer.unwrap_or_else(|panic| Err(panicked(&*panic))),
             Some(event) = events.recv() => {
                 if !send(&mut writing, &Frame::Event { event }).await {
                     return; // dropping `work` cancels it
@@ -96,6 +100,13 @@ async fn converse(daemon: &Arc<Daemon>, stream: UnixStream) {
     if stop && matches!(frame, Frame::Reply { .. }) {
         daemon.stop.notify_one();
     }
+}
+
+/// What a panic said, as the error that it is.
+fn panicked(panic: &(dyn Any + Send)) -> EngineError {
+    let text = (panic.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    EngineError::Bug(text.unwrap_or("what was asked for panicked").to_owned())
 }
 
 fn parse(line: &[u8]) -> Result<Envelope, Failure> {
