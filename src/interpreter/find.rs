@@ -143,7 +143,7 @@ pub(super) fn version_file(cwd: &Path) -> Option<PathBuf> {
 }
 
 /// The path as it is written, `..` taken away with what is before.
-fn without_dots(path: &Path) -> PathBuf {
+pub(crate) fn without_dots(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {

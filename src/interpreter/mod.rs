@@ -24,7 +24,7 @@ mod tests;
 pub(crate) use cache::ProbeCache;
 pub(crate) use compile::compile;
 pub(crate) use error::FindError;
-pub(crate) use find::{Found, FoundState, find, find_all};
+pub(crate) use find::{Found, FoundState, find, find_all, without_dots};
 pub(crate) use request::{PythonRequest, RequestError};
 pub(crate) use search::Search;
 

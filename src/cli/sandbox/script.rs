@@ -6,7 +6,9 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::interpreter::without_dots;
 
 /// Directories that belong to everybody: of these, the script alone.
 const SHARED: [&str; 8] = [
@@ -41,19 +43,6 @@ pub(super) fn given(
     let is_shared = SHARED.iter().any(|shared| folder == Path::new(shared))
         || home.is_some_and(|home| home.starts_with(folder));
     Some(if is_shared { script } else { folder.to_owned() })
-}
-
-/// The path as it is written, `..` taken away with what is before.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::ParentDir => drop(plain.pop()),
-            Component::CurDir => {}
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 /// The first argument that is no option of Python's (its manual page, SYNOPSIS).
