@@ -173,12 +173,26 @@ async fn answer_of(
             })
             .await
         }
-        Request::Enter { env, pin } => at_once(|| environment::enter(&home, &env, pin, &*reporter)),
+        // Of an environment that is shown; to show one can take long, and is told meanwhile.
+        Request::Enter { env, pin } if home.is_shown() => {
+            at_once(|| environment::enter(&home, &env, pin, &*reporter))
+        }
+        Request::Enter { env, pin } => {
+            blocking(home, move |home| {
+                environment::enter(home, &env, pin, &*reporter)
+            })
+            .await
+        }
         Request::Image(request) => images(home, request, asker, reporter).await,
         Request::InstallTo(request) => Ok(Reply::Changed(
             install_to::install_to(home, *request, reporter).await?,
         )),
         Request::Materialise(request) => materialise::materialise(home, request).await,
+        // These take as long as there is much to read, to unmount or to ask.
+        long @ (Request::Check { .. } | Request::Hide { .. } | Request::Pythons { .. }) => {
+            let daemon = Arc::clone(daemon);
+            blocking(home, move |home| read(&daemon, home, long)).await
+        }
         reading => at_once(|| read(daemon, &home, reading)),
     }
 }

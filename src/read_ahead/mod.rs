@@ -28,6 +28,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{
     Advice, AtFlags, CWD, Dir, Mode, OFlags, ResolveFlags, fadvise, openat, openat2, statat,
@@ -161,6 +162,10 @@ fn source(bytecode: &Path) -> Option<PathBuf> {
     let dot = name.iter().position(|byte| *byte == b'.')?;
     let module = OsStr::from_bytes(&name[..dot]);
     Some(Path::new(module).with_extension("py"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Opens what is at this path in a tree, and nothing that is not in it.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use blast_store::{EntryIndex, Layer, LayerNumber, TreeNumber};
 
 use super::profile::{CHUNK, Profile, Profiles, Use};
 use super::told::Told;
-use super::{COMMAND, Piece};
+use super::{COMMAND, Piece, lock};
 
 /// What is noted later at most.
 const MOST_ASKED: usize = 64 * 1024;
@@ -107,10 +107,6 @@ impl fmt::Debug for Common {
             .field("live", &self.live)
             .finish_non_exhaustive()
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Reader {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use blast_store::{LayerNumber, TreeNumber};
 
-use super::reader::lock;
+use super::lock;
 
 /// What was read ahead is read by its program, or was in vain, within this.
 const DONE: Duration = Duration::from_secs(5);

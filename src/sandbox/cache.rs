@@ -9,7 +9,7 @@ use std::thread;
 
 use blast_types::EnvName;
 
-use super::{DIGITS, short};
+use super::home_digits;
 
 /// Below the cache.
 const FOLDER: &str = "programs-v1";
@@ -26,10 +26,9 @@ pub(crate) struct Caches {
 impl Caches {
     /// Those of a home, in this cache.
     pub(crate) fn of(home: &Path, cache: &Path) -> Self {
-        let [of_home, ..] = DIGITS;
         Self {
             folder: cache.join(FOLDER),
-            home: short(blake3::hash(home.as_os_str().as_encoded_bytes()), of_home),
+            home: home_digits(home),
         }
     }
 

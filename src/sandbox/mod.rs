@@ -79,10 +79,16 @@ fn short(hash: blake3::Hash, digits: usize) -> String {
     hash.to_hex().chars().take(digits).collect()
 }
 
+/// What stands for a home in names.
+fn home_digits(home: &Path) -> String {
+    let [of_home, ..] = DIGITS;
+    short(blake3::hash(home.as_os_str().as_encoded_bytes()), of_home)
+}
+
 /// How the names of the sandboxes of an environment of a home begin.
 fn beginning(home: &Path, env: &EnvName) -> String {
-    let [of_home, of_env, _] = DIGITS;
-    let home = short(blake3::hash(home.as_os_str().as_encoded_bytes()), of_home);
+    let [_, of_env, _] = DIGITS;
+    let home = home_digits(home);
     let env = short(blake3::hash(env.as_str().as_bytes()), of_env);
     format!("{home}-{env}-")
 }
