@@ -193,6 +193,22 @@ fn set_user_id_files(flags: u8) -> Result<Vec<SeccompRule>, BackendError> {
         .collect()
 }
 
+/// One more, where a file can be truncated by a name that leads to a descriptor which only reads it: truncate(2) fails with
+/// `EACCES` whatever it is given, and so does an open that truncates and does not write.
+///
+/// # Errors
+/// If it cannot be compiled, which the tests rule out.
+pub(crate) fn truncation() -> Result<BpfProgram, BackendError> {
+    let asked = u64::from((libc::O_ACCMODE | libc::O_TRUNC).cast_unsigned());
+    let refused = u64::from((libc::O_RDONLY | libc::O_TRUNC).cast_unsigned());
+    let mut rules = BTreeMap::from([(libc::SYS_truncate, Vec::new())]);
+    for (number, flags) in OPENS {
+        let truncates = word(*flags, SeccompCmpOp::MaskedEq(asked), refused)?;
+        rules.insert(*number, vec![one(vec![truncates])?]);
+    }
+    compiled(rules, libc::EACCES)
+}
+
 fn one(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(conditions)
 }
@@ -318,6 +334,11 @@ fn variants() -> BpfProgram {
 
 #[cfg(test)]
 mod tests {
+    use nix::errno::Errno;
+    use nix::fcntl::{OFlag, open};
+    use nix::sys::stat::Mode;
+    use nix::unistd::truncate;
+
     use super::*;
 
     #[test]
@@ -325,6 +346,31 @@ mod tests {
         for program in programs().expect("compiles") {
             assert!(!program.is_empty() && program.len() < 4096);
         }
+    }
+
+    #[test]
+    fn what_is_not_opened_to_be_written_is_not_truncated() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&file, "kept").expect("written");
+        let path = file.path().to_owned();
+        // A filter is its thread's.
+        let filtered = std::thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().expect("always");
+            let program = truncation().expect("compiles");
+            seccompiler::apply_filter(&program).expect("a filter");
+            let open = |flags| open(&path, flags, Mode::empty()).map(drop);
+            let tried = [
+                truncate(&path, 0),
+                open(OFlag::O_RDONLY | OFlag::O_TRUNC),
+                open(OFlag::O_RDONLY),
+            ];
+            let text = std::fs::read_to_string(&path).expect("there");
+            (tried, text, open(OFlag::O_WRONLY | OFlag::O_TRUNC))
+        });
+        let (tried, text, written) = filtered.join().expect("no panic");
+        assert_eq!(tried, [Err(Errno::EACCES), Err(Errno::EACCES), Ok(())]);
+        assert_eq!((text.as_str(), written), ("kept", Ok(())));
+        assert_eq!(std::fs::read(file.path()).expect("there"), b"");
     }
 
     #[test]

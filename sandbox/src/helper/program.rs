@@ -17,6 +17,7 @@ use nix::unistd::{chdir, setsid};
 use super::init::{be_oneself, end};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::observed;
+use super::standard::Unkept;
 use super::{Program, identity, standard};
 use crate::filter;
 use crate::plan::Plan;
@@ -80,10 +81,15 @@ fn prepare(
     standard::drop_what_leads_out().map_err(led_out)?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
-    standard::open_nothing_else().map_err(led_out)?;
+    let unkept = standard::open_nothing_else().map_err(led_out)?;
     signals.thread_set_mask().map_err(at(Stage::Program))?;
     let refused = |error: String| Failure::new(Stage::Filter, io::Error::other(error));
-    for part in filter::programs().map_err(|error| refused(error.to_string()))? {
+    let compiled = |error: seccompiler::BackendError| refused(error.to_string());
+    let mut parts = filter::programs().map_err(compiled)?.to_vec();
+    if unkept == Unkept::Truncation {
+        parts.push(filter::truncation().map_err(compiled)?);
+    }
+    for part in parts {
         seccompiler::apply_filter(&part).map_err(|error| refused(error.to_string()))?;
     }
     if let Some(shows) = shows {

@@ -68,15 +68,26 @@ fn is_tied(socket: BorrowedFd<'_>) -> Result<bool, Errno> {
     Ok(address.family() == Some(AddressFamily::Unix) && is_stream && has_peer())
 }
 
+/// What the filter of system calls has to refuse, as the kernel's domain does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unkept {
+    /// Nothing.
+    Nothing,
+    /// One of the three is a file that is only read, and can be truncated by a name that leads to it.
+    Truncation,
+}
+
 /// Lets nothing be opened anew but what is below the root, and the three as they are. The filter of system calls, which
-/// refuses programs these calls, comes later. Kernels before Linux 5.19 keep nothing of this, those before 6.2 let the
-/// three be truncated.
-pub(super) fn open_nothing_else() -> io::Result<()> {
+/// refuses programs these calls, comes later. Kernels before Linux 5.19 keep nothing of this; those before 6.2 let what is
+/// only read be truncated, which is told.
+pub(super) fn open_nothing_else() -> io::Result<Unkept> {
     let failed = |error: RulesetError| io::Error::other(error);
-    let required = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let required = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let keeps_whole = required().handle_access(AccessFs::Truncate).is_ok();
+    let mut unkept = Unkept::Nothing;
     // The first kernels with Landlock refuse `Refer` to everybody.
-    let Ok(required) = required.handle_access(AccessFs::Refer) else {
-        return Ok(());
+    let Ok(required) = required().handle_access(AccessFs::Refer) else {
+        return Ok(Unkept::Nothing);
     };
     let rules = required
         .set_compatibility(CompatLevel::BestEffort)
@@ -97,6 +108,9 @@ pub(super) fn open_nothing_else() -> io::Result<()> {
             _ => continue,
         };
         let kind = SFlag::from_bits_truncate(fstat(descriptor)?.st_mode) & SFlag::S_IFMT;
+        if kind == SFlag::S_IFREG && open & OFlag::O_ACCMODE == OFlag::O_RDONLY && !keeps_whole {
+            unkept = Unkept::Truncation;
+        }
         // What has no place in any tree, as pipes and sockets, needs no rule and takes none.
         if matches!(kind, SFlag::S_IFREG | SFlag::S_IFCHR | SFlag::S_IFBLK) {
             rules = rules
@@ -104,5 +118,6 @@ pub(super) fn open_nothing_else() -> io::Result<()> {
                 .map_err(failed)?;
         }
     }
-    rules.restrict_self().map(drop).map_err(failed)
+    rules.restrict_self().map_err(failed)?;
+    Ok(unkept)
 }
