@@ -29,9 +29,13 @@ pub(crate) const BLAST_VIEW: &str = "BLAST_VIEW";
 pub(crate) const BLAST_MACHINE_STORE: &str = "BLAST_MACHINE_STORE";
 /// The level of the sandbox, where no option says it: `none`, `standard` or `strict`.
 pub(crate) const BLAST_SANDBOX: &str = "BLAST_SANDBOX";
+/// Set where a command began again in a scope of the user's service manager, so that it asks for one once.
+pub(crate) const BLAST_SCOPE: &str = "BLAST_SCOPE";
 /// What happens to what programs write: `capture`, `discard` or `deny`; wins over `writes` of the
 /// settings.
 pub(crate) const BLAST_WRITES: &str = "BLAST_WRITES";
+/// Where the sockets of the user's session are.
+pub(crate) const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 /// Where the user's settings are, below `blast/`.
 pub(crate) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// Filter of the daemon's log (`debug`, `blast=trace`); default `info`.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use blast_sandbox::audit::Who;
 use blast_sandbox::net::Config;
-use blast_sandbox::plan::{WatchedLimits, Writes};
+use blast_sandbox::plan::{Layer as Enforced, WatchedLimits, Writes};
 use blast_sandbox::policy::merge::{Layer, Merged};
 use blast_sandbox::{
     Caller, End, Environment, Failure, Level, Machine, Plan, PlanError, Policy, Program, Stage,
@@ -31,6 +31,7 @@ use crate::exit_code::Exit;
 use crate::ipc::paths::Places;
 use crate::ipc::protocol::Place;
 use crate::sandbox::cache::Caches;
+use crate::sandbox::scope::Manager;
 use crate::sandbox::{self, Order};
 use crate::ui::Printer;
 
@@ -172,7 +173,7 @@ pub(super) fn run(
     };
     let machine = Machine::here().with_user_of(policy);
     let plan = blast_sandbox::plan(policy, &environment, &caller, &machine, &places::Host)
-        .map_err(|error| unplanned(&error))?;
+        .map_err(|error| in_a_scope(&error, context).unwrap_or_else(|| unplanned(&error)))?;
     for note in &plan.notes {
         context.printer.warn(note);
     }
@@ -326,6 +327,16 @@ pub(super) fn exit(end: End) -> Exit {
         }
     };
     Exit::Own(u8::try_from(status).unwrap_or(u8::MAX))
+}
+
+/// Begins again where a cgroup can be made for a limit that needs one. Comes back if there is nobody to ask, or with why that
+/// failed.
+fn in_a_scope(error: &PlanError, context: &Context) -> Option<Error> {
+    // A user's manager gives no disks on.
+    let needs_one =
+        matches!(error, PlanError::NotEnforceable(lacks) if lacks.layer != Enforced::Io);
+    let places = context.places().ok().filter(|_| needs_one)?;
+    Some(Manager::here(places)?.begin_again())
 }
 
 fn unplanned(error: &PlanError) -> Error {

@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
+use crate::env_vars;
+
 /// Where the state of one user is.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
@@ -77,7 +79,7 @@ impl Places {
                 .ok_or(PlaceError::NoHome(own, what))
         };
         let uid = Uid::effective();
-        let runtime = set("XDG_RUNTIME_DIR")
+        let runtime = set(env_vars::XDG_RUNTIME_DIR)
             .filter(|path| path.is_absolute())
             .map_or_else(
                 || {

@@ -11,6 +11,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod holder;
+pub(crate) mod scope;
 pub(crate) mod state;
 mod wire;
 

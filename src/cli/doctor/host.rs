@@ -8,16 +8,18 @@ use blast_types::Hint as _;
 
 use super::Check;
 use crate::error::Error;
+use crate::ipc::paths::Places;
 use crate::ipc::protocol::ViewChoice;
 use crate::namespace;
+use crate::sandbox::scope::Manager;
 
 /// All of them.
-pub(super) fn checks(choice: ViewChoice) -> Vec<Check> {
+pub(super) fn checks(choice: ViewChoice, places: Option<&Places>) -> Vec<Check> {
     vec![
         fuse(choice),
         namespaces(Path::new("/proc/sys")),
         cgroups(Path::new("/sys/fs/cgroup")),
-        sandbox(),
+        sandbox(places),
     ]
 }
 
@@ -125,7 +127,7 @@ fn cgroups(root: &Path) -> Check {
 }
 
 /// Makes a sandbox, runs `true` in it, and says which limits can be kept for all processes together.
-fn sandbox() -> Check {
+fn sandbox(places: Option<&Places>) -> Check {
     const NAME: &str = "sandbox";
     if let Err(failure) = blast_sandbox::probe() {
         return Check::warn(NAME, format!("programs cannot be confined here: {failure}"))
@@ -140,7 +142,9 @@ fn sandbox() -> Check {
     .into_iter()
     .filter_map(|(name, kept)| kept.then_some(name))
     .collect();
-    let limits = if kept.is_empty() {
+    let limits = if places.and_then(Manager::here).is_some() {
+        "limits by cgroups, of which the user's service manager is asked for".to_owned()
+    } else if kept.is_empty() {
         "limits for each process only".to_owned()
     } else {
         format!("limits by cgroups: {}", kept.join(", "))

@@ -84,7 +84,7 @@ impl Check {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
-    let mut checks = host::checks(context.settings()?.view);
+    let mut checks = host::checks(context.settings()?.view, context.places().ok());
     checks.extend(state::checks(context)?);
     checks.extend(origins::checks(context, &args.sources)?);
     if args.json.json {
