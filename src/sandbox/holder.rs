@@ -170,7 +170,9 @@ impl Holder {
         let Some(room) = &self.room else {
             return Ok(false);
         };
-        let says = room.filter.as_ref().map(|filter| filter.says.as_fd());
+        // What it says before anybody is inside is for the first who comes.
+        let hearers = self.programs();
+        let says = (room.filter.as_ref().filter(|_| hearers > 0)).map(|filter| filter.says.as_fd());
         let mut ready = vec![
             PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
             PollFd::new(room.held.end(), PollFlags::POLLIN),
@@ -181,7 +183,7 @@ impl Holder {
                 .map(|(guest, _)| PollFd::new(guest.as_fd(), PollFlags::POLLIN)),
         );
         ready.extend(says.map(|says| PollFd::new(says, PollFlags::POLLIN)));
-        let limit = if self.programs() == 0 {
+        let limit = if hearers == 0 {
             PollTimeout::try_from(IDLE).unwrap_or(PollTimeout::NONE)
         } else {
             PollTimeout::NONE
@@ -244,6 +246,7 @@ impl Holder {
                 }
                 let open = Told::Open {
                     groups: room.held.groups().to_vec(),
+                    way: room.held.way(),
                 };
                 let namespaces: Vec<_> = room.held.namespaces().collect();
                 *inside = true;

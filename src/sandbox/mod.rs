@@ -148,8 +148,12 @@ fn knock(lease: &OwnedFd, program: &Program) -> io::Result<Option<Door>> {
     }
     loop {
         match receive(lease)? {
-            Some((Told::Open { groups }, namespaces)) => {
-                return Ok(Some(Door { namespaces, groups }));
+            Some((Told::Open { groups, way }, namespaces)) => {
+                return Ok(Some(Door {
+                    namespaces,
+                    groups,
+                    way,
+                }));
             }
             Some(_) => {}
             None => return Ok(None),

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use blast_sandbox::net::Way;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,8 @@ pub(super) enum Told {
     Open {
         /// The cgroups of the sandbox.
         groups: Vec<PathBuf>,
+        /// How programs come to the filter of its network.
+        way: Way,
     },
     /// A line for the program's user.
     Line {

@@ -318,3 +318,71 @@ fn a_policy_that_says_what_nobody_reads_is_refused_and_stays() {
     sandbox.blast(["allow", "net", "https://a.org/"]).exits(2);
     sandbox.blast(["allow", "env", "A=b"]).exits(2);
 }
+
+/// Runs a command on a kernel that lets nobody speak to netfilter: as one without NAT for namespaces.
+const WITHOUT_NAT: &str = "
+import ctypes, os, platform, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+number = {'x86_64': 41, 'aarch64': 198}[platform.machine()]  # socket(2)
+lines = [
+    (0x20, 0, 0, 0), (0x15, 0, 4, number),  # another call?
+    (0x20, 0, 0, 16), (0x15, 0, 2, 16),     # AF_NETLINK?
+    (0x20, 0, 0, 32), (0x15, 1, 0, 12),     # NETLINK_NETFILTER?
+    (0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x00050001),
+]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *line) for line in lines))
+program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(lines), ctypes.addressof(code)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP
+os.execv(sys.argv[1], sys.argv[1:])
+";
+
+#[test]
+fn without_nat_programs_find_a_proxy_and_nothing_else() {
+    // The mount helper gets no privilege under such a filter.
+    if !require(Means::Root) {
+        return;
+    }
+    let Some(world) = started() else {
+        return;
+    };
+    let port = server();
+    let program = world.program().to_string_lossy().into_owned();
+    let target = format!("127.0.0.1:{port}");
+    let code = format!(
+        "import os, socket\n\
+         def asks(words):\n\
+         \x20   stream = socket.create_connection(('127.0.0.1', 3128), 20)\n\
+         \x20   stream.sendall(words.encode() + b'\\r\\n\\r\\n')\n\
+         \x20   return stream.makefile().read()\n\
+         print(os.environ['http_proxy'], os.environ['HTTPS_PROXY'])\n\
+         print(asks('CONNECT {target} HTTP/1.1').splitlines()[-1])\n\
+         print(asks('CONNECT 127.0.0.1:1 HTTP/1.1').split()[1])\n\
+         try: socket.create_connection(('127.0.0.1', {port}), 20)\n\
+         except OSError as error: print(type(error).__name__)"
+    );
+    let run = |before: &[&str], expected: &str| {
+        let blast = [
+            "run",
+            "--env",
+            "demo",
+            "--sandbox",
+            "standard",
+            "--allow-net",
+            &target,
+        ];
+        let words = [before, &[&program], &blast, &["--", "python", "-c", &code]].concat();
+        let run = world.run(world.command("python3", words)).success();
+        assert_eq!(run.out(), expected, "{run}");
+        run
+    };
+    let proxy = "http://127.0.0.1:3128";
+    let expected = format!("{proxy} {proxy}\nhello from outside\n403\nConnectionRefusedError");
+    let first = run(&["-c", WITHOUT_NAT], &expected);
+    assert!(
+        first.stderr.contains("only programs that know a proxy"),
+        "{first}"
+    );
+    let log = world.blast(["audit", "--denied"]).success();
+    assert!(log.stdout.contains("127.0.0.1:1"), "{log}");
+}

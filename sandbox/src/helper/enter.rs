@@ -57,6 +57,7 @@ pub fn enter(
                     let launch = Launch {
                         plan,
                         program,
+                        way: door.way,
                         shows,
                         groups,
                         kept: &kept,

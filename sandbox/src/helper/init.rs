@@ -17,7 +17,7 @@ use nix::unistd::{Pid, pipe2, sethostname, setpgid};
 
 use super::message::{Failure, Message, Speaker, Stage};
 use super::{PASSED, Program, identity, keep, mounts, network, program};
-use crate::net::lead_out;
+use crate::net::{Way, lead_out};
 use crate::plan::{Ids, Network, Plan};
 use crate::sys::{Fork, OneThread, close_others, fork_into};
 
@@ -53,11 +53,11 @@ pub(super) fn live(
     let outcome = match work {
         Work::Program(program, shows, signals) => {
             make(plan, &mut speaker, begins, None, shows.as_ref())
-                .map(drop)
-                .and_then(|()| {
+                .and_then(|Made { way, .. }| {
                     let launch = Launch {
                         plan,
                         program,
+                        way,
                         shows,
                         groups: Vec::new(),
                         kept: &[],
@@ -95,6 +95,8 @@ pub(super) struct Made {
     pub(super) scratch: mounts::Untouched,
     /// Where it is entered; opened only if it is kept.
     pub(super) inside: Option<keep::Inside>,
+    /// How programs come to the filter of the network.
+    pub(super) way: Way,
 }
 
 /// Namespaces, mounts and network, as this process' user namespace allows.
@@ -141,11 +143,11 @@ fn make(
     }
     leave_watches().map_err(|error| Failure::new(Stage::Limits, error))?;
     sethostname(HOST_NAME).map_err(at(Stage::Namespaces))?;
-    match (&plan.network, channel) {
-        (Network::Nothing, _) => network::raise_loopback(),
+    let way = match (&plan.network, channel) {
+        (Network::Nothing, _) => network::raise_loopback().map(|()| Way::Led),
         (Network::Filtered(setup), Some(channel)) => lead_out(setup, channel),
         (Network::Filtered(_), None) => Err(io::Error::other("nothing filters the network")),
-        (Network::Host, _) => Ok(()),
+        (Network::Host, _) => Ok(Way::Led),
     }
     .map_err(|error| Failure::new(Stage::Network, error))?;
     let inside = talk
@@ -155,7 +157,11 @@ fn make(
     let scratch = mounts::carry_out(plan, &owned)?;
     drop(owned);
     identity::become_user(plan, || speaker.is_heard())?;
-    Ok(Made { scratch, inside })
+    Ok(Made {
+        scratch,
+        inside,
+        way,
+    })
 }
 
 /// Leaves half of what a user may watch (inotify(7)) to programs outside: the number is the user's, wherever they are.
@@ -202,6 +208,8 @@ pub(super) struct Launch<'a> {
     pub(super) plan: &'a Plan,
     /// What it is.
     pub(super) program: &'a Program,
+    /// How it comes to the filter of its network.
+    pub(super) way: Way,
     /// Where it shows what is observed.
     pub(super) shows: Option<OwnedFd>,
     /// Where it is put: each a `cgroup.procs`.
@@ -218,6 +226,7 @@ impl Launch<'_> {
         let Self {
             plan,
             program,
+            way,
             shows,
             groups,
             kept,
@@ -230,7 +239,7 @@ impl Launch<'_> {
             Err(error) => Err(Failure::new(Stage::Lock, error)),
             Ok(Fork::Child) => {
                 drop((arming, groups));
-                program::become_it(plan, program, speaker, armed, shows, signals)
+                program::become_it(plan, (program, way), speaker, armed, shows, signals)
             }
             Ok(Fork::Parent(child)) => {
                 drop((armed, shows));

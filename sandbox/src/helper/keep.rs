@@ -34,6 +34,7 @@ use rustix::net::{
 use super::init::{Made, Work};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::{Begun, Watch, begin, program};
+use crate::net::Way;
 use crate::plan::Plan;
 use crate::sys::close_others;
 
@@ -57,6 +58,8 @@ pub struct Door {
     pub namespaces: Vec<OwnedFd>,
     /// The cgroups that programs are put into.
     pub groups: Vec<PathBuf>,
+    /// How programs come to the filter of its network.
+    pub way: Way,
 }
 
 /// How many namespaces a [`Door`] has.
@@ -68,6 +71,7 @@ pub struct Held {
     begun: Begun,
     talk: OwnedFd,
     namespaces: Vec<OwnedFd>,
+    way: Way,
 }
 
 impl Held {
@@ -95,11 +99,11 @@ impl Held {
             }
         }
         let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        match serde_json::from_slice(line) {
-            Ok(Message::Made) => {}
+        let way = match serde_json::from_slice(line) {
+            Ok(Message::Made(way)) => way,
             Ok(Message::Failed(failure)) => return Err(failure),
             _ => return Err(lost()),
-        }
+        };
         let namespaces = take(&ours).map_err(|error| Failure::new(Stage::Namespaces, error))?;
         if namespaces.len() != DOOR_DESCRIPTORS {
             return Err(lost());
@@ -108,6 +112,7 @@ impl Held {
             begun,
             talk: ours,
             namespaces,
+            way,
         })
     }
 
@@ -124,6 +129,11 @@ impl Held {
     /// Its cgroups.
     pub fn groups(&self) -> &[PathBuf] {
         self.begun.group.folders()
+    }
+
+    /// How programs come to the filter of its network.
+    pub fn way(&self) -> Way {
+        self.way
     }
 
     /// Readable when process 1 is gone.
@@ -216,7 +226,11 @@ impl Inside {
 /// What process 1 does for the rest of its life.
 pub(super) fn live(made: Made, talk: &OwnedFd, speaker: &mut Speaker) -> Result<Message, Failure> {
     let at = |stage| move |error: io::Error| Failure::new(stage, error);
-    let Made { scratch, inside } = made;
+    let Made {
+        scratch,
+        inside,
+        way,
+    } = made;
     let Some(inside) = inside else {
         return Err(lost());
     };
@@ -235,7 +249,7 @@ pub(super) fn live(made: Made, talk: &OwnedFd, speaker: &mut Speaker) -> Result<
     kept.extend(lists.iter().map(AsRawFd::as_raw_fd));
     kept.extend(scratch.descriptors());
     close_others(&kept).map_err(at(Stage::Privileges))?;
-    speaker.say(&Message::Made);
+    speaker.say(&Message::Made(way));
     let mut order = [0; 1];
     loop {
         let mut ready = [

@@ -10,14 +10,16 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
+use crate::net::Way;
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Message {
     /// The sandbox could not be made, or its program not begun; nothing ran.
     Failed(Failure),
-    /// A sandbox that is kept is made.
-    Made,
+    /// A sandbox that is kept is made, and programs come to the filter of its network so.
+    Made(Way),
     /// The program exited with this status.
     Exited(i32),
     /// The program was ended by this signal.

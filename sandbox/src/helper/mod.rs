@@ -331,7 +331,7 @@ impl Outside<'_> {
                 Ok(Message::Failed(failure)) => return Err(failure),
                 Ok(Message::Exited(status)) => end = Some(End::Exited(status)),
                 Ok(Message::Killed(signal)) => end = Some(End::Killed(signal)),
-                Ok(Message::Made) | Err(_) => {}
+                Ok(Message::Made(_)) | Err(_) => {}
             }
         }
         // Process 1 is killed by who kills all (the kernel, short of memory): so was the program.

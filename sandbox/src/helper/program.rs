@@ -20,7 +20,8 @@ use super::observed;
 use super::standard::Unkept;
 use super::{Program, identity, standard};
 use crate::filter;
-use crate::plan::Plan;
+use crate::net::Way;
+use crate::plan::{Network, Plan};
 use crate::sys::{close_others, drop_keyring};
 
 /// What a shell says of a program that cannot be started.
@@ -29,7 +30,7 @@ const NOT_STARTED: i32 = 127;
 /// Becomes the program, or says why not and ends.
 pub(super) fn become_it(
     plan: &Plan,
-    program: &Program,
+    (program, way): (&Program, Way),
     speaker: &mut Speaker,
     armed: OwnedFd,
     shows: Option<OwnedFd>,
@@ -41,12 +42,21 @@ pub(super) fn become_it(
             let error = Command::new(&program.name)
                 .args(&program.arguments)
                 .env_clear()
+                .envs(proxy(plan, way))
                 .envs(&plan.variables)
                 .exec();
             Failure::new(Stage::Program, error)
         });
     speaker.say(&Message::Failed(failure));
     end(NOT_STARTED)
+}
+
+/// The variables by which the program finds the proxy of its filter, where it needs it.
+fn proxy(plan: &Plan, way: Way) -> Vec<(&'static str, String)> {
+    match &plan.network {
+        Network::Filtered(setup) => way.variables(setup),
+        Network::Nothing | Network::Host => Vec::new(),
+    }
 }
 
 fn prepare(

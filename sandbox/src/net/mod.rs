@@ -24,11 +24,13 @@ mod relay;
 mod resolve;
 mod steer;
 mod watch;
+mod way;
 mod wire;
 
 pub use filter::{Asker, Config, Filter};
 pub use inside::{PROXY_PORT, Setup, SetupError, Sockets, set_up};
 pub use inward::Publish;
 pub use limits::Limits;
+pub use way::Way;
 pub(crate) use wire::{INWARD, receive_descriptor, send_descriptor};
 pub use wire::{answer, lead_out};

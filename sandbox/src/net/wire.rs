@@ -12,6 +12,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::inside::{Role, Setup, Sockets, set_up};
+use super::way::Way;
 
 /// The most descriptors of one packet (`SCM_MAX_FD` of the kernel is 253).
 const DESCRIPTORS: usize = 250;
@@ -29,13 +30,14 @@ struct Line {
 }
 
 /// Sets the namespace of this thread up, hands its sockets to the filter at the other end and waits until that
-/// takes connections. See [`set_up`].
+/// takes connections; how programs come to it. See [`set_up`].
 ///
 /// # Errors
 /// If there is no filter, or it does not start. Then nothing passes.
-pub fn lead_out(setup: &Setup, channel: impl AsFd) -> io::Result<()> {
+pub fn lead_out(setup: &Setup, channel: impl AsFd) -> io::Result<Way> {
     let sockets = set_up(setup).map_err(io::Error::other)?;
     sockets.send(&channel)?;
+    let way = sockets.way();
     drop(sockets);
     let mut text = vec![0; LINE_BYTES];
     let length = rustix::io::retry_on_intr(|| rustix::io::read(&channel, &mut text))?;
@@ -44,7 +46,8 @@ pub fn lead_out(setup: &Setup, channel: impl AsFd) -> io::Result<()> {
         return Err(io::Error::other("the filter of the network ended"));
     }
     let answer: Result<(), String> = serde_json::from_slice(text)?;
-    answer.map_err(io::Error::other)
+    answer.map_err(io::Error::other)?;
+    Ok(way)
 }
 
 /// Tells the namespace whether the filter runs.
@@ -57,6 +60,14 @@ pub fn answer(channel: impl AsFd, outcome: &Result<(), String>) -> io::Result<()
 }
 
 impl Sockets {
+    fn way(&self) -> Way {
+        if self.transparent.is_ok() {
+            Way::Led
+        } else {
+            Way::Proxy
+        }
+    }
+
     /// Hands them to whoever is at the other end of a socket pair of the kind `SOCK_SEQPACKET`.
     ///
     /// # Errors
