@@ -53,7 +53,9 @@ pub(super) fn live(
     let outcome = match work {
         Work::Program(program, shows, signals) => {
             make(plan, &mut speaker, begins, None, shows.as_ref())
-                .and_then(|Made { way, .. }| {
+                // Nothing else of it is needed, and starting closes what it holds.
+                .map(|made| made.way)
+                .and_then(|way| {
                     let launch = Launch {
                         plan,
                         program,
