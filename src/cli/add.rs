@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::bytecode::{Bytecode, BytecodeOptions};
 use super::context::Context;
 use super::options::{DryRunOption, EnvOption, JsonOption, RequirementOptions, SourceOptions};
-use super::project::{self, Project};
+use super::project::{self, Local, Project};
 use super::project_files::Files;
 use super::requirements::{self, Gathered};
 use super::resolution::{self, ResolverOptions};
@@ -35,10 +35,10 @@ use crate::ipc::protocol::{Action, Change, Reply, Request, RequirementLine, Requ
 /// Where there is no project they are installed and nothing is written.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`, `"name @ URL"`)
+    /// Requirements (`flask`, `"flask>=3"`, `pkg[extra]`, `"name @ URL"`), and projects and wheels here (`./lib`)
     #[arg(
         value_name = "REQUIREMENT",
-        required_unless_present = "requirement_files"
+        required_unless_present_any = ["requirement_files", "editable"]
     )]
     requirements: Vec<String>,
     /// Take the requirements of this file as well (`-` reads the standard input)
@@ -58,6 +58,9 @@ pub(super) struct Args {
     /// Write them into this extra
     #[arg(long, value_name = "EXTRA")]
     optional: Option<ExtraName>,
+    /// Install the projects of these paths so that changes of their sources count at once
+    #[arg(short, long = "editable", value_name = "PATH")]
+    editable: Vec<String>,
     /// Write them down without installing them
     #[arg(long, conflicts_with_all = ["env", "BytecodeOptions"])]
     no_sync: bool,
@@ -90,7 +93,7 @@ impl Args {
         RequirementOptions {
             requirements: self.requirements.clone(),
             requirement_files: self.requirement_files.clone(),
-            editable: Vec::new(),
+            editable: self.editable.clone(),
         }
     }
 }
@@ -116,8 +119,15 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     };
     let gathered = requirements::gather(&args.wanted(), context.cwd()?)?
         .limited_by(&args.resolver, context)?;
-    let named = gathered.set.requirements.iter().map(named);
-    let mut named = named.collect::<Result<Vec<_>, _>>()?;
+    let (mut named, mut locals) = (Vec::new(), BTreeMap::new());
+    for line in &gathered.set.requirements {
+        if let Some((requirement, local)) = local(line)? {
+            locals.insert(requirement.name.clone(), local);
+            named.push(requirement);
+        } else {
+            named.push(self::named(line)?);
+        }
+    }
     let env = (!args.no_sync)
         .then(|| context.env(&args.env))
         .transpose()?;
@@ -126,18 +136,20 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     let files = Files::read(root)?;
     let options = (&args.resolver, &args.sources);
 
-    let mut after = files.with(&place, &named, options, context)?;
-    let known = match (&after.lock, &env) {
+    let mut after = files.with(&place, (&named, &locals), options, context)?;
+    let mut known = match (&after.lock, &env) {
         (Some(lock), _) => locked_versions(&lock.text),
-        (None, Some(env)) => installed_versions(&args, env, &gathered, &named, context)?,
+        (None, Some(env)) => installed_versions(&args, env, &gathered, (&named, &locals), context)?,
         (None, None) => BTreeMap::new(),
     };
+    // A place has the version that it has.
+    known.retain(|name, _| !locals.contains_key(name));
     if bound_below(&mut named, &known)? {
-        after = files.with(&place, &named, options, context)?;
+        after = files.with(&place, (&named, &locals), options, context)?;
     }
     let bytecode = args.bytecode.choose(context)?;
     let change = env.clone().map(|env| {
-        let mut change = installing(&args, env, &gathered, &named, context)?;
+        let mut change = installing(&args, env, &gathered, (&named, &locals), context)?;
         if let Some(lock) = &after.lock {
             change.options.constraints.extend(pins(&lock.text));
         }
@@ -216,6 +228,43 @@ fn without_project(args: Args, context: &Context) -> Result<Exit, Error> {
     install::run(&install, context)
 }
 
+/// A line that is a path, as a requirement and where it is.
+fn local(line: &RequirementLine) -> Result<Option<(Requirement, Local)>, Error> {
+    let place = url::Url::parse(&line.text).ok().filter(|_| line.unnamed);
+    let Some(place) = place.and_then(|url| url.to_file_path().ok()) else {
+        return Ok(None);
+    };
+    let name = if place.is_dir() {
+        let project = Project::load(&place)?;
+        project.and_then(|project| Some(project.name()?.to_owned()))
+    } else {
+        // NAME-VERSION-…, as the specification of wheels has it.
+        let is_wheel = place.extension().is_some_and(|end| end == "whl");
+        let file = place.file_name().and_then(|name| name.to_str());
+        let (name, _) = file
+            .filter(|_| is_wheel)
+            .and_then(|name| name.split_once('-'))
+            .unzip();
+        name.map(str::to_owned)
+    };
+    let Some(name) = name.and_then(|name| name.parse().ok()) else {
+        let message = format!("{} does not say by what name it is called", place.display());
+        return Err(Error::usage(message).hint("name it: `blast add \"NAME @ URL\"`"));
+    };
+    let extras: Result<Vec<ExtraName>, _> = line.extras.iter().map(|extra| extra.parse()).collect();
+    let requirement = Requirement {
+        name,
+        extras: extras
+            .map_err(|error| Error::usage(error.to_string()))?
+            .into(),
+        version_or_url: None,
+        marker: blast_types::MarkerTree::default(),
+        origin: None,
+    };
+    let editable = line.editable;
+    Ok(Some((requirement, Local { place, editable })))
+}
+
 /// A line as something that can be written down for others.
 fn named(line: &RequirementLine) -> Result<Requirement, Error> {
     if line.unnamed || line.editable {
@@ -285,7 +334,7 @@ fn installed_versions(
     args: &Args,
     env: &EnvName,
     gathered: &Gathered,
-    named: &[Requirement],
+    asked: (&[Requirement], &BTreeMap<PackageName, Local>),
     context: &Context,
 ) -> Result<BTreeMap<PackageName, Version>, Error> {
     let Reply::Packages { packages } = context.ask(Request::List { env: env.clone() })? else {
@@ -294,7 +343,7 @@ fn installed_versions(
     let now = packages
         .into_iter()
         .map(|package| (package.name, package.version));
-    let mut change = installing(args, env.clone(), gathered, named, context)?;
+    let mut change = installing(args, env.clone(), gathered, asked, context)?;
     change.dry_run = true;
     let Reply::Changed(outcome) = context.ask(Request::Change(Box::new(change)))? else {
         return Err(Error::unexpected_reply());
@@ -312,21 +361,26 @@ fn installing(
     args: &Args,
     env: EnvName,
     gathered: &Gathered,
-    named: &[Requirement],
+    (named, locals): (&[Requirement], &BTreeMap<PackageName, Local>),
     context: &Context,
 ) -> Result<Change, Error> {
-    let lines = gathered.set.requirements.iter().zip(named);
-    let lines = lines.map(|(line, requirement)| RequirementLine {
-        text: requirement.to_string(),
-        ..line.clone()
-    });
+    let mut lines = Vec::new();
+    for (line, requirement) in gathered.set.requirements.iter().zip(named) {
+        let local = locals.get(&requirement.name);
+        let located = local.map(|local| local.located(requirement)).transpose()?;
+        lines.push(RequirementLine {
+            text: located.as_ref().unwrap_or(requirement).to_string(),
+            unnamed: false,
+            ..line.clone()
+        });
+    }
     Ok(Change {
         env,
         options: resolution::compute(context, &args.resolver, &gathered.options)?,
         sources: sources::compute(context, &args.sources, &gathered.sources)?,
         action: Action::Install {
             requirements: RequirementSet {
-                requirements: lines.collect(),
+                requirements: lines,
             },
             upgrade: false,
             no_deps: false,

@@ -1,6 +1,7 @@
 //! `pyproject.toml`, as far as an environment depends on it: the `[project]` table, dependency
 //! groups (PEP 735) and `[tool.blast]`.
 
+mod local;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use blast_types::{ExtraName, GroupName, Requirement, pep508, versions};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use self::local::Local;
 use super::{resolution, tool_table};
 use crate::error::Error;
 use crate::ipc::protocol::{LockChoices, RequirementLine};

@@ -1,16 +1,17 @@
 //! The files of a project that a command changes together, `pyproject.toml` and its lock, and the
 //! environment that follows them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use blast_types::{EnvName, Requirement};
+use blast_types::{EnvName, PackageName, Requirement};
 use serde::Serialize;
 
 use super::context::Context;
 use super::intent::{self, Meant, Recorded};
 use super::options::SourceOptions;
-use super::project::{self, Project};
+use super::project::{self, Local, Project};
 use super::resolution::ResolverOptions;
 use super::sync::LOCK;
 use super::{change, lock};
@@ -54,17 +55,21 @@ impl Files {
         Error::usage(message).caused_by(error)
     }
 
-    /// With requirements in addition.
+    /// With requirements in addition, of which some are on this machine.
     pub(super) fn with(
         &self,
         place: &Place,
-        named: &[Requirement],
+        (named, locals): (&[Requirement], &BTreeMap<PackageName, Local>),
         options: (&ResolverOptions, &SourceOptions),
         context: &Context,
     ) -> Result<Text, Error> {
         let mut edit = self.edit()?;
         for requirement in named {
             edit.add(place, requirement)
+                .map_err(|error| self.unfit(&error))?;
+        }
+        for (name, local) in locals {
+            edit.take_from(name, &local.from(&self.root), local.editable)
                 .map_err(|error| self.unfit(&error))?;
         }
         self.after(edit.to_string(), options, context)

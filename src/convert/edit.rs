@@ -4,7 +4,7 @@
 use std::str::FromStr as _;
 
 use blast_types::{ExtraName, GroupName, PackageName, Requirement, pep508};
-use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
+use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
 /// A list of requirements in a `pyproject.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,13 +93,67 @@ impl Edit {
         Ok(())
     }
 
+    /// Says that a package comes from a place on this machine.
+    pub(crate) fn take_from(
+        &mut self,
+        name: &PackageName,
+        path: &str,
+        editable: bool,
+    ) -> Result<(), EditError> {
+        let mut source = InlineTable::new();
+        source.insert("path", path.into());
+        if editable {
+            source.insert("editable", true.into());
+        }
+        let mut within: &mut dyn TableLike = self.document.as_table_mut();
+        for key in ["tool", "blast"] {
+            // Written only if something else than tables is in it.
+            let mut unwritten = Table::new();
+            unwritten.set_implicit(true);
+            let table = within.entry(key).or_insert(Item::Table(unwritten));
+            let shape = || EditError::Shape(key.to_owned());
+            within = table.as_table_like_mut().ok_or_else(shape)?;
+        }
+        let sources = table(within, "sources")?.0;
+        let key = found(sources, |key| is_of(key, name), name.as_ref());
+        sources.insert(&key, toml_edit::value(source));
+        Ok(())
+    }
+
     /// Takes a package out of all lists that name it, and tells which.
     pub(crate) fn remove(&mut self, name: &PackageName) -> Result<Vec<Place>, EditError> {
         let places = self.holding(name);
         for place in &places {
             take(self.list(place)?, name);
         }
+        if !places.is_empty() {
+            self.forget_place(name);
+        }
         Ok(places)
+    }
+
+    /// Says no more from which place on this machine a package comes.
+    fn forget_place(&mut self, name: &PackageName) {
+        let blast = self
+            .document
+            .get_mut("tool")
+            .and_then(|tool| tool.get_mut("blast"));
+        let Some(blast) = blast.and_then(Item::as_table_like_mut) else {
+            return;
+        };
+        let Some(sources) = blast.get_mut("sources").and_then(Item::as_table_like_mut) else {
+            return;
+        };
+        let key = found(sources, |key| is_of(key, name), name.as_ref());
+        if sources
+            .get(&key)
+            .is_some_and(|source| source.get("path").is_some())
+        {
+            sources.remove(&key);
+        }
+        if sources.is_empty() {
+            blast.remove("sources");
+        }
     }
 
     /// The lists that name a package.
@@ -213,6 +267,11 @@ fn table<'a>(
     Ok((table.ok_or_else(|| EditError::Shape(key.to_owned()))?, key))
 }
 
+/// Whether a key is a package's name, in any spelling.
+fn is_of(key: &str, name: &PackageName) -> bool {
+    PackageName::from_str(key).is_ok_and(|key| key == *name)
+}
+
 /// The key that means a name, as the table spells it.
 fn found(table: &dyn TableLike, is_it: impl Fn(&str) -> bool, name: &str) -> String {
     let mut keys = table.iter().map(|(key, _)| key);
@@ -301,6 +360,28 @@ mod tests {
         assert_eq!(replaced, text.replace("b>=1", "b==3"));
         let other = added(text, &Place::Dependencies, "b==3 ; os_name == 'nt'");
         assert!(other.contains("\"b>=1\""), "{other}");
+    }
+
+    #[test]
+    fn a_place_comes_and_goes_with_its_package() {
+        let text = "[project]\nname = 'a'\ndependencies = [\"lib\"]\n";
+        let name: PackageName = "lib".parse().expect("a name");
+        let mut edit = Edit::new(text).expect("valid");
+        edit.take_from(&name, "../lib", true).expect("possible");
+        let with = edit.to_string();
+        let written = "\n[tool.blast.sources]\nlib = { path = \"../lib\", editable = true }\n";
+        assert_eq!(with, format!("{text}{written}"));
+        edit.take_from(&name, "../lib", false).expect("possible");
+        assert!(edit.to_string().ends_with("lib = { path = \"../lib\" }\n"));
+        edit.remove(&name).expect("possible");
+        assert!(!edit.to_string().contains("tool"), "{edit}");
+        let pinned = format!("{text}[tool.blast.sources]\nLIB = {{ index = 'own' }}\n");
+        let mut edit = Edit::new(&pinned).expect("valid");
+        edit.remove(&name).expect("possible");
+        assert!(
+            edit.to_string().contains("LIB = { index = 'own' }"),
+            "{edit}"
+        );
     }
 
     #[test]

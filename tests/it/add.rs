@@ -1,8 +1,9 @@
 //! `blast add`, and `blast remove` in a project: file, lock and environment together.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use blast_harness::WheelSpec;
+use blast_harness::{SdistSpec, WheelSpec};
 
 use crate::world::{World, demo_wheels, packages};
 
@@ -176,4 +177,74 @@ fn without_a_project_adding_is_installing() {
         .blast(["add", "--env", "demo", "--dev", "helper"])
         .exits(2)
         .says("blast init");
+}
+
+/// A project beside or below ours, with a backend of its own; its folder.
+fn neighbour(folder: &Path) -> PathBuf {
+    let text = "[project]\nname = \"my-lib\"\nversion = \"1.0\"\n\
+                [build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+    let sources = SdistSpec::simple("my-lib", "1.0");
+    sources.file("pyproject.toml", text).write_to(folder)
+}
+
+#[test]
+fn a_project_of_this_machine_is_named_by_its_path_and_by_its_name_for_others() {
+    let Some(world) = world() else { return };
+    let place = neighbour(&world.project().join("libs/mine"));
+    let folder = place.file_name().expect("a name").to_string_lossy();
+    world.blast(["lock"]).success();
+    let path = format!("./libs/{folder}");
+    let run = world.blast(["add", &path]).success();
+    run.says("added `my-lib` to pyproject.toml, its dependencies");
+    let listed = "\"demo<2\",  # not yet\n    \"my-lib\",\n";
+    let text = PYPROJECT.replace("\"demo<2\",  # not yet\n", listed);
+    let source = format!("my-lib = {{ path = \"libs/{folder}\" }}\n");
+    let written = read(&world, "pyproject.toml");
+    assert_eq!(written, format!("{text}\n[tool.blast.sources]\n{source}"));
+    assert!(world.inside("my-app").contains_key("my-lib"));
+    let lock = read(&world, "pylock.toml");
+    assert!(
+        lock.contains(&format!("path = \"libs/{folder}\"")),
+        "{lock}"
+    );
+    let root = world.project().display().to_string();
+    assert!(!lock.contains(&root), "{lock}");
+    // All that follow the project's files know where it is; a folder is built anew whenever it is.
+    for words in [vec!["sync"], vec!["sync", "--locked"]] {
+        world.blast(words).success();
+    }
+    fs::remove_file(world.project().join("pylock.toml")).expect("there");
+    world.blast(["sync"]).success();
+    assert!(world.inside("my-app").contains_key("my-lib"));
+    // A change of its sources counts at once only in editable form.
+    let version = "import my_lib; print(my_lib.__version__)";
+    let change = || {
+        let module = place.join("src/my_lib.py");
+        fs::write(module, "__version__ = 'changed'\n").expect("written");
+    };
+    change();
+    assert_eq!(world.python_in("my-app", version).out(), "1.0");
+    world.blast(["add", "-e", &path]).success();
+    assert!(read(&world, "pyproject.toml").contains("editable = true"));
+    assert_eq!(world.python_in("my-app", version).out(), "changed");
+    world.blast(["remove", "my-lib"]).success();
+    assert_eq!(read(&world, "pyproject.toml"), PYPROJECT);
+    assert!(!world.inside("my-app").contains_key("my-lib"));
+}
+
+#[test]
+fn a_place_that_is_gone_or_says_no_name_is_refused_by_name() {
+    let Some(world) = world() else { return };
+    let place = neighbour(&world.project().join("libs"));
+    let path = place.display().to_string();
+    world.blast(["add", &path]).success();
+    fs::rename(&place, world.project().join("elsewhere")).expect("moved");
+    let run = world.blast(["sync"]).exits(1);
+    assert!(run.stderr.contains("takes `my-lib`"), "{run}");
+    fs::create_dir(world.project().join("nothing")).expect("made");
+    let before = read(&world, "pyproject.toml");
+    let run = world.blast(["add", "./nothing"]);
+    assert_ne!(run.code, 0, "{run}");
+    assert!(run.stderr.contains("nothing"), "{run}");
+    assert_eq!(read(&world, "pyproject.toml"), before);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::level::{Key, Said};
-use super::table::ProjectSettings;
+use super::table::{PackageSource, ProjectSettings};
 use super::{ConfigError, Origin, Setting};
 use crate::sources::{IndexSource, IndexStrategy, Proxies, Refresh, Sources};
 use crate::url::{RedactedUrl, UrlError, file_url};
@@ -63,12 +63,29 @@ impl Answer {
         origin: &Origin,
     ) -> Result<(), ConfigError> {
         for (package, source) in &table.sources {
-            let is_meant = |name: &Option<String>| name.as_ref() == Some(&source.index);
+            let index = match source {
+                PackageSource::Index(index) => index,
+                PackageSource::Path { path, .. } => {
+                    if matches!(origin, Origin::UserConfig(_)) {
+                        return Err(ConfigError::PathOfUser {
+                            package: package.clone(),
+                            origin: origin.clone(),
+                        });
+                    }
+                    self.settings.push(Setting {
+                        key: "sources".to_owned(),
+                        value: format!("{package} from {path}"),
+                        origin: origin.clone(),
+                    });
+                    continue;
+                }
+            };
+            let is_meant = |name: &Option<String>| name.as_ref() == Some(index);
             if !sources.indexes.iter().any(|index| is_meant(&index.name)) {
                 let Some(named) = table.index.iter().find(|index| is_meant(&index.name)) else {
                     return Err(ConfigError::UnknownIndex {
                         package: package.clone(),
-                        index: source.index.clone(),
+                        index: index.clone(),
                         origin: origin.clone(),
                     });
                 };
@@ -83,10 +100,10 @@ impl Answer {
             }
             self.settings.push(Setting {
                 key: "sources".to_owned(),
-                value: format!("{package} from {}", source.index),
+                value: format!("{package} from {index}"),
                 origin: origin.clone(),
             });
-            sources.pins.insert(package.clone(), source.index.clone());
+            sources.pins.insert(package.clone(), index.clone());
         }
         Ok(())
     }

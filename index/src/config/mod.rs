@@ -191,6 +191,14 @@ pub enum ConfigError {
         /// Where.
         origin: Origin,
     },
+    /// A place on this machine, named for all projects.
+    #[error("{origin} takes `{package}` from a path, which a project alone can say")]
+    PathOfUser {
+        /// The package.
+        package: PackageName,
+        /// Where.
+        origin: Origin,
+    },
     /// A keyring was asked for, but there is none.
     #[error("keyring-provider ({origin}) wants the program `keyring`, which is not on PATH")]
     NoKeyring {
@@ -236,6 +244,9 @@ impl Hint for ConfigError {
             Self::NoName { .. } => vec!["give it one: `name = \"internal\"`".to_owned()],
             Self::UnknownIndex { index, .. } => vec![format!(
                 "add `[[tool.blast.index]]` with `name = \"{index}\"` and its `url`"
+            )],
+            Self::PathOfUser { package, .. } => vec![format!(
+                "write it into `[tool.blast.sources]` of the project: `blast add ./{package}`"
             )],
             Self::NoKeyring { .. } => vec![
                 "install it (`pip install keyring`), or use `--keyring-provider disabled`"

@@ -21,7 +21,7 @@ pub struct ProjectSettings {
     pub extra_index_url: Vec<String>,
     /// Indexes with a name, asked in this order before `extra_index_url`.
     pub index: Vec<NamedIndex>,
-    /// The one index that a package may come from.
+    /// Where a package comes from: one index, or a place on this machine.
     pub sources: BTreeMap<PackageName, PackageSource>,
     /// Directories and pages with links; relative paths are relative to the project.
     pub find_links: Vec<String>,
@@ -67,12 +67,64 @@ pub struct NamedIndex {
     pub default: bool,
 }
 
-/// One entry of `[tool.blast.sources]`.
+/// One entry of `[tool.blast.sources]`: where a package comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PackageSource {
-    /// Name of the index that the package comes from.
-    pub index: String,
+#[serde(try_from = "WrittenSource", into = "WrittenSource")]
+pub enum PackageSource {
+    /// The index of this name, and no other.
+    Index(String),
+    /// A project or an archive on this machine, which is for the project that says so alone.
+    Path {
+        /// Relative to the project.
+        path: String,
+        /// Install it in editable form.
+        editable: bool,
+    },
+}
+
+/// The same as it is written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenSource {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    editable: Option<bool>,
+}
+
+impl TryFrom<WrittenSource> for PackageSource {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenSource) -> Result<Self, Self::Error> {
+        match (written.index, written.path, written.editable) {
+            (Some(index), None, None) => Ok(Self::Index(index)),
+            (None, Some(path), editable) => Ok(Self::Path {
+                path,
+                editable: editable.unwrap_or(false),
+            }),
+            _ => {
+                Err("a source is `{ index = \"NAME\" }` or `{ path = \"PATH\", editable = true }`")
+            }
+        }
+    }
+}
+
+impl From<PackageSource> for WrittenSource {
+    fn from(source: PackageSource) -> Self {
+        match source {
+            PackageSource::Index(index) => Self {
+                index: Some(index),
+                ..Self::default()
+            },
+            PackageSource::Path { path, editable } => Self {
+                path: Some(path),
+                editable: editable.then_some(true),
+                ..Self::default()
+            },
+        }
+    }
 }
 
 /// The user's own file, which need not exist.

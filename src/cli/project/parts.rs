@@ -32,11 +32,15 @@ impl Project {
                 }
                 continue;
             }
+            let local = self.local(&requirement)?;
+            let located = local.as_ref().map(|local| local.located(&requirement));
             lines.push(RequirementLine {
-                text: text.clone(),
+                text: located
+                    .transpose()?
+                    .map_or_else(|| text.clone(), |located| located.to_string()),
                 hashes: Vec::new(),
                 origin: Some(format!("{FILE} ({origin})")),
-                editable: false,
+                editable: local.is_some_and(|local| local.editable),
                 unnamed: false,
                 extras: Vec::new(),
             });
