@@ -450,6 +450,32 @@ fn tables_that_contradict_themselves_are_refused() {
 }
 
 #[test]
+fn a_path_is_a_projects_to_name() {
+    let f = fixture(&[]);
+    let text = "[sources]\nlib = { path = '../lib' }\n";
+    let table: ProjectSettings = toml::from_str(text).expect("a source");
+    let project = ProjectSettings {
+        root: "/project".into(),
+        ..table
+    };
+    let configured = resolve(&f.around, Some(&project), &Flags::default()).expect("fine");
+    assert!(configured.sources.pins.is_empty());
+    assert_eq!(configured.settings[0].value, "lib from ../lib");
+    f.write("home/.config/blast/config.toml", text);
+    let error = resolve(&f.around, None, &Flags::default()).expect_err("of all projects");
+    assert!(error.to_string().contains("`lib`"), "{error}");
+    for wrong in [
+        "{}",
+        "{ index = 'a', path = 'b' }",
+        "{ index = 'a', editable = true }",
+        "{ git = 'x' }",
+    ] {
+        let read = toml::from_str::<ProjectSettings>(&format!("[sources]\nlib = {wrong}\n"));
+        assert!(read.is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn the_users_file_stands_between_pip_and_our_variables() {
     let mut f = fixture(&[("PIP_INDEX_URL", "https://pip.example/")]);
     f.write(
