@@ -122,6 +122,10 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     let (mut named, mut locals) = (Vec::new(), BTreeMap::new());
     for line in &gathered.set.requirements {
         if let Some((requirement, local)) = local(line)? {
+            if local.place == root {
+                return Err(Error::usage("a project does not require itself")
+                    .hint("`blast sync` installs it, where it says how it is built"));
+            }
             locals.insert(requirement.name.clone(), local);
             named.push(requirement);
         } else {
@@ -234,6 +238,9 @@ fn local(line: &RequirementLine) -> Result<Option<(Requirement, Local)>, Error> 
     let Some(place) = place.and_then(|url| url.to_file_path().ok()) else {
         return Ok(None);
     };
+    if !place.exists() {
+        return Err(Error::usage(format!("{} is not there", place.display())));
+    }
     let name = if place.is_dir() {
         let project = Project::load(&place)?;
         project.and_then(|project| Some(project.name()?.to_owned()))

@@ -246,5 +246,9 @@ fn a_place_that_is_gone_or_says_no_name_is_refused_by_name() {
     let run = world.blast(["add", "./nothing"]);
     assert_ne!(run.code, 0, "{run}");
     assert!(run.stderr.contains("nothing"), "{run}");
+    let run = world.blast(["add", "."]).exits(2);
+    assert!(run.stderr.contains("itself"), "{run}");
+    let run = world.blast(["add", "./missing"]).exits(2);
+    assert!(run.stderr.contains("missing is not there"), "{run}");
     assert_eq!(read(&world, "pyproject.toml"), before);
 }
