@@ -119,6 +119,9 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
     };
     let gathered = requirements::gather(&args.wanted(), context.cwd()?)?
         .limited_by(&args.resolver, context)?;
+    let project = Project::load(&root)?.ok_or_else(|| {
+        Error::internal(format!("{} is gone", root.join(project::FILE).display()))
+    })?;
     let (mut named, mut locals) = (Vec::new(), BTreeMap::new());
     for line in &gathered.set.requirements {
         if let Some((requirement, local)) = local(line)? {
@@ -129,7 +132,12 @@ fn add(args: Args, context: &Context) -> Result<Exit, Error> {
             locals.insert(requirement.name.clone(), local);
             named.push(requirement);
         } else {
-            named.push(self::named(line)?);
+            let requirement = self::named(line)?;
+            // What the project takes from a place stays from there.
+            if let Some(local) = project.local(&requirement)? {
+                locals.insert(requirement.name.clone(), local);
+            }
+            named.push(requirement);
         }
     }
     let env = (!args.no_sync)
@@ -378,6 +386,7 @@ fn installing(
         lines.push(RequirementLine {
             text: located.as_ref().unwrap_or(requirement).to_string(),
             unnamed: false,
+            editable: local.is_some_and(|local| local.editable),
             ..line.clone()
         });
     }

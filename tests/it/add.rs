@@ -227,6 +227,14 @@ fn a_project_of_this_machine_is_named_by_its_path_and_by_its_name_for_others() {
     world.blast(["add", "-e", &path]).success();
     assert!(read(&world, "pyproject.toml").contains("editable = true"));
     assert_eq!(world.python_in("my-app", version).out(), "changed");
+    // Named again, with a version perhaps, it stays from there.
+    world.blast(["add", "my-lib>=1"]).success();
+    let again = read(&world, "pyproject.toml");
+    assert!(
+        again.contains("\"my-lib>=1\"") && again.contains("editable = true"),
+        "{again}"
+    );
+    assert_eq!(world.python_in("my-app", version).out(), "changed");
     world.blast(["remove", "my-lib"]).success();
     assert_eq!(read(&world, "pyproject.toml"), PYPROJECT);
     assert!(!world.inside("my-app").contains_key("my-lib"));

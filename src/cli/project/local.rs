@@ -67,7 +67,7 @@ impl Local {
 
 impl Project {
     /// Where the package of a requirement is on this machine, if the project says so.
-    pub(super) fn local(&self, requirement: &Requirement) -> Result<Option<Local>, Error> {
+    pub(in crate::cli) fn local(&self, requirement: &Requirement) -> Result<Option<Local>, Error> {
         if matches!(requirement.version_or_url, Some(VersionOrUrl::Url(_))) {
             return Ok(None);
         }
