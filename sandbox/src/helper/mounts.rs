@@ -447,7 +447,7 @@ impl Root {
             }
             Writes::Denied => format!("{both},userxattr"),
         };
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME;
         mount(
             Some("overlay"),
             &by_number(&placed),
@@ -546,13 +546,15 @@ fn directory(path: impl AsRef<Path>) -> Result<OwnedFd, Errno> {
     open(path.as_ref(), PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty())
 }
 
-/// Mounts an empty file system in memory.
+/// Mounts an empty file system in memory. Times of reading are not kept: on a mount that is read only they cannot be,
+/// and each walk over a link that is due for one leaves the fast way for its whole rest (`pick_link()` of the kernel's
+/// `fs/namei.c`). That way goes over the link of an environment with every file of it.
 fn memory(at: &Path, options: &str) -> Result<(), Errno> {
     mount(
         Some("tmpfs"),
         at,
         Some("tmpfs"),
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOATIME,
         Some(options),
     )
 }
