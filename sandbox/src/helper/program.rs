@@ -91,7 +91,7 @@ fn prepare(
     standard::drop_what_leads_out().map_err(led_out)?;
     give_up_capabilities()?;
     prctl::set_no_new_privs().map_err(at(Stage::Privileges))?;
-    let unkept = standard::open_nothing_else().map_err(led_out)?;
+    let unkept = standard::open_nothing_else(plan).map_err(led_out)?;
     signals.thread_set_mask().map_err(at(Stage::Program))?;
     let refused = |error: String| Failure::new(Stage::Filter, io::Error::other(error));
     let compiled = |error: seccompiler::BackendError| refused(error.to_string());

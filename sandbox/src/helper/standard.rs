@@ -6,22 +6,31 @@
 //! written where it was given to be read, since permissions are the user's own; so a Landlock domain (landlock(7)) lets
 //! only files be opened that are below the sandbox's root, and those of the three as they are open already.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     AccessFs, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetError,
 };
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::socket::{
     AddressFamily, SockType, SockaddrLike as _, SockaddrStorage, getpeername, getsockname,
     getsockopt, sockopt,
 };
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+use crate::plan::{Mount, Plan};
+
+/// How a place is opened to be named.
+const PLACE: OFlag = OFlag::O_PATH
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC);
 
 /// What the domain decides about. `Refer`, to move and link files between directories, is refused in every domain to
 /// who does not allow it.
@@ -77,10 +86,31 @@ pub(super) enum Unkept {
     Truncation,
 }
 
+/// Where modules are imported from. The kernel goes up from a file that is opened until it meets a rule, and most that are
+/// opened are here: a rule that says of them what the root's says saves it the rest of the way, some 2 microseconds of 10.
+fn modules(plan: &Plan) -> impl Iterator<Item = PathBuf> + '_ {
+    let of = |prefix: &Path, below: &'static str| {
+        let found = fs::read_dir(prefix.join("lib")).into_iter().flatten();
+        let named = found
+            .flatten()
+            .filter(|entry| entry.file_name().as_bytes().starts_with(b"python"));
+        named.map(move |entry| entry.path().join(below))
+    };
+    plan.mounts.iter().flat_map(move |step| {
+        let (view, python) = match step {
+            Mount::View { at, python, .. } => (Some(at), python.as_ref()),
+            _ => (None, None),
+        };
+        let prefix = python.and_then(|(_, program)| program.parent()?.parent());
+        let own = view.into_iter().flat_map(move |at| of(at, "site-packages"));
+        own.chain(prefix.into_iter().flat_map(move |at| of(at, "")))
+    })
+}
+
 /// Lets nothing be opened anew but what is below the root, and the three as they are. The filter of system calls, which
 /// refuses programs these calls, comes later. Kernels before Linux 5.19 keep nothing of this; those before 6.2 let what is
 /// only read be truncated, which is told.
-pub(super) fn open_nothing_else() -> io::Result<Unkept> {
+pub(super) fn open_nothing_else(plan: &Plan) -> io::Result<Unkept> {
     let failed = |error: RulesetError| io::Error::other(error);
     let required = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let keeps_whole = required().handle_access(AccessFs::Truncate).is_ok();
@@ -98,6 +128,15 @@ pub(super) fn open_nothing_else() -> io::Result<Unkept> {
         .create()
         .and_then(|rules| rules.add_rule(root))
         .map_err(failed)?;
+    for place in modules(plan) {
+        let how = OpenHow::new()
+            .flags(PLACE)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        if let Ok(place) = openat2(AT_FDCWD, &place, how) {
+            let all = PathBeneath::new(place, decided());
+            rules = rules.add_rule(all).map_err(failed)?;
+        }
+    }
     let (input, output, errors) = (io::stdin(), io::stdout(), io::stderr());
     for descriptor in [input.as_fd(), output.as_fd(), errors.as_fd()] {
         let open = OFlag::from_bits_retain(fcntl(descriptor, FcntlArg::F_GETFL)?);
