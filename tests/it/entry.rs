@@ -189,6 +189,64 @@ fn programs_share_a_sandbox_while_one_of_them_runs_and_then_it_is_as_new() {
     run(&world, &["test", "-e", "/tmp/mark"]).exits(1);
 }
 
+/// Process 1 of the only sandbox that is kept, when nothing runs in it.
+fn idle(world: &World) -> i64 {
+    let seen = || {
+        let seen = security(world)["sandboxes"].clone();
+        let [only] = seen.as_array()?.as_slice() else {
+            return None;
+        };
+        only["process"].as_i64().filter(|_| only["programs"] == 0)
+    };
+    assert!(wait_until(|| seen().is_some()), "{}", security(world));
+    seen().expect("nothing runs that could end it")
+}
+
+fn what_comes_and_goes_leaves_a_sandbox_as_it_was(world: &World) {
+    run(world, &["true"]).success();
+    let first = idle(world);
+    let times = "import os; print([os.stat(at).st_mtime_ns for at in ('/tmp', '/dev/shm')])";
+    let before = run(world, &["python", "-c", times]).success();
+    let passing = "import multiprocessing, tempfile
+with tempfile.TemporaryDirectory() as folder:
+    open(folder + '/file', 'w').write('x' * 10000)
+multiprocessing.get_context('spawn').Semaphore(1)";
+    run(world, &["python", "-c", passing]).success();
+    assert_eq!(idle(world), first, "it is kept");
+    let after = run(world, &["python", "-c", times]).success();
+    assert_eq!(after.out(), before.out());
+
+    for left in [
+        "open('/tmp/left', 'w')",
+        "os.mkdir('/dev/shm/left')",
+        "os.symlink('x', os.path.expanduser('~/left'))",
+        "os.chmod('/var/tmp', 0o700)",
+        "os.utime(sys.prefix)",
+    ] {
+        let before = idle(world);
+        let code = format!("import os, sys; {left}");
+        run(world, &["python", "-c", &code]).success();
+        assert!(
+            wait_until(|| idle(world) != before),
+            "after {left} it is another"
+        );
+    }
+}
+
+#[test]
+fn what_comes_and_goes_leaves_a_sandbox_as_it_was_for_root() {
+    if let Some(world) = started([]) {
+        what_comes_and_goes_leaves_a_sandbox_as_it_was(&world);
+    }
+}
+
+#[test]
+fn what_comes_and_goes_leaves_a_sandbox_as_it_was_for_a_user() {
+    if let Some(world) = unprivileged() {
+        what_comes_and_goes_leaves_a_sandbox_as_it_was(&world);
+    }
+}
+
 #[test]
 fn a_swap_leaves_running_programs_where_they_are() {
     let Some(world) = started([WheelSpec::new("one", "1.0").file("one.py", "")]) else {

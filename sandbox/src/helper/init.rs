@@ -16,6 +16,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, sethostname, setpgid};
 
 use super::message::{Failure, Message, Speaker, Stage};
+use super::untouched::Untouched;
 use super::{PASSED, Program, identity, keep, mounts, network, program};
 use crate::net::{Way, lead_out};
 use crate::plan::{Ids, Network, Plan};
@@ -94,7 +95,7 @@ pub(super) fn end(status: i32) -> ! {
 /// What was made.
 pub(super) struct Made {
     /// What is written into it, as it is before anything was.
-    pub(super) scratch: mounts::Untouched,
+    pub(super) scratch: Untouched,
     /// Where it is entered; opened only if it is kept.
     pub(super) inside: Option<keep::Inside>,
     /// How programs come to the filter of the network.

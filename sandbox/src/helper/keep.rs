@@ -227,7 +227,7 @@ impl Inside {
 pub(super) fn live(made: Made, talk: &OwnedFd, speaker: &mut Speaker) -> Result<Message, Failure> {
     let at = |stage| move |error: io::Error| Failure::new(stage, error);
     let Made {
-        scratch,
+        mut scratch,
         inside,
         way,
     } = made;

@@ -25,6 +25,7 @@ mod observed;
 mod program;
 mod standard;
 mod sums;
+mod untouched;
 
 use std::ffi::OsString;
 use std::fs::File;

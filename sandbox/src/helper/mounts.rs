@@ -15,13 +15,13 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fstat, fstatat, mkdirat};
-use nix::sys::statvfs::fstatvfs;
 use nix::unistd::{
     Gid, Uid, UnlinkatFlags, chdir, fchdir, fchownat, pivot_root, symlinkat, unlinkat,
 };
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::message::{Failure, Stage};
+use super::untouched::Untouched;
 use crate::plan::{Access, Mount, Owner, Plan, Scratch, Writes};
 use crate::sys::{MountFlags, restrict_mount};
 
@@ -33,49 +33,14 @@ const AREA: [&str; 2] = ["upper", "work"];
 /// Where secrets of the system are; other places of it are large, and nobody keeps secrets there.
 const CLOSED_BELOW: &str = "/etc";
 const SCRATCH: &str = ".scratch";
+/// Its directories, in which files come and go.
+const TRANSIENT: [&str; 4] = [TMP, VAR, SHM, HOME];
+const TMP: &str = "tmp";
+const VAR: &str = "var";
+const SHM: &str = "shm";
+const HOME: &str = "home";
 const PLAIN: MountFlags = MountFlags::NO_SET_ID.and(MountFlags::NO_DEVICES);
 const SEALED: MountFlags = PLAIN.and(MountFlags::READ_ONLY);
-
-/// The private files of a sandbox as they were made: who finds them so finds nothing of anybody's.
-pub(super) struct Untouched {
-    /// The file system they are on, and how many files it has room for.
-    scratch: OwnedFd,
-    room: u64,
-    /// The directories that programs see, and when each was changed last.
-    parts: Vec<(OwnedFd, (i64, i64))>,
-}
-
-impl Untouched {
-    fn of(scratch: OwnedFd, parts: Vec<OwnedFd>) -> Result<Self, Errno> {
-        let room = fstatvfs(&scratch)?.files_free();
-        let parts = parts
-            .into_iter()
-            .map(|part| changed(&part).map(|time| (part, time)));
-        Ok(Self {
-            parts: parts.collect::<Result<_, _>>()?,
-            scratch,
-            room,
-        })
-    }
-
-    /// The descriptors that it looks through.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = i32> {
-        let parts = self.parts.iter().map(|(part, _)| part);
-        parts.chain([&self.scratch]).map(AsRawFd::as_raw_fd)
-    }
-
-    /// Whether nothing was written since.
-    pub(super) fn is_so_still(&self) -> bool {
-        let is_same = |(part, time): &(OwnedFd, _)| changed(part) == Ok(*time);
-        fstatvfs(&self.scratch).is_ok_and(|now| now.files_free() == self.room)
-            && self.parts.iter().all(is_same)
-    }
-}
-
-/// When a file or what is in a directory was changed last: seconds and nanoseconds.
-fn changed(at: &OwnedFd) -> Result<(i64, i64), Errno> {
-    fstat(at).map(|stat| (stat.st_ctime, stat.st_ctime_nsec))
-}
 
 /// Carries out all mounts and enters the new root.
 /// `owned` are trees that are shown in place of what is there.
@@ -145,8 +110,6 @@ struct Root {
     ours: BTreeSet<u64>,
     /// What is made read only at the end.
     open: Vec<PathBuf>,
-    /// The directories in our memory that programs write to.
-    parts: Vec<OwnedFd>,
     views: usize,
 }
 
@@ -180,12 +143,7 @@ impl Root {
         for descriptor in [&root, &scratch] {
             ours.insert(fstat(descriptor).map_err(failed)?.st_dev);
         }
-        for (name, mode) in [
-            ("tmp", 0o1777),
-            ("var", 0o1777),
-            ("shm", 0o1777),
-            ("home", 0o700),
-        ] {
+        for (name, mode) in [(TMP, 0o1777), (VAR, 0o1777), (SHM, 0o1777), (HOME, 0o700)] {
             mkdirat(&scratch, name, Mode::S_IRWXU).map_err(failed)?;
             nix::sys::stat::fchmodat(
                 &scratch,
@@ -197,13 +155,12 @@ impl Root {
         }
         let (user, group) = (Uid::from_raw(plan.ids.uid), Gid::from_raw(plan.ids.gid));
         let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
-        fchownat(&scratch, "home", Some(user), Some(group), flags).map_err(failed)?;
+        fchownat(&scratch, HOME, Some(user), Some(group), flags).map_err(failed)?;
         Ok(Self {
             top: root,
             scratch,
             ours,
             open: Vec::new(),
-            parts: Vec::new(),
             views: 0,
         })
     }
@@ -265,15 +222,14 @@ impl Root {
             Mount::Link { at, target } => self.link(at, target),
             Mount::Scratch { at, part } => {
                 let name = match part {
-                    Scratch::Temporary => "tmp",
-                    Scratch::VarTemporary => "var",
-                    Scratch::Home => "home",
-                    Scratch::SharedMemory => "shm",
+                    Scratch::Temporary => TMP,
+                    Scratch::VarTemporary => VAR,
+                    Scratch::Home => HOME,
+                    Scratch::SharedMemory => SHM,
                 };
                 let source = openat(&self.scratch, name, PATH_ONLY, Mode::empty())?;
                 let placed = self.place(at, true)?;
                 bind(&source, &placed)?;
-                self.parts.push(source);
                 restrict_mount(self.at(at)?, PLAIN, false)
             }
             Mount::View { at, python, writes } => self.view(at, python.as_ref(), writes, sources),
@@ -459,7 +415,6 @@ impl Root {
             // The first who looks has the upper directory marked; that shall be nobody's doing.
             fstatat(&self.at(at)?, path, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         }
-        self.parts.push(own);
         Ok(())
     }
 
@@ -535,7 +490,7 @@ impl Root {
             .and_then(|()| umount2(".", MntFlags::MNT_DETACH))
             .and_then(|()| chdir("/"));
         entered
-            .and_then(|()| Untouched::of(self.scratch, self.parts))
+            .and_then(|()| Untouched::of(self.scratch, &TRANSIENT))
             .map_err(|error| failed(error.into()))
     }
 }
