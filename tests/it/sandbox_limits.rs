@@ -56,6 +56,40 @@ fn files_without_a_name_are_memory_where_no_cgroup_counts() {
 }
 
 #[test]
+fn segments_are_memory_where_no_cgroup_counts() {
+    if !require(Means::Namespaces) {
+        return;
+    }
+    let Some(world) = World::unprivileged([]) else {
+        return;
+    };
+    world.start("demo");
+    // Filled and let go of: they stay, and no process has them.
+    let code = "import ctypes, sys, time\n\
+        libc, part = ctypes.CDLL(None, use_errno=True), 32 << 20\n\
+        libc.shmat.restype = ctypes.c_void_p\n\
+        for _ in range(int(sys.argv[1])):\n\
+        \x20   number = libc.shmget(0, ctypes.c_size_t(part), 0o1600)\n\
+        \x20   assert number >= 0, ctypes.get_errno()\n\
+        \x20   at = libc.shmat(number, None, 0)\n\
+        \x20   ctypes.memset(at, 1, part)\n\
+        \x20   libc.shmdt(ctypes.c_void_p(at))\n\
+        time.sleep(2)\n\
+        print('done')";
+    world.write("hog.py", code);
+    let run = |segments: &str| {
+        let words = ["run", "--env", "demo", "--sandbox", "standard"];
+        let limits = ["--memory-max", "256M", "--allow-degraded", "memory"];
+        let program = ["--", "python", "hog.py", segments];
+        world.blast([&words[..], &limits, &program].concat())
+    };
+    assert_eq!(run("2").success().out(), "done");
+    let ended = run("12");
+    assert_eq!((ended.code, ended.out()), (128 + 9, ""), "{ended}");
+    assert!(ended.stderr.contains("the sandbox was ended"), "{ended}");
+}
+
+#[test]
 fn all_that_is_written_has_a_limit_wherever_it_is_written() {
     if !require(Means::Namespaces) {
         return;

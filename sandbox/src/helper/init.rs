@@ -17,7 +17,7 @@ use nix::unistd::{Pid, pipe2, sethostname, setpgid};
 
 use super::message::{Failure, Message, Speaker, Stage};
 use super::untouched::Untouched;
-use super::{PASSED, Program, identity, keep, mounts, network, program};
+use super::{PASSED, Program, identity, keep, mounts, network, program, segments};
 use crate::net::{Way, lead_out};
 use crate::plan::{Ids, Network, Plan};
 use crate::sys::{Fork, OneThread, close_others, fork_into};
@@ -27,8 +27,17 @@ const HOST_NAME: &str = "sandbox";
 
 /// What a sandbox is made for.
 pub(super) enum Work<'a> {
-    /// One program, with which it ends, where it shows what is observed, and its mask of signals.
-    Program(&'a Program, Option<OwnedFd>, SigSet),
+    /// One program, with which it ends.
+    Program {
+        /// What it is.
+        program: &'a Program,
+        /// Where it shows what is observed.
+        shows: Option<OwnedFd>,
+        /// Where process 1 shows which segments of memory there are.
+        lists: Option<OwnedFd>,
+        /// Its mask of signals.
+        signals: SigSet,
+    },
     /// Programs that will be put into it, as who is at the other end of this says.
     Keep(OwnedFd),
 }
@@ -52,8 +61,13 @@ pub(super) fn live(
     thread: OneThread,
 ) -> ! {
     let outcome = match work {
-        Work::Program(program, shows, signals) => {
-            make(plan, &mut speaker, begins, None, shows.as_ref())
+        Work::Program {
+            program,
+            shows,
+            lists,
+            signals,
+        } => {
+            make(plan, &mut speaker, begins, None, (shows.as_ref(), lists))
                 // Nothing else of it is needed, and starting closes what it holds.
                 .map(|made| made.way)
                 .and_then(|way| {
@@ -72,7 +86,7 @@ pub(super) fn live(
                     wait(program).map_err(|error| Failure::new(Stage::Program, error))
                 })
         }
-        Work::Keep(talk) => make(plan, &mut speaker, begins, Some(&talk), None)
+        Work::Keep(talk) => make(plan, &mut speaker, begins, Some(&talk), (None, None))
             .and_then(|made| keep::live(made, &talk, &mut speaker)),
     };
     speaker.say(&match outcome {
@@ -108,7 +122,7 @@ fn make(
     speaker: &mut Speaker,
     begins: Begins,
     talk: Option<&OwnedFd>,
-    shows: Option<&OwnedFd>,
+    (shows, lists): (Option<&OwnedFd>, Option<OwnedFd>),
 ) -> Result<Made, Failure> {
     let at = |stage| move |error: Errno| Failure::new(stage, error);
     let Begins {
@@ -130,6 +144,7 @@ fn make(
             .iter()
             .chain(talk)
             .chain(shows)
+            .chain(&lists)
             .chain(owned.values())
             .map(AsRawFd::as_raw_fd),
     );
@@ -153,6 +168,9 @@ fn make(
         (Network::Host, _) => Ok(Way::Led),
     }
     .map_err(|error| Failure::new(Stage::Network, error))?;
+    if let Some(lists) = lists {
+        segments::show(&lists).map_err(|error| Failure::new(Stage::Limits, error))?;
+    }
     let inside = talk
         .map(|_| keep::Inside::open())
         .transpose()

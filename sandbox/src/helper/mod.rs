@@ -23,6 +23,7 @@ mod mounts;
 mod network;
 mod observed;
 mod program;
+mod segments;
 mod standard;
 mod sums;
 mod untouched;
@@ -50,6 +51,7 @@ pub use keep::{DOOR_DESCRIPTORS, Door, Held, NAMESPACES};
 pub use message::{Failure, Stage};
 use message::{Message, Speaker};
 use observed::Window;
+use segments::Segments;
 use sums::Sums;
 pub use sums::{Excess, Used};
 
@@ -145,7 +147,14 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
     let signals = Signals::hold().map_err(|error| Failure::new(Stage::Namespaces, error))?;
     let (looks, shows) =
         observed::pair(plan).map_err(|error| Failure::new(Stage::Filter, error))?;
-    let work = Work::Program(program, shows, signals.before);
+    let (listed, lists) =
+        segments::pair(plan).map_err(|error| Failure::new(Stage::Limits, error))?;
+    let work = Work::Program {
+        program,
+        shows,
+        lists,
+        signals: signals.before,
+    };
     let begun = begin(plan, work, watch)?;
     let Begun {
         init,
@@ -158,7 +167,7 @@ pub fn run(plan: &Plan, program: &Program, watch: &mut dyn Watch) -> Result<End,
         init,
         lease: None,
         signals: &signals,
-        sums: Sums::new(init, plan.watched),
+        sums: Sums::new(init, plan.watched, Segments::new(listed)),
     };
     let outcome = outside.listen(listens, &mut window, watch);
     window.close(watch);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
+use super::segments::Segments;
 use crate::plan::WatchedLimits;
 
 /// How often.
@@ -29,7 +30,7 @@ pub struct Excess {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Used {
     /// Memory, in bytes: what is private to each process, and the largest part that one of them shares, or all files in memory
-    /// without a name that they have open, if that is more.
+    /// without a name that they have open and all segments of System V, if that is more.
     Memory,
     /// Processes and threads.
     Processes,
@@ -56,6 +57,7 @@ pub(super) struct Sums {
     limits: WatchedLimits,
     next: Instant,
     page_bytes: u64,
+    segments: Segments,
     /// Those of which what they wrote is known.
     writers: HashMap<i32, u64>,
     /// Written by those that are gone.
@@ -63,13 +65,14 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    pub(super) fn new(init: Pid, limits: WatchedLimits) -> Option<Self> {
+    pub(super) fn new(init: Pid, limits: WatchedLimits, segments: Segments) -> Option<Self> {
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         (!limits.is_empty()).then(|| Self {
             init,
             limits,
             next: Instant::now() + PAUSE,
             page_bytes: page.and_then(|page| page.try_into().ok()).unwrap_or(4096),
+            segments,
             writers: HashMap::new(),
             left: 0,
         })
@@ -95,10 +98,17 @@ impl Sums {
                 Some((pid.as_raw(), process))
             })
             .collect();
-        self.excess(&processes, files.values().sum())
+        let segments = self.segments.bytes();
+        self.excess(&processes, files.values().sum(), segments)
     }
 
-    fn excess(&mut self, processes: &HashMap<i32, Process>, unnamed: u64) -> Option<Excess> {
+    /// The limit that was passed, with all files in memory without a name and all segments, in bytes.
+    fn excess(
+        &mut self,
+        processes: &HashMap<i32, Process>,
+        unnamed: u64,
+        segments: u64,
+    ) -> Option<Excess> {
         let written = self.written(processes);
         let shared = processes.values().map(|each| each.shared).max();
         let private: u64 = processes.values().map(|each| each.private).sum();
@@ -106,7 +116,7 @@ impl Sums {
         [
             (
                 Used::Memory,
-                private + shared.unwrap_or(0).max(unnamed),
+                private + shared.unwrap_or(0).max(unnamed + segments),
                 limits.memory_bytes,
             ),
             (
@@ -125,8 +135,9 @@ impl Sums {
                 what,
                 used,
                 most,
+                // The end of a process frees no segment.
                 victim: largest
-                    .filter(|_| what == Used::Memory)
+                    .filter(|_| what == Used::Memory && segments <= most)
                     .map(|(pid, _)| Pid::from_raw(*pid)),
             })
         })
@@ -217,7 +228,7 @@ mod tests {
     use super::*;
 
     fn sums(limits: WatchedLimits) -> Sums {
-        Sums::new(Pid::this(), limits).expect("something is limited")
+        Sums::new(Pid::this(), limits, Segments::Unknown).expect("something is limited")
     }
 
     fn processes(all: &[(i32, u64, u64)]) -> HashMap<i32, Process> {
@@ -242,15 +253,18 @@ mod tests {
             ..WatchedLimits::default()
         };
         let mut sums = sums(limits);
-        assert_eq!(sums.excess(&processes(&[(1, 40, 0), (2, 50, 0)]), 0), None);
-        let excess = sums.excess(&processes(&[(1, 41, 0), (2, 50, 0)]), 0);
+        assert_eq!(
+            sums.excess(&processes(&[(1, 40, 0), (2, 50, 0)]), 0, 0),
+            None
+        );
+        let excess = sums.excess(&processes(&[(1, 41, 0), (2, 50, 0)]), 0, 0);
         let excess = excess.expect("too much memory");
         assert_eq!(
             (excess.what, excess.used, excess.most),
             (Used::Memory, 101, 100)
         );
         assert_eq!(excess.victim, Some(Pid::from_raw(2)), "the largest");
-        let excess = sums.excess(&processes(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)]), 0);
+        let excess = sums.excess(&processes(&[(1, 1, 0), (2, 1, 0), (3, 1, 0)]), 0, 0);
         let excess = excess.expect("too many");
         assert_eq!((excess.what, excess.victim), (Used::Processes, None));
     }
@@ -263,9 +277,9 @@ mod tests {
         };
         let mut sums = sums(limits);
         let mut both = processes(&[(1, 30, 0), (2, 20, 0)]);
-        assert_eq!(sums.excess(&both, 50), None);
+        assert_eq!(sums.excess(&both, 50, 0), None);
         both.entry(2).or_default().unnamed = 51;
-        let excess = sums.excess(&both, 51).expect("too much");
+        let excess = sums.excess(&both, 51, 0).expect("too much");
         assert_eq!((excess.used, excess.victim), (101, Some(Pid::from_raw(2))));
         let file = nix::sys::memfd::memfd_create(c"file", nix::sys::memfd::MFdFlags::empty());
         let file = fs::File::from(file.expect("made"));
@@ -281,22 +295,45 @@ mod tests {
     }
 
     #[test]
+    fn segments_count_and_end_all_where_no_process_has_them() {
+        let limits = WatchedLimits {
+            memory_bytes: Some(100),
+            ..WatchedLimits::default()
+        };
+        let mut sums = sums(limits);
+        let all = processes(&[(1, 30, 0), (2, 20, 0)]);
+        assert_eq!(sums.excess(&all, 20, 30), None);
+        let excess = sums.excess(&all, 20, 31).expect("too much");
+        assert_eq!((excess.used, excess.victim), (101, Some(Pid::from_raw(1))));
+        let excess = sums.excess(&all, 0, 101).expect("too much");
+        assert_eq!((excess.used, excess.victim), (151, None));
+    }
+
+    #[test]
     fn what_those_wrote_that_are_gone_is_not_forgotten() {
         let limits = WatchedLimits {
             written_bytes: Some(100),
             ..WatchedLimits::default()
         };
         let mut sums = sums(limits);
-        assert_eq!(sums.excess(&processes(&[(1, 0, 10), (2, 0, 40)]), 0), None);
+        assert_eq!(
+            sums.excess(&processes(&[(1, 0, 10), (2, 0, 40)]), 0, 0),
+            None
+        );
         // Its parent took over what the second wrote; then another went without.
-        assert_eq!(sums.excess(&processes(&[(1, 0, 50), (3, 0, 30)]), 0), None);
-        assert_eq!(sums.excess(&processes(&[(1, 0, 60)]), 0), None);
-        let excess = sums.excess(&processes(&[(1, 0, 85)]), 0).expect("too much");
+        assert_eq!(
+            sums.excess(&processes(&[(1, 0, 50), (3, 0, 30)]), 0, 0),
+            None
+        );
+        assert_eq!(sums.excess(&processes(&[(1, 0, 60)]), 0, 0), None);
+        let excess = sums
+            .excess(&processes(&[(1, 0, 85)]), 0, 0)
+            .expect("too much");
         assert_eq!((excess.what, excess.used), (Used::Written, 105));
     }
 
     #[test]
     fn nothing_is_summed_up_where_nothing_is_limited() {
-        assert!(Sums::new(Pid::this(), WatchedLimits::default()).is_none());
+        assert!(Sums::new(Pid::this(), WatchedLimits::default(), Segments::Unknown).is_none());
     }
 }
