@@ -4,7 +4,6 @@ use blast_types::EnvName;
 use serde::Deserialize;
 
 use super::context::Context;
-use super::project::Project;
 use crate::error::Error;
 use crate::ipc::protocol::{Reply, Request};
 use crate::ui::units;
@@ -49,7 +48,7 @@ impl BytecodeOptions {
         if self.no_bytecode {
             return Ok(Bytecode::Off);
         }
-        let project = Project::here(context.cwd()?)?;
+        let project = context.project()?;
         let settings = project.map(|project| project.settings_as::<Settings>());
         Ok(settings
             .transpose()?

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use blast_types::EnvName;
 
 use super::options::EnvOption;
+use super::project::Project;
 use super::select::{self, Selection, Surroundings};
 use crate::env_vars;
 use crate::error::Error;
@@ -30,6 +31,8 @@ pub(super) struct Context {
     isolated: bool,
     client: OnceCell<Client>,
     cwd: OnceCell<PathBuf>,
+    /// The script whose settings count.
+    script: OnceCell<Project>,
 }
 
 impl Context {
@@ -42,6 +45,7 @@ impl Context {
             isolated: false,
             client: OnceCell::new(),
             cwd: OnceCell::new(),
+            script: OnceCell::new(),
         }
     }
 
@@ -117,6 +121,19 @@ impl Context {
                 .hint("it may have been deleted: `cd` to one that exists")
         })?;
         Ok(self.cwd.get_or_init(|| cwd))
+    }
+
+    /// The project whose settings count: the script that is run, if it says what it needs, else the project here.
+    pub(super) fn project(&self) -> Result<Option<Project>, Error> {
+        match self.script.get() {
+            Some(script) => Ok(Some(script.clone())),
+            None => Project::here(self.cwd()?),
+        }
+    }
+
+    /// From now on the settings of this script count.
+    pub(super) fn follow_script(&self, script: &Project) {
+        self.script.get_or_init(|| script.clone());
     }
 
     /// Asks the daemon and shows progress meanwhile.

@@ -5,7 +5,7 @@
 //! Nothing here opens the store, resolves or connects to an index. What several commands share:
 //! [`options`] (arguments), [`context`] (printer, client, surroundings), [`select`] (which
 //! environment is meant), [`project`] (`pyproject.toml`), [`project_files`] (changing
-//! it and what follows it), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
+//! it and what follows it), [`inline`] (what scripts say of themselves), [`policy`] (what a sandbox gives), [`requirements`] and [`sources`] (what
 //! to get from where), [`resolution`] (how to choose), [`change`] (changing an environment and
 //! saying what changed); [`deferred`] keeps the start of all of them short.
 
@@ -32,6 +32,7 @@ mod export;
 mod hook;
 mod image;
 mod init;
+mod inline;
 mod install;
 mod intent;
 mod json_errors;

@@ -39,6 +39,17 @@ pub(super) fn choose(
     Ok(format!("{word}-{}", &hash[..6]).parse()?)
 }
 
+/// The name of a script's environment. Which versions of Python it runs on is part of that: an environment keeps its Python.
+pub(super) fn of_script(path: &Path, requires_python: Option<&str>) -> Result<EnvName, Error> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut hash = blake3::Hasher::new();
+    hash.update(path.as_os_str().as_encoded_bytes());
+    hash.update(b"\0");
+    hash.update(requires_python.unwrap_or_default().as_bytes());
+    let digits = hash.finalize().to_hex();
+    Ok(format!("{}-{}", slug(&stem), &digits[..8]).parse()?)
+}
+
 /// Whether an environment may be this project's: it is, or it is nobody's, or its project moved.
 fn is_for(env: &EnvironmentView, root: &Path) -> bool {
     env.project

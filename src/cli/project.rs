@@ -1,5 +1,5 @@
 //! `pyproject.toml`, as far as an environment depends on it: the `[project]` table, dependency
-//! groups (PEP 735) and `[tool.blast]`.
+//! groups (PEP 735) and `[tool.blast]`. A script that says what it needs is a project of one file.
 
 mod local;
 mod parts;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub(super) use self::local::Local;
+use super::inline::Metadata;
 use super::{resolution, tool_table};
 use crate::error::Error;
 use crate::ipc::protocol::{LockChoices, RequirementLine};
@@ -27,14 +28,16 @@ pub(super) const FILE: &str = "pyproject.toml";
 const DEFAULT_GROUP: &str = "dev";
 
 /// A project.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Project {
-    /// Where its `pyproject.toml` is.
+    /// Where its file is.
     pub(super) root: PathBuf,
+    /// What that is called: `pyproject.toml`, or a script.
+    file_name: String,
     file: File,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct File {
     project: Option<Table>,
     /// As they stand: PEP 735 has a group that nobody asks for harm nobody.
@@ -46,12 +49,12 @@ struct File {
     build_system: Option<toml::Table>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct Tool {
     blast: Option<toml::Table>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Table {
     name: Option<String>,
@@ -143,13 +146,48 @@ impl Project {
         }
         Ok(Self {
             root: root.to_owned(),
+            file_name: FILE.to_owned(),
             file,
+        })
+    }
+
+    /// What a script says of itself.
+    pub(super) fn of_script(path: &Path, metadata: Metadata) -> Result<Self, Error> {
+        let mut tool = metadata.tool;
+        let blast = match tool.remove("blast") {
+            Some(toml::Value::Table(table)) => Some(table),
+            Some(_) => {
+                let message = format!("`blast` in [tool] of {} is no table", path.display());
+                return Err(Error::usage(message));
+            }
+            None => None,
+        };
+        if let Some(table) = &blast {
+            tool_table::check_script(table, path)?;
+        }
+        let table = Table {
+            requires_python: metadata.requires_python,
+            dependencies: metadata.dependencies,
+            ..Table::default()
+        };
+        Ok(Self {
+            root: path.parent().unwrap_or(Path::new("/")).to_owned(),
+            file_name: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            file: File {
+                project: Some(table),
+                tool: Tool { blast },
+                ..File::default()
+            },
         })
     }
 
     /// Its file.
     pub(super) fn path(&self) -> PathBuf {
-        self.root.join(FILE)
+        self.root.join(&self.file_name)
     }
 
     /// `[project] name`.
@@ -196,7 +234,7 @@ impl Project {
         Some(RequirementLine {
             text: url::Url::from_file_path(&self.root).ok()?.into(),
             hashes: Vec::new(),
-            origin: Some(FILE.to_owned()),
+            origin: Some(self.file_name.clone()),
             editable,
             unnamed: true,
             extras: parts.extras.clone(),

@@ -204,7 +204,7 @@ pub(super) fn compute(
     flags: &ResolverOptions,
     files: &FromFiles,
 ) -> Result<ResolveOptions, Error> {
-    let project = Project::here(context.cwd()?)?;
+    let project = context.project()?;
     let settings = project
         .as_ref()
         .map(Project::settings_as::<Settings>)

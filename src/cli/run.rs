@@ -5,6 +5,7 @@
 //! outside, passes signals on and ends as the command did.
 
 mod entry;
+mod script;
 mod shim;
 pub(super) mod writing;
 
@@ -35,9 +36,15 @@ use blast_types::EnvName;
 
 /// Run a command in an environment, without activating it
 ///
+/// A script (`blast run script.py`) is run by the environment's Python. One that says what it needs, in a block
+/// `# /// script` (PEP 723), gets an environment of its own that holds just that, unless `--env` names another.
+///
 /// The exit status is the command's own; 127 if it is not found, 126 if it cannot be executed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// The command is a Python script, whatever its name ends in
+    #[arg(short, long)]
+    script: bool,
     /// Show the command the present state for its whole life, whatever happens to the environment
     #[arg(long)]
     pin: bool,
@@ -105,7 +112,13 @@ impl Args {
 /// Runs the command. Returns only if that fails.
 pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     let (named, given) = args.named()?;
-    let env = context.env(&named)?;
+    let script = script::named(args, context)?;
+    let of_its_own = match (&script, &named.env) {
+        (Some(script), None) => script.environment(context)?,
+        _ => None,
+    };
+    let env = of_its_own.map_or_else(|| context.env(&named), Ok)?;
+    let command = script.map_or_else(|| args.command.clone(), script::Script::command);
     let writes = match args.writes {
         None if !args.pin => context.settings()?.writes,
         given => given,
@@ -122,12 +135,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     } else {
         visible_prefix(context, &place)?
     };
-    let [program, arguments @ ..] = args.command.as_slice() else {
+    let [program, arguments @ ..] = command.as_slice() else {
         return Err(Error::usage("no command to run"));
     };
     namespace::follow(&place)?;
     let variables = variables(&place, &prefix)?;
-    if let Some(arguments) = shim::call(&prefix, &args.command) {
+    if let Some(arguments) = shim::call(&prefix, &command) {
         return pip(&place, arguments, &given);
     }
     let merged = sandbox::policy(&args.sandbox, &given, context, &place)?;
@@ -136,8 +149,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
     if let Some(writes) = writes {
         let looked_after = Writer {
             env: &env,
-            command: &args.command,
-            shown: words(&args.command),
+            command: &command,
+            shown: words(&command),
             writes,
             given: &given,
             kept: merged.as_ref().map(|merged| (&args.sandbox, merged)),
@@ -149,7 +162,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<Exit, Error> {
             place: &place,
             variables: variables.clone(),
             writes: plan::Writes::Private,
-            command: &args.command,
+            command: &command,
         };
         match sandbox::run(&args.sandbox, &merged, context, inside)? {
             Outcome::Ended(end) => return Ok(sandbox::exit(end)),
@@ -241,11 +254,6 @@ fn not_run(program: &OsStr, error: &io::Error, place: &Place) -> Error {
         );
         if has_slash && Path::new(program).exists() {
             return missing.hint("the file is there, but not the interpreter its first line names");
-        }
-        if !has_slash && name.ends_with(".py") && Path::new(program).is_file() {
-            return missing.hint(format!(
-                "to run the script here: `blast run -- python {name}`"
-            ));
         }
         return missing.hint(format!(
             "environment {} has no such program: `blast install` the package that brings it",

@@ -71,7 +71,7 @@ fn configured(
     files: &FromFiles,
 ) -> Result<Configured, Error> {
     let around = surroundings(context)?;
-    let project = Project::here(context.cwd()?)?;
+    let project = context.project()?;
     let settings = project.as_ref().map(settings).transpose()?;
     config::resolve(&around, settings.as_ref(), &flags(options, files))
         .map_err(|error| unusable(&error))

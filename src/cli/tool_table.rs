@@ -32,6 +32,25 @@ pub(super) fn check(table: &toml::Table, path: &Path) -> Result<(), Error> {
     known_keys::check(table, &known, place)
 }
 
+/// Refuses a `[tool.blast]` table of a script that has a key nobody reads there; `path` is the script. How it is confined is
+/// not for a script to say: whoever runs one that somebody else wrote has not read it yet.
+pub(super) fn check_script(table: &toml::Table, path: &Path) -> Result<(), Error> {
+    let place = format!("[tool.blast] of {}", path.display());
+    if table.contains_key(settings::SANDBOX) {
+        return Err(
+            Error::usage(format!("{place} cannot say how the script is confined")).hint(
+                "say it where you run it: `blast run --allow-net HOST script.py`, or `blast allow --user`",
+            ),
+        );
+    }
+    let known = [
+        known_keys::of::<ProjectSettings>(),
+        known_keys::of::<bytecode::Settings>(),
+        known_keys::of::<resolution::Settings>(),
+    ];
+    known_keys::check(table, &known.concat(), place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +92,24 @@ mod tests {
             "trusted-host",
         ] {
             assert!(refused(&format!("{key} = 1")).is_none(), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_script_says_less_than_a_project() {
+        let of = |text: &str| {
+            let table = toml::from_str(text).expect("TOML");
+            check_script(&table, Path::new("/x/script.py"))
+        };
+        of("exclude-newer = '2024-01-01'\nindex-url = 'x'\nsources = {}").expect("read there");
+        for (text, word) in [
+            ("sandbox = {}", "cannot say how the script is confined"),
+            ("default-groups = []", "unknown"),
+            ("exclude-never = 1", "unknown"),
+        ] {
+            let error = of(text).expect_err(text);
+            assert!(error.message.contains(word), "{error}");
+            assert!(error.message.contains("/x/script.py"), "{error}");
         }
     }
 

@@ -76,6 +76,7 @@ mod sandbox_streams;
 mod sandbox_system;
 mod sandbox_user;
 mod scale;
+mod scripts;
 mod skeleton;
 mod snapshots;
 mod start;

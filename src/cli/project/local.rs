@@ -10,7 +10,7 @@ use blast_index::config::PackageSource;
 use blast_types::{PackageName, Requirement, VerbatimUrl, VersionOrUrl};
 use serde::Deserialize;
 
-use super::{FILE, Project};
+use super::Project;
 use crate::error::Error;
 use crate::interpreter::without_dots;
 
@@ -79,8 +79,9 @@ impl Project {
         let place = without_dots(&self.root.join(path));
         if !place.exists() {
             return Err(Error::no(format!(
-                "{} is not there, from where [tool.blast.sources] of {FILE} takes `{}`",
+                "{} is not there, from where [tool.blast.sources] of {} takes `{}`",
                 place.display(),
+                self.file_name,
                 requirement.name
             ))
             .hint(format!("correct the path in {}", self.path().display())));

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 
 use blast_types::{ExtraName, GroupName, PackageName, pep508};
 
-use super::{FILE, GroupItem, Project};
+use super::{GroupItem, Project};
 use crate::error::Error;
 use crate::ipc::protocol::RequirementLine;
 
@@ -23,8 +23,11 @@ impl Project {
             .and_then(|name| PackageName::from_str(name).ok());
         for text in texts {
             let requirement = pep508::requirement(text).map_err(|error| {
-                Error::usage(format!("`{text}` in {origin} of {FILE} is no requirement"))
-                    .caused_by(&error)
+                Error::usage(format!(
+                    "`{text}` in {origin} of {} is no requirement",
+                    self.file_name
+                ))
+                .caused_by(&error)
             })?;
             if Some(&requirement.name) == own.as_ref() {
                 for extra in &requirement.extras {
@@ -39,7 +42,7 @@ impl Project {
                     .transpose()?
                     .map_or_else(|| text.clone(), |located| located.to_string()),
                 hashes: Vec::new(),
-                origin: Some(format!("{FILE} ({origin})")),
+                origin: Some(format!("{} ({origin})", self.file_name)),
                 editable: local.is_some_and(|local| local.editable),
                 unnamed: false,
                 extras: Vec::new(),
