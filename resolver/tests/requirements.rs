@@ -182,6 +182,14 @@ fn what_is_wrong_is_named_with_its_line() {
         ("-r gone.txt", "cannot read gone.txt"),
         ("--no-binary a/b", "main.txt:1: `a/b` is no package name"),
         ("a ==== 1", "main.txt:1: `a ==== 1` is no requirement"),
+        (
+            "a @",
+            "main.txt:1: `a @` is no requirement: behind `@` a URL is missing",
+        ),
+        (
+            "a @ ; python_version > '3'",
+            "main.txt:1: `a @ ; python_version > '3'` is no requirement",
+        ),
         ("./a.whl[$]", "main.txt:1: `$` is no package name"),
     ];
     for (text, expected) in cases {

@@ -111,6 +111,10 @@ fn absolute_url<'a>(text: &'a str, directory: &Path) -> Result<std::borrow::Cow<
         return Ok(text.into());
     }
     let (path, marker) = split_marker(rest);
+    if path.is_empty() || path.starts_with(';') {
+        // Which is no path to where this is: that a URL is missing is said by who reads requirements.
+        return Ok(text.into());
+    }
     let url = file_url(path, directory)?;
     let marker = marker
         .map(|marker| format!(" ; {marker}"))
