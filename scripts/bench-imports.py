@@ -4,8 +4,9 @@
     scripts/bench-imports.py --blast target/release/blast --python python3.12 --repeat 7
 
 Makes one environment with blast (bytecode compiled), the same with uv (`--compile-bytecode`) and a plain copy of uv's
-(`native`), all with the versions that blast chose, from the configured index. Rounds are interleaved, so
-that a busy minute hits all alike; figures are medians, ratios are medians of the rounds' own ratios.
+(`native`), all with the versions that blast chose, from the configured index. Rounds are interleaved, and every
+other one goes backwards, so that a busy minute hits all alike; figures are medians, ratios are medians of the rounds' own
+ratios. What the ratio of the two copies to each other is off 1 is what the machine alone makes of a figure.
 An import is timed by the interpreter that does it: what entering the sandbox adds to its start, which has a
 bar of its own, is measured by `bench-sandbox.py`.
 Prints a table with the bars that the project set itself, and with `--json FILE` writes all of it.
@@ -125,8 +126,9 @@ class Bench:
         samples = {of: [] for of in self.prefixes}
         for of in self.prefixes:
             timed(command(of))
-        for _ in range(self.repeat):
-            for of in self.prefixes:
+        for number in range(self.repeat):
+            order = list(self.prefixes)
+            for of in reversed(order) if number % 2 else order:
                 samples[of].append(timed(command(of)))
         return self.summary(name, samples)
 
@@ -162,6 +164,8 @@ class Bench:
             row["bar"], row["met"] = f"<= {BARS[name]:.2f}", row["ratio_uv"] <= BARS[name]
         else:
             row["bar"], row["met"] = f"+{MORE[name]} ms", row["more_ms"] <= MORE[name]
+        if "native" in samples:
+            row["copies"] = statistics.median(a / b for a, b in zip(samples["uv"], samples["native"]))
         show(row)
         return row
 
@@ -170,8 +174,9 @@ def show(row):
     median = row["median_ms"]
     native = f"{median['native']:10.0f}" if "native" in median else " " * 9 + "-"
     ratio = f"{row['ratio_native']:10.2f}" if "native" in median else " " * 9 + "-"
+    copies = f"{row['copies']:10.2f}" if "native" in median else " " * 9 + "-"
     print(f"{row['measure']:28} {median['blast']:8.0f} {median['uv']:8.0f} {native}"
-          f" {row['ratio_uv']:8.2f} {ratio} {row['more_ms']:+9.0f}  {row['bar']:8}"
+          f" {row['ratio_uv']:8.2f} {ratio} {copies} {row['more_ms']:+9.0f}  {row['bar']:8}"
           f" {'met' if row['met'] else 'MISSED'}", flush=True)
 
 
@@ -180,6 +185,7 @@ def main():
     parser.add_argument("--blast", default="blast", help="the binary to measure")
     parser.add_argument("--python", default="python3.12", help="the interpreter of all environments")
     parser.add_argument("--repeat", type=int, default=7, help="interleaved rounds per measure")
+    parser.add_argument("--only", metavar="TEXT", default="", help="measures with this in their name")
     parser.add_argument("--json", metavar="FILE", help="write all samples here")
     options = parser.parse_args()
     options.python = shutil.which(options.python) or options.python
@@ -202,10 +208,13 @@ def main():
         print(f"{result['blast']}, {result['uv']}, {result['python']}, Linux {result['kernel']},"
               f" {result['processors']} processors, load {result['load']:.1f}, {options.repeat} rounds")
         print(f"{'milliseconds':28} {'blast':>8} {'uv':>8} {'native':>10} {'to uv':>8} {'to native':>10}"
-              f" {'more':>9}  bar", flush=True)
-        result["rows"] = [bench.warm(name, command) for name, command in bench.commands()]
-        result["rows"].append(bench.first("first import after a swap", bench.swap))
-        result["rows"].append(bench.first("first import after a mount", bench.remount))
+              f" {'of copies':>10} {'more':>9}  bar", flush=True)
+        result["rows"] = [bench.warm(name, command) for name, command in bench.commands()
+                          if options.only in name]
+        for name, prepare in (("first import after a swap", bench.swap),
+                              ("first import after a mount", bench.remount)):
+            if options.only in name:
+                result["rows"].append(bench.first(name, prepare))
         if options.json:
             with open(options.json, "w") as file:
                 json.dump(result, file, indent=1)
