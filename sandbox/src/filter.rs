@@ -95,6 +95,7 @@ const UNKNOWN: &[libc::c_long] = &[
     libc::SYS_io_uring_register,
     libc::SYS_openat2,  // the mode of a new file is in memory
     libc::SYS_io_setup, // the requests of all programs of the machine come out of one number
+    libc::SYS_mq_open,  // a queue outlives who made it; where there is Landlock it fails anyway
 ];
 
 /// `open_tree_attr(2)`, Linux 6.15; all architectures have it at this number.

@@ -207,10 +207,13 @@ fn what_comes_and_goes_leaves_a_sandbox_as_it_was(world: &World) {
     let first = idle(world);
     let times = "import os; print([os.stat(at).st_mtime_ns for at in ('/tmp', '/dev/shm')])";
     let before = run(world, &["python", "-c", times]).success();
-    let passing = "import multiprocessing, tempfile
+    let passing = "import ctypes, errno, multiprocessing, os, tempfile
 with tempfile.TemporaryDirectory() as folder:
     open(folder + '/file', 'w').write('x' * 10000)
-multiprocessing.get_context('spawn').Semaphore(1)";
+multiprocessing.get_context('spawn').Semaphore(1)
+libc = ctypes.CDLL(None, use_errno=True)
+queue = libc.mq_open(b'/left', os.O_CREAT | os.O_RDWR, 0o600, None)
+assert (queue, ctypes.get_errno()) == (-1, errno.ENOSYS)";
     run(world, &["python", "-c", passing]).success();
     assert_eq!(idle(world), first, "it is kept");
     let after = run(world, &["python", "-c", times]).success();

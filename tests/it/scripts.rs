@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use blast_harness::WheelSpec;
+use blast_harness::{SdistSpec, WheelSpec};
 
 use crate::world::World;
 
@@ -118,18 +118,20 @@ fn a_scripts_settings_are_its_own() {
         "pyproject.toml",
         "[project]\nname = 'p'\n[tool.blast]\nconstraints = ['one<2']\n",
     );
-    let local = WheelSpec::new("local", "3").file("local.py", "version = '3'");
-    let folder = world.project().join("wheels");
-    fs::create_dir(&folder).expect("made");
-    local.write_to(&folder);
+    let local = |version: &str| SdistSpec::simple("local", "3").file("src/local.py", version);
+    let place = local("version = '3'").write_to(&world.project().join("libs"));
+    let folder = place.file_name().expect("a name").to_string_lossy();
     let needs = format!(
-        "dependencies = [\"one\", \"local\"]\n[tool.blast.sources]\nlocal = {{ path = \"wheels/{}\" }}",
-        local.filename()
+        "dependencies = [\"one\", \"local\"]\n[tool.blast.sources]\nlocal = {{ path = \"{folder}\" }}"
     );
     let body = "import local, one\nprint(one.version, local.version)\n";
     world.write("tool.py", script(&needs, body));
     let run = world.blast(["run", "tool.py"]).success();
     assert_eq!(run.out(), "2.0 3");
+    // What is at that place may be another thing the next time.
+    fs::write(place.join("src/local.py"), "version = 'another'").expect("written");
+    let run = world.blast(["run", "tool.py"]).success();
+    assert_eq!(run.out(), "2.0 another");
     world.write(
         "tool.py",
         script(
@@ -139,6 +141,19 @@ fn a_scripts_settings_are_its_own() {
     );
     let run = world.blast(["run", "tool.py"]).success();
     assert_eq!(run.out(), "1.0 []");
+}
+
+#[test]
+fn a_script_that_is_started_by_several_at_once_runs_for_all() {
+    let Some(world) = world() else { return };
+    world.write("tool.py", script("dependencies = [\"one\", \"two\"]", SHOW));
+    let runs: Vec<_> = (0..6)
+        .map(|_| world.blast_in_background(["run", "tool.py"]))
+        .collect();
+    for run in runs {
+        assert_eq!(world.finish(run).success().out(), "2.0 []");
+    }
+    assert_eq!(names(&world).len(), 1);
 }
 
 #[test]

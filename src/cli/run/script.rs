@@ -3,14 +3,15 @@
 //!
 //! That environment is as any other: `blast envs` lists it, `blast log` tells what changed with the script's block. It
 //! is made to hold what the block says when the block, or the environment, is not what it was when that was last done;
-//! `$BLAST_CACHE/scripts-v1/<environment>` has a digest of both.
+//! `$BLAST_CACHE/scripts-v1/<environment>` has a digest of both. Where the block takes a package from a place of this
+//! machine that may have changed, it is each time.
 
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use blast_types::EnvName;
+use blast_types::{EnvName, VersionOrUrl, pep508};
 
 use super::Args;
 use crate::cli::bytecode::{Bytecode, BytecodeOptions};
@@ -22,7 +23,7 @@ use crate::cli::resolution::ResolverOptions;
 use crate::cli::sync::Wanted;
 use crate::cli::{change, inline, naming, whole_file};
 use crate::error::Error;
-use crate::ipc::protocol::{Place, Reply, Request, RequirementSet, Start};
+use crate::ipc::protocol::{Place, Reply, Request, RequirementLine, RequirementSet, Start};
 use crate::ui::style;
 
 /// What runs scripts.
@@ -94,9 +95,11 @@ impl Script {
         let script = Project::of_script(&path, metadata)?;
         context.follow_script(&script);
         let name = naming::of_script(&path, script.requires_python())?;
+        let needs = script.requirements(&Parts::default())?;
         let (created, place) = started(&name, &script, context)?;
         let kept = context.places()?.cache.join(FOLDER).join(name.as_str());
-        if created || fs::read_to_string(&kept).ok() != Some(digest(&block, &place)) {
+        let is_done = || fs::read_to_string(&kept).is_ok_and(|done| done == digest(&block, &place));
+        if created || needs.iter().any(may_change) || !is_done() {
             if created {
                 context.printer.say(format!(
                     "made environment {} for {} (Python {})",
@@ -105,7 +108,7 @@ impl Script {
                     place.python
                 ));
             }
-            fill(&name, &script, context)?;
+            fill(&name, needs, context)?;
             let (_, place) = started(&name, &script, context)?;
             keep(&kept, &digest(&block, &place), context);
         }
@@ -131,8 +134,11 @@ fn started(name: &EnvName, script: &Project, context: &Context) -> Result<(bool,
 }
 
 /// Makes the environment hold what the script needs, and nothing else.
-fn fill(name: &EnvName, script: &Project, context: &Context) -> Result<(), Error> {
-    let requirements = script.requirements(&Parts::default())?;
+fn fill(
+    name: &EnvName,
+    requirements: Vec<RequirementLine>,
+    context: &Context,
+) -> Result<(), Error> {
     let wanted = Wanted::Requirements(Gathered::of(RequirementSet { requirements }));
     let (resolver, sources) = (ResolverOptions::default(), SourceOptions::default());
     let bytecode = BytecodeOptions::default().choose(context)?;
@@ -145,6 +151,15 @@ fn fill(name: &EnvName, script: &Project, context: &Context) -> Result<(), Error
         change::report(context, &changed, Some(name), "blast revert")?;
     }
     bytecode.await_for(name.clone(), context)
+}
+
+/// Whether what satisfies a requirement may be another thing each time: what is at a place of this machine.
+fn may_change(line: &RequirementLine) -> bool {
+    let requirement = pep508::requirement(&line.text);
+    let url = requirement
+        .ok()
+        .and_then(|requirement| requirement.version_or_url);
+    !line.editable && matches!(url, Some(VersionOrUrl::Url(url)) if url.scheme() == "file")
 }
 
 fn digest(block: &str, place: &Place) -> String {
