@@ -24,7 +24,6 @@ pub(crate) fn clean(
     reporter: &dyn Reporter,
 ) -> Result<Cleaned, EngineError> {
     home.drop_aside();
-    home.drop_empty();
     home.retire_old_trees();
     let (trees, going) = if dry_run {
         let going = home.files.retirable();

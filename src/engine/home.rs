@@ -194,7 +194,6 @@ impl Home {
         }
         self.reader.rest();
         self.drop_aside();
-        self.drop_empty();
         if let Err(error) = self.store.rest() {
             tracing::warn!(%error, "the store's index cannot be written");
         }

@@ -71,24 +71,3 @@ fn user_kill_leaves_nothing() {
     world.blast(["kill", "--all"]).success();
     assert!(world.mounts().is_empty());
 }
-
-#[test]
-fn user_who_deletes_the_last_environment_can_start_over_in_the_same_view() {
-    if !require(Means::Mount) {
-        return;
-    }
-    let Some(world) = World::unprivileged(demo_wheels()) else {
-        return;
-    };
-    for _ in 0..2 {
-        world.start("demo");
-        world.install("demo", &["demo"]).success();
-        world.python_in("demo", "import demo").success();
-        let mounts = world.mounts();
-        world.blast(["envs", "rm", "demo"]).success();
-        // Nobody but root can take it out of sight and bring it back.
-        assert_eq!(world.mounts(), mounts);
-    }
-    world.blast(["clean"]).success();
-    assert!(world.mounts().is_empty());
-}

@@ -2,16 +2,15 @@
 //!
 //! Whoever deletes the last environment wants nothing mounted, and often makes it again a moment later. A clone of the
 //! mount (`open_tree(2)`, Linux 5.2) that is at no path keeps the kernel's nodes and pages alive until then, and
-//! `move_mount(2)` brings it back: the first import is like any other. Both ask for `CAP_SYS_ADMIN`; who mounts
-//! through the helper can only leave it mounted ([`View::can_be_set_aside`]).
+//! `move_mount(2)` brings it back: the first import is like any other. Both ask for `CAP_SYS_ADMIN`; for who mounts
+//! through the helper, the view is taken down.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use blast_store::LayerNumber;
 use rustix::fs::CWD;
-use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
 use super::View;
@@ -27,13 +26,6 @@ pub struct Aside {
 }
 
 impl View {
-    /// Whether [`View::set_aside`] keeps what the kernel caches of it.
-    pub fn can_be_set_aside(&self) -> bool {
-        self.mounted
-            .as_ref()
-            .is_some_and(|mounted| pathless(&mounted.anchor).is_ok())
-    }
-
     /// Takes the environments out, and the mount out of the directory tree, as [`View::unmount`] does, but keeps what the
     /// kernel caches of it. None where this process may not do that, or the mount is not there any more: then it is
     /// gone for good.
@@ -49,7 +41,10 @@ impl View {
         if !serves || !handover::is_mounted(&mounted.path, &mounted.device)? {
             return self.unmount().map(|()| None);
         }
-        let tree = match pathless(&mounted.anchor) {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = match open_tree(&mounted.anchor, "", flags) {
             Ok(tree) => tree,
             Err(error) => {
                 tracing::debug!(%error, "the view cannot be kept without a path");
@@ -64,14 +59,6 @@ impl View {
         }
         Ok(Some(Aside { view: self, tree }))
     }
-}
-
-/// A clone of the mount that a descriptor is of, at no path.
-fn pathless(anchor: impl AsFd) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(anchor, "", flags)
 }
 
 impl Aside {

@@ -53,16 +53,17 @@ impl Home {
     }
 
     /// After environments were deleted: takes them out of the view, and the view away with the
-    /// last of them; for a while it can come back. Where that cannot be, it is left for as long, empty. Blocks.
+    /// last of them; for a while it can come back. Blocks.
     pub(in crate::engine) fn forget(&self, names: &[EnvName]) -> Result<(), EngineError> {
         if self.files.is_any_shown() {
             self.files.retire_in_background();
         }
         let left = self.store.envs()?;
         let mut view = lock(&self.view);
-        let is_last = left.is_empty();
-        if let Some(view) = view.take_if(|view| is_last && view.can_be_set_aside()) {
-            self.set_aside(view)?;
+        if left.is_empty() {
+            if let Some(view) = view.take() {
+                self.set_aside(view)?;
+            }
         } else if let Some(view) = &*view {
             for name in names {
                 view.remove_environment(name);

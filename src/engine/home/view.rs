@@ -187,21 +187,6 @@ impl Home {
         drop(lock(&self.aside).take());
     }
 
-    /// Takes the view away if there is nothing in it, nothing that shall be, and nobody uses it. Blocks.
-    pub(crate) fn drop_empty(&self) {
-        let mut view = lock(&self.view);
-        let is_empty = |view: &View| view.environments().is_empty();
-        let is_needed = || self.store.envs().map_or(true, |left| !left.is_empty());
-        if !view.as_ref().is_some_and(is_empty) || is_needed() || self.is_used() {
-            return;
-        }
-        if let Some(empty) = view.take()
-            && let Err(error) = self.take_down(empty)
-        {
-            tracing::warn!(%error, "an empty view stays mounted");
-        }
-    }
-
     /// Takes a view away for good.
     pub(super) fn take_down(&self, view: View) -> Result<(), EngineError> {
         self.reader.rest();
