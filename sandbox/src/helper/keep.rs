@@ -23,7 +23,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use rustix::net::{
@@ -34,7 +33,7 @@ use rustix::net::{
 use super::init::{Made, Work};
 use super::message::{Failure, Message, Speaker, Stage};
 use super::{Begun, Watch, begin, program};
-use crate::net::Way;
+use crate::net::{Way, packet_pair};
 use crate::plan::Plan;
 use crate::sys::close_others;
 
@@ -80,13 +79,7 @@ impl Held {
     /// # Errors
     /// If it cannot be made as planned. Then nothing is left of it.
     pub fn make(plan: &Plan, watch: &mut dyn Watch) -> Result<Self, Failure> {
-        let (ours, its) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .map_err(|error| Failure::new(Stage::Namespaces, error))?;
+        let (ours, its) = packet_pair().map_err(|error| Failure::new(Stage::Namespaces, error))?;
         let mut begun = begin(plan, Work::Keep(its), watch)?;
         let mut said = Vec::new();
         let mut chunk = [0; 4096];

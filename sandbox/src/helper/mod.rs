@@ -40,7 +40,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, pipe2};
 
@@ -56,6 +55,7 @@ use sums::Sums;
 pub use sums::{Excess, Used};
 
 use crate::cgroups::Group;
+use crate::net::packet_pair;
 use crate::observe::Attempt;
 use crate::plan::{Network, Plan};
 use crate::sys::{Fork, OneThread, fork_into};
@@ -204,12 +204,7 @@ fn begin(plan: &Plan, work: Work<'_>, watch: &mut dyn Watch) -> Result<Begun, Fa
     }
     let (ours, its) = match plan.network {
         Network::Filtered(_) => {
-            let pair = socketpair(
-                AddressFamily::Unix,
-                SockType::SeqPacket,
-                None,
-                SockFlag::SOCK_CLOEXEC,
-            );
+            let pair = packet_pair();
             pair.map(|(ours, its)| (Some(ours), Some(its)))
                 .map_err(failed(Stage::Network))?
         }

@@ -4,10 +4,9 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::Watch;
-use crate::net::{receive_descriptor, send_descriptor};
+use crate::net::{packet_pair, receive_descriptor, send_descriptor};
 use crate::observe::{Observer, begin};
 use crate::plan::{Observed, Plan};
 
@@ -16,12 +15,7 @@ pub(super) fn pair(plan: &Plan) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Er
     if plan.observed == Observed::default() {
         return Ok((None, None));
     }
-    let pair = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    );
+    let pair = packet_pair();
     pair.map(|(looks, shows)| (Some(looks), Some(shows)))
 }
 

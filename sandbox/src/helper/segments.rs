@@ -7,9 +7,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use crate::net::{receive_descriptor, send_descriptor};
+use crate::net::{packet_pair, receive_descriptor, send_descriptor};
 use crate::plan::Plan;
 
 /// The list of an IPC namespace (`sysvipc(7)`): a line of headings, then one for each segment.
@@ -22,12 +21,7 @@ pub(super) fn pair(plan: &Plan) -> Result<(Option<OwnedFd>, Option<OwnedFd>), Er
     if plan.watched.memory_bytes.is_none() {
         return Ok((None, None));
     }
-    let pair = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    );
+    let pair = packet_pair();
     pair.map(|(looks, shows)| (Some(looks), Some(shows)))
 }
 
@@ -102,13 +96,7 @@ mod tests {
 
     #[test]
     fn a_list_that_never_comes_says_nothing() {
-        let (looks, shows) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .expect("possible");
+        let (looks, shows) = packet_pair().expect("possible");
         let mut segments = Segments::new(Some(looks));
         assert_eq!(segments.bytes(), 0);
         drop(shows);

@@ -32,5 +32,5 @@ pub use inside::{PROXY_PORT, Setup, SetupError, Sockets, set_up};
 pub use inward::Publish;
 pub use limits::Limits;
 pub use way::Way;
-pub(crate) use wire::{INWARD, receive_descriptor, send_descriptor};
+pub(crate) use wire::{INWARD, packet_pair, receive_descriptor, send_descriptor};
 pub use wire::{answer, lead_out};

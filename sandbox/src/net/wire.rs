@@ -5,6 +5,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -101,6 +103,16 @@ impl Sockets {
             transparent: line.transparent,
         })
     }
+}
+
+/// Two ends for packets with descriptors (`SOCK_SEQPACKET` of unix(7)), which no program inherits.
+pub(crate) fn packet_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
 }
 
 /// Hands one descriptor to whoever is at the other end of a socket pair of the kind `SOCK_SEQPACKET`.
