@@ -255,6 +255,12 @@ fn not_run(program: &OsStr, error: &io::Error, place: &Place) -> Error {
         if has_slash && Path::new(program).exists() {
             return missing.hint("the file is there, but not the interpreter its first line names");
         }
+        if !has_slash && script::is_named_so(program) {
+            return missing.hint(format!(
+                "there is no script of that name here, and no such program in environment {}",
+                place.env
+            ));
+        }
         return missing.hint(format!(
             "environment {} has no such program: `blast install` the package that brings it",
             place.env

@@ -26,6 +26,14 @@ fn of_sandbox(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// Runs `hog.py`, whose memory is summed up: 256 MiB in all.
+fn hog(world: &World, level: &str, parts: &str) -> Run {
+    let words = ["run", "--env", "demo", "--sandbox", level];
+    let limits = ["--memory-max", "256M", "--allow-degraded", "memory"];
+    let program = ["--", "python", "hog.py", parts];
+    world.blast([&words[..], &limits, &program].concat())
+}
+
 #[test]
 fn files_without_a_name_are_memory_where_no_cgroup_counts() {
     if !require(Means::Namespaces) {
@@ -44,12 +52,7 @@ fn files_without_a_name_are_memory_where_no_cgroup_counts() {
         time.sleep(2)\n\
         print('done')";
     world.write("hog.py", code);
-    let run = |files: &str| {
-        let words = ["run", "--env", "demo", "--sandbox", "strict"];
-        let limits = ["--memory-max", "256M", "--allow-degraded", "memory"];
-        let program = ["--", "python", "hog.py", files];
-        world.blast([&words[..], &limits, &program].concat())
-    };
+    let run = |files: &str| hog(&world, "strict", files);
     assert_eq!(run("2").success().out(), "done");
     let ended = run("12");
     assert_eq!((ended.code, ended.out()), (128 + 9, ""), "{ended}");
@@ -77,12 +80,7 @@ fn segments_are_memory_where_no_cgroup_counts() {
         time.sleep(2)\n\
         print('done')";
     world.write("hog.py", code);
-    let run = |segments: &str| {
-        let words = ["run", "--env", "demo", "--sandbox", "standard"];
-        let limits = ["--memory-max", "256M", "--allow-degraded", "memory"];
-        let program = ["--", "python", "hog.py", segments];
-        world.blast([&words[..], &limits, &program].concat())
-    };
+    let run = |segments: &str| hog(&world, "standard", segments);
     assert_eq!(run("2").success().out(), "done");
     let ended = run("12");
     assert_eq!((ended.code, ended.out()), (128 + 9, ""), "{ended}");

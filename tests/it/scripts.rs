@@ -93,7 +93,12 @@ fn a_script_without_a_block_runs_in_the_environment_that_is_meant() {
     world
         .blast(["run", "--env", "demo", "nosuch.py"])
         .exits(127)
-        .says("cannot find the command `nosuch.py`");
+        .says("there is no script of that name here");
+    // No environment is needed to say so.
+    world
+        .blast(["run", "./nosuch.py"])
+        .exits(127)
+        .says("there is no script");
     world
         .blast(["run", "--script", "nosuch"])
         .exits(2)

@@ -6,7 +6,7 @@
 //! `$BLAST_CACHE/scripts-v1/<environment>` has a digest of both. Where the block takes a package from a place of this
 //! machine that may have changed, it is each time.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::cli::requirements::Gathered;
 use crate::cli::resolution::ResolverOptions;
 use crate::cli::sync::Wanted;
 use crate::cli::{change, inline, naming, whole_file};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::ipc::protocol::{Place, Reply, Request, RequirementLine, RequirementSet, Start};
 use crate::ui::style;
 
@@ -42,15 +42,20 @@ pub(super) struct Script {
     words: Vec<OsString>,
 }
 
+/// Whether a command has the name of a script.
+pub(super) fn is_named_so(word: &OsStr) -> bool {
+    word.as_bytes().ends_with(SUFFIX)
+}
+
 /// The script that a command line begins with, if it does.
 ///
 /// # Errors
-/// If the command is said to be a script and there is none.
+/// If the command is said to be a script, or is the path of one, and there is none.
 pub(super) fn named(args: &Args, context: &Context) -> Result<Option<Script>, Error> {
     let Some(word) = args.command.first() else {
         return Ok(None);
     };
-    if !args.script && !word.as_bytes().ends_with(SUFFIX) {
+    if !args.script && !is_named_so(word) {
         return Ok(None);
     }
     let path = context.cwd()?.join(word);
@@ -60,11 +65,12 @@ pub(super) fn named(args: &Args, context: &Context) -> Result<Option<Script>, Er
             words: args.command.clone(),
         }));
     }
+    let missing = format!("there is no script {}", path.display());
     if args.script {
-        return Err(Error::usage(format!(
-            "there is no script {}",
-            path.display()
-        )));
+        return Err(Error::usage(missing));
+    }
+    if word.as_bytes().contains(&b'/') {
+        return Err(Error::new(Kind::CommandNotFound, missing));
     }
     // A program of the environment may be called so.
     Ok(None)
